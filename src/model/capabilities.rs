@@ -1,0 +1,62 @@
+//! What an engine can do: a value that is asked once per connection.
+
+/// What builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// Docker's daemon.
+    Dockerd,
+    /// A standalone buildkitd.
+    Buildkitd,
+}
+
+/// Where a Docker engine keeps its images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageStore {
+    /// The classic store.
+    Graphdriver,
+    /// Containerd's.
+    Containerd,
+}
+
+/// What an engine is and can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What it is.
+    pub kind: EngineKind,
+    /// Its version, as it says it.
+    pub version: String,
+    /// Version of Docker's REST API; empty for buildkitd.
+    pub api_version: String,
+    /// Where it keeps images; `None` for buildkitd, which keeps none for others.
+    pub image_store: Option<ImageStore>,
+    /// Name of the graphdriver or snapshotter.
+    pub storage_driver: String,
+    /// Platforms that it builds for, its own first.
+    pub platforms: Vec<String>,
+    /// Exporters that it takes.
+    pub exporters: Vec<&'static str>,
+    /// Cache exports that it takes.
+    pub cache_exports: Vec<&'static str>,
+    /// Whether it can fetch git contexts itself.
+    pub git: bool,
+}
+
+impl EngineKind {
+    /// The program's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dockerd => "dockerd",
+            Self::Buildkitd => "buildkitd",
+        }
+    }
+}
+
+impl ImageStore {
+    /// As in Docker's own documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Graphdriver => "graphdriver",
+            Self::Containerd => "containerd",
+        }
+    }
+}

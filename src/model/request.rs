@@ -1,0 +1,100 @@
+//! What a caller asks for.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::Reference;
+
+/// Names a session: 32 hexadecimal digits. Whoever knows it may use the session, so it never goes into a log.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SessionId(pub String);
+
+impl std::fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionId(..)")
+    }
+}
+
+/// One build.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BuildRequest {
+    /// The session that serves context and credentials.
+    pub session: SessionId,
+    /// Name of the Dockerfile within the session's directory `dockerfile`.
+    pub dockerfile: String,
+    /// References to give the result.
+    pub tags: Vec<Reference>,
+    /// Stage to build; the last one where it is `None`.
+    pub target: Option<String>,
+    /// Build args. Their values may be secrets that somebody should have passed otherwise: `Debug` hides them.
+    pub build_args: BTreeMap<String, String>,
+    /// Labels for the image.
+    pub labels: BTreeMap<String, String>,
+    /// Run every step anew.
+    pub no_cache: bool,
+    /// Ask the registry for newer base images.
+    pub pull: bool,
+    /// Platforms such as `linux/arm64`; the engine's own where it is empty.
+    pub platforms: Vec<String>,
+    /// The network that RUN steps see.
+    pub network: Network,
+    /// Cache refs to import; the tags where it is empty.
+    pub cache_from: Vec<Reference>,
+    /// Push every tag.
+    pub push: bool,
+    /// Keep the result as an image in the engine.
+    pub load: bool,
+    /// How long to wait for an engine that is not up yet.
+    pub wait: Duration,
+}
+
+impl std::fmt::Debug for BuildRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildRequest")
+            .field("dockerfile", &self.dockerfile)
+            .field("tags", &self.tags)
+            .field("target", &self.target)
+            .field("build_args", &self.build_args.keys().collect::<Vec<_>>())
+            .field("platforms", &self.platforms)
+            .field("push", &self.push)
+            .field("load", &self.load)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The network that RUN steps see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Network {
+    /// The engine's own default.
+    #[default]
+    Default,
+    /// None but loopback.
+    None,
+    /// The engine's host; needs the entitlement `network.host`.
+    Host,
+}
+
+/// Pushes images that the engine holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushRequest {
+    /// The session that answers for credentials, if any.
+    pub session: Option<SessionId>,
+    /// What to push.
+    pub tags: Vec<Reference>,
+    /// How long to wait for an engine that is not up yet.
+    pub wait: Duration,
+}
+
+/// Frees disk space of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PruneRequest {
+    /// Everything unused, not only what nothing refers to.
+    pub all: bool,
+    /// Only what was not used for this long; zero takes any age.
+    pub unused_for: Duration,
+    /// Bytes of build cache to keep.
+    pub keep_bytes: u64,
+    /// Say what would be freed, and free nothing.
+    pub dry_run: bool,
+    /// How long to wait for an engine that is not up yet.
+    pub wait: Duration,
+}

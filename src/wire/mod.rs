@@ -1,0 +1,1 @@
+//! Our protobuf <-> model, and failure kind <-> gRPC status. Pure.
