@@ -1,5 +1,6 @@
 //! The vocabulary as types. Pure: std and serde only, no I/O, nothing async.
 
+mod address;
 mod capabilities;
 mod event;
 mod failure;
@@ -7,11 +8,12 @@ mod reference;
 mod report;
 mod request;
 
+pub use address::{EngineUrl, TlsDir};
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use event::{Event, StepId};
 pub use failure::{Excerpt, Failure, FailureKind};
 pub use reference::{InvalidReference, Reference};
-pub use report::Report;
+pub use report::{Report, Tally};
 pub use request::{BuildRequest, Network, PruneRequest, PushRequest, SessionId};
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.
