@@ -1,6 +1,12 @@
 //! Remora: a gRPC agent beside a Docker engine that makes every CI image build start warm, and its thin client.
 
+#[cfg(feature = "agent")]
+pub mod config;
 pub mod model;
+#[cfg(feature = "agent")]
+pub mod registry;
+#[cfg(feature = "agent")]
+pub mod strategy;
 pub mod wire;
 
 /// Our protobuf, as prost makes it of `proto/`. Only `wire`, `service` and `cli` speak it.

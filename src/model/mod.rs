@@ -1,5 +1,6 @@
 //! The vocabulary as types. Pure: std and serde only, no I/O, nothing async.
 
+mod address;
 mod capabilities;
 mod event;
 mod failure;
@@ -7,6 +8,7 @@ mod reference;
 mod report;
 mod request;
 
+pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use event::{Event, StepId};
 pub use failure::{Excerpt, Failure, FailureKind};
