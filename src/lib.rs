@@ -21,6 +21,8 @@
 #[cfg(feature = "client")]
 pub mod cli;
 #[cfg(feature = "agent")]
+pub mod config;
+#[cfg(feature = "agent")]
 pub mod engine;
 mod grpc;
 pub mod model;
@@ -31,6 +33,8 @@ pub mod service;
 pub mod session;
 #[cfg(feature = "agent")]
 pub mod strategy;
+#[cfg(feature = "agent")]
+pub mod telemetry;
 pub mod wire;
 
 /// Our protobuf, as prost makes it of `proto/`. Only `wire`, `service` and `cli` speak it.

@@ -118,24 +118,21 @@ async fn connect(url: &EngineUrl, alpn: &[u8]) -> Result<Box<dyn Stream>, Error>
 }
 
 /// Mutual TLS from Docker's three files. Read for each connection, so that a renewed certificate is taken up.
-fn tls_config(TlsDir(dir): &TlsDir, alpn: &[u8]) -> Result<ClientConfig, Error> {
-    let failed =
-        |path: &Path, problem: String| Error::Tls { file: path.display().to_string(), problem };
-    let certificates = |name: &str| {
-        let path = dir.join(name);
-        CertificateDer::pem_file_iter(&path)
+fn tls_config(tls: &TlsDir, alpn: &[u8]) -> Result<ClientConfig, Error> {
+    let failed = |path: &Path, problem: String| Error::Tls { file: path.display().to_string(), problem };
+    let certificates = |path: &Path| {
+        CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|e| failed(&path, e.to_string()))
+            .map_err(|e| failed(path, e.to_string()))
     };
     let mut roots = RootCertStore::empty();
     // Only Docker's own CA vouches for the engine, none of the system's.
-    roots.add_parsable_certificates(certificates("ca.pem")?);
-    let key_path = dir.join("key.pem");
-    let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|e| failed(&key_path, e.to_string()))?;
+    roots.add_parsable_certificates(certificates(&tls.ca())?);
+    let key = PrivateKeyDer::from_pem_file(tls.key()).map_err(|e| failed(&tls.key(), e.to_string()))?;
     let mut config = ClientConfig::builder()
         .with_root_certificates(roots)
-        .with_client_auth_cert(certificates("cert.pem")?, key)
-        .map_err(|e| failed(dir, e.to_string()))?;
+        .with_client_auth_cert(certificates(&tls.cert())?, key)
+        .map_err(|e| failed(tls.path(), e.to_string()))?;
     config.alpn_protocols = vec![alpn.to_vec()];
     Ok(config)
 }

@@ -9,23 +9,8 @@ use http_body_util::{BodyExt as _, Empty};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{Engine, dial};
-use crate::model::{Event, Failure, FailureKind, Reference};
-
-/// What the engine shows the registry. Its `Debug` shows nothing.
-#[derive(Clone, Default)]
-pub struct PushCredential {
-    /// Empty for an identity token, or where there is none at all.
-    pub username: String,
-    /// Password or identity token.
-    pub secret: String,
-}
-
-impl std::fmt::Debug for PushCredential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PushCredential(..)")
-    }
-}
+use super::{Engine, Error, dial};
+use crate::model::{Credential, Event, Failure, Reference};
 
 /// What a push came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +19,25 @@ pub struct PushOutcome {
     pub digest: String,
     /// Bytes of layers that were sent.
     pub bytes: u64,
+}
+
+/// Why a push failed.
+#[derive(Debug)]
+pub enum PushError {
+    /// The registry, or the way to it; in the engine's words.
+    Registry {
+        /// What was to be pushed.
+        tag: Reference,
+        /// What the engine said.
+        text: String,
+    },
+    /// The engine holds no such image.
+    Unknown {
+        /// What was to be pushed.
+        tag: Reference,
+    },
+    /// The engine itself.
+    Engine(Failure),
 }
 
 #[derive(Deserialize, Default)]
@@ -68,25 +72,23 @@ impl Engine {
     pub async fn push(
         &self,
         tag: &Reference,
-        credential: &PushCredential,
+        credential: &Credential,
         events: &mpsc::Sender<Event>,
-    ) -> Result<PushOutcome, Failure> {
-        let failed = |problem: String| {
-            Failure::new(FailureKind::Registry, format!("push of {tag}: {problem}"))
-        };
+    ) -> Result<PushOutcome, PushError> {
+        let failed = |text: String| PushError::Registry { tag: tag.clone(), text };
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("/images/{}/push?tag={}", tag.name(), tag.tag()))
             .header("X-Registry-Auth", auth_header(credential, tag.registry()))
             .body(Empty::<Bytes>::new())
             .map_err(|e| failed(e.to_string()))?;
-        let response = dial::rest(&self.url, request).await?;
+        let response = dial::rest(&self.url, request).await.map_err(|e| PushError::Engine(e.into()))?;
         let status = response.status();
         let mut body = response.into_body();
         let mut tally = Tally::new(tag);
         let mut buffer = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|e| failed(format!("the engine broke off: {e}")))?;
+            let frame = frame.map_err(|e| PushError::Engine(Error::broken(&self.url, e).into()))?;
             let Ok(data) = frame.into_data() else { continue };
             buffer.extend_from_slice(&data);
             while let Some(end) = buffer.iter().position(|&byte| byte == b'\n') {
@@ -102,24 +104,21 @@ impl Engine {
         if status != StatusCode::OK {
             return Err(refused(tag, status, &buffer));
         }
-        if !buffer.is_empty() {
-            tally.line(&buffer).map_err(failed)?;
-        }
+        tally.line(&buffer).map_err(failed)?;
         tally.finish().ok_or_else(|| failed("the engine named no digest".to_owned()))
     }
 }
 
-fn refused(tag: &Reference, status: StatusCode, body: &[u8]) -> Failure {
+fn refused(tag: &Reference, status: StatusCode, body: &[u8]) -> PushError {
     #[derive(Deserialize)]
     struct Message {
         message: String,
     }
-    let said = serde_json::from_slice::<Message>(body).map_or_else(|_| status.to_string(), |m| m.message);
-    if status == StatusCode::NOT_FOUND || said.contains("does not exist") {
-        return Failure::new(FailureKind::Usage, format!("the engine holds no image {tag}"))
-            .next("build it with --load first, or check the name with `docker image ls`");
+    let text = serde_json::from_slice::<Message>(body).map_or_else(|_| status.to_string(), |m| m.message);
+    if status == StatusCode::NOT_FOUND || text.contains("does not exist") {
+        return PushError::Unknown { tag: tag.clone() };
     }
-    Failure::new(FailureKind::Registry, format!("push of {tag}: {said}"))
+    PushError::Registry { tag: tag.clone(), text }
 }
 
 /// The fold over the lines of one push.
@@ -165,13 +164,13 @@ impl<'a> Tally<'a> {
     }
 }
 
-fn auth_header(credential: &PushCredential, registry: &str) -> String {
+fn auth_header(credential: &Credential, registry: &str) -> String {
     // Docker 20.10 wants the header even where there is nothing to say.
-    let auth = match (credential.username.as_str(), credential.secret.as_str()) {
-        ("", "") => serde_json::json!({}),
-        ("", token) => serde_json::json!({ "identitytoken": token, "serveraddress": registry }),
-        (username, password) => {
-            serde_json::json!({ "username": username, "password": password, "serveraddress": registry })
+    let auth = match credential {
+        Credential::Anonymous => serde_json::json!({}),
+        Credential::IdentityToken(token) => serde_json::json!({ "identitytoken": token, "serveraddress": registry }),
+        Credential::Basic { username, secret } => {
+            serde_json::json!({ "username": username, "password": secret, "serveraddress": registry })
         }
     };
     base64::engine::general_purpose::URL_SAFE.encode(auth.to_string())

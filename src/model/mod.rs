@@ -2,14 +2,16 @@
 
 mod address;
 mod capabilities;
+mod credential;
 mod event;
 mod failure;
 mod reference;
 mod report;
 mod request;
 
-pub use address::{EngineUrl, TlsDir};
+pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
+pub use credential::Credential;
 pub use event::{Event, StepId};
 pub use failure::{Excerpt, Failure, FailureKind};
 pub use reference::{InvalidReference, Reference};

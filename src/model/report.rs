@@ -32,6 +32,15 @@ pub struct Report {
     pub build_id: String,
 }
 
+impl Report {
+    /// What was seen on the way, with what came out in the end.
+    #[must_use]
+    pub fn with_result(self, result: Self) -> Self {
+        let Self { image_id, digest, tags, exporter, elapsed_ms, .. } = result;
+        Self { image_id, digest, tags, exporter, elapsed_ms, ..self }
+    }
+}
+
 /// The fold that makes a [`Report`] of a build's events.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -46,6 +55,11 @@ impl Tally {
     /// Takes in one event.
     pub fn add(&mut self, event: &Event) {
         match event {
+            // A further attempt: what the last one did is not done twice.
+            Event::Accepted { .. } => {
+                self.steps.clear();
+                self.moved.clear();
+            }
             Event::StepStarted { step, name } if is_own_step(name) => {
                 self.steps.entry(*step).or_default();
             }

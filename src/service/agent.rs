@@ -15,17 +15,28 @@ use crate::{
     engine::{Engine, State},
     model::{BuildRequest, Capabilities, Event, Failure, FailureKind, PruneRequest, PushRequest},
     pb::{self, build_agent_server::BuildAgent},
-    registry::Registry,
+    registry::{self, Registry},
     wire,
 };
 
 /// What the configuration says that calls have to heed.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// Entitlements that builds may ask for, such as `network.host`.
     pub allow_entitlement: Vec<String>,
     /// Registries that speak plain HTTP.
     pub insecure_registry: Vec<String>,
+    /// What callers over TCP must show. A unix socket asks for none: its mode says who may connect.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("allow_entitlement", &self.allow_entitlement)
+            .field("insecure_registry", &self.insecure_registry)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The agent: cheap to clone, its clones are one.
@@ -46,7 +57,7 @@ pub(super) struct Inner {
 impl Agent {
     /// An agent beside this engine.
     pub fn new(engine: Engine, settings: Settings) -> Self {
-        let registry = Registry::new(&settings.insecure_registry);
+        let registry = Registry::new(registry::Options { insecure: settings.insecure_registry.clone() });
         let inner = Inner {
             engine,
             registry,

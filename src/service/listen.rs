@@ -1,31 +1,14 @@
 //! The socket that clients connect to.
 
 use std::{
-    fmt, io,
-    net::SocketAddr,
+    io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-/// Where the agent listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// A unix socket.
-    Unix(PathBuf),
-    /// A TCP address on loopback.
-    Tcp(SocketAddr),
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp(address) => write!(f, "tcp://{address}"),
-        }
-    }
-}
+use crate::model::ListenUrl;
 
 /// A bound socket. A unix socket's file goes away with it.
 #[derive(Debug)]
@@ -51,10 +34,10 @@ const MODE: u32 = 0o660;
 
 impl Listener {
     /// Binds. A socket that a dead agent left is replaced, one that answers is not.
-    pub async fn bind(listen: &Listen) -> io::Result<Self> {
+    pub async fn bind(listen: &ListenUrl) -> io::Result<Self> {
         match listen {
-            Listen::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
-            Listen::Unix(path) => {
+            ListenUrl::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
+            ListenUrl::Unix(path) => {
                 if UnixStream::connect(path).await.is_ok() {
                     return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there"));
                 }

@@ -25,5 +25,5 @@ mod sessions;
 mod stream;
 
 pub use agent::{Agent, Settings};
-pub use listen::{Listen, Listener};
+pub use listen::Listener;
 pub use serve::serve;

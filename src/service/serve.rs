@@ -3,7 +3,10 @@
 use std::{io, time::Duration};
 
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic::transport::{Server, server::Router};
+use tonic::{
+    Status,
+    transport::{Server, server::Router},
+};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{Agent, Listener};
@@ -35,7 +38,7 @@ pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Outpu
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .add_service(health)
         .add_service(reflection)
-        .add_service(BuildAgentServer::new(agent.clone()));
+        .add_service(BuildAgentServer::with_interceptor(agent.clone(), token_check(&agent, &listener)));
     let stopping = agent.inner.draining.clone();
     let serving = accept(router, listener, stopping.cancelled_owned());
     tokio::pin!(serving);
@@ -53,6 +56,25 @@ pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Outpu
         served = &mut serving => served,
         () = idle => Ok(()),
     }
+}
+
+/// Over TCP, a caller shows the token.
+fn token_check(
+    agent: &Agent,
+    listener: &Listener,
+) -> impl Fn(tonic::Request<()>) -> Result<tonic::Request<()>, Status> + Clone + Send + Sync + 'static {
+    let token = agent.inner.settings.token.clone().filter(|_| matches!(listener, Listener::Tcp(_)));
+    let expected = token.map(|token| format!("Bearer {token}"));
+    move |request| match (&expected, request.metadata().get("authorization")) {
+        (None, _) => Ok(request),
+        (Some(expected), Some(shown)) if same(expected.as_bytes(), shown.as_bytes()) => Ok(request),
+        _ => Err(Status::unauthenticated("this agent wants its token")),
+    }
+}
+
+/// Whether two secrets are the same, in a time that does not tell where they differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 async fn accept(router: Router, listener: Listener, stop: impl Future<Output = ()>) -> io::Result<()> {

@@ -2,12 +2,12 @@
 
 use std::pin::Pin;
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Response, Status};
 
 use crate::{
-    model::{Event, Failure, Report},
+    model::{Event, Failure, Report, Tally},
     pb, wire,
 };
 
@@ -56,4 +56,18 @@ where
         Err(failure) => Err(wire::to_status(failure)),
     });
     Response::new(Box::pin(events.chain(end)))
+}
+
+/// Passes events on, and folds them into the report that the handle gives once the sender is dropped.
+pub(super) fn tee(events: mpsc::Sender<Event>) -> (mpsc::Sender<Event>, JoinHandle<Report>) {
+    let (sender, mut receiver) = mpsc::channel::<Event>(1);
+    let tally = tokio::spawn(async move {
+        let mut tally = Tally::default();
+        while let Some(event) = receiver.recv().await {
+            tally.add(&event);
+            drop(events.send(event).await);
+        }
+        tally.report()
+    });
+    (sender, tally)
 }

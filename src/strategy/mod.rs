@@ -3,5 +3,7 @@
 //! Absent: I/O, `await`, clocks. Facts come as arguments, `now` among them.
 
 mod plan;
+pub mod prune;
+pub mod retry;
 
 pub use plan::{Exporter, Facts, Plan, PushGroup, PushMechanism, plan, push_groups};
