@@ -133,7 +133,10 @@ async fn has_git(connection: &Grpc) -> bool {
     };
     let mut control = ControlClient::new(connection.channel.clone());
     match tokio::time::timeout(PATIENCE, control.solve(Request::new(request))).await {
-        Ok(Err(status)) => !status.message().contains("executable file not found"),
+        Ok(Err(status)) => {
+            let lacks = ["executable file not found", "unknown scheme git"];
+            !lacks.iter().any(|text| status.message().contains(text))
+        }
         _ => true,
     }
 }
