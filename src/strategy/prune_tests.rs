@@ -113,13 +113,10 @@ fn oracle(records: &[Record], request: &PruneRequest) -> Vec<String> {
         let Some(best) = scores.iter().copied().min_by(f64::total_cmp) else { return freed };
         // Of those that are equally useful, the one that was unused for longest.
         let mut place = 0;
-        ready = ready
-            .into_iter()
-            .filter(|_| {
-                place += 1;
-                scores[place - 1] <= best
-            })
-            .collect();
+        ready.retain(|_| {
+            place += 1;
+            scores[place - 1] <= best
+        });
         ready.sort_by_key(|r| r.last_used_at);
         let victim = ready[0];
         left.retain(|r| r.id != victim.id);
