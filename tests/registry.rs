@@ -52,7 +52,7 @@ async fn tags_of_every_media_type_are_set_byte_by_byte() {
     let Some(live) = Live::start(live::Login::None).await else { return };
     for (media_type, extra) in [(DOCKER, ""), (OCI, "  "), (DOCKER_LIST, "\n"), (OCI_INDEX, "\n\n")] {
         // Odd white space shows whether the manifest was rewritten on its way.
-        let (repository, body) = (format!("team/app{}", extra.len()), live.manifest(media_type, extra).await);
+        let (repository, body) = (format!("team/app{}", extra.len()), Live::manifest(media_type, extra));
         let digest = live.put(&repository, "1", media_type, &body).await;
         let from = reference(&live.host, &format!("{repository}:1"));
         let to = [from.with_tag("2"), from.with_tag("latest")];
@@ -85,7 +85,7 @@ async fn what_is_not_there_is_not_found() {
 #[tokio::test]
 async fn a_registry_with_passwords_wants_the_right_one() {
     let Some(live) = Live::start(live::Login::Password).await else { return };
-    let body = live.manifest(OCI, "").await;
+    let body = Live::manifest(OCI, "");
     let digest = live.put("team/app", "1", OCI, &body).await;
     let from = reference(&live.host, "team/app:1");
     let to = [from.with_tag("2")];
@@ -105,7 +105,7 @@ async fn a_registry_with_passwords_wants_the_right_one() {
 #[tokio::test]
 async fn one_callers_login_never_serves_another() {
     let Some(live) = Live::start(live::Login::Password).await else { return };
-    let body = live.manifest(OCI, "").await;
+    let body = Live::manifest(OCI, "");
     live.put("team/app", "1", OCI, &body).await;
     let (registry, from) = (client(), reference(&live.host, "team/app:1"));
     registry.digest(&from, &alice()).await.unwrap();

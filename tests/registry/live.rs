@@ -1,6 +1,7 @@
 //! Debian's `docker-registry`, one for each test, on a port and with a root of its own.
 
 use std::{
+    fmt::Write as _,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -42,7 +43,7 @@ impl Live {
              storage: {{filesystem: {{rootdirectory: {path}/data}}}}\nhttp: {{addr: '{host}'}}\n"
         );
         if login == Login::Password {
-            config += &format!("auth: {{htpasswd: {{realm: test, path: {path}/htpasswd}}}}\n");
+            let _ = writeln!(config, "auth: {{htpasswd: {{realm: test, path: {path}/htpasswd}}}}");
             std::fs::write(root.path().join("htpasswd"), HTPASSWD).unwrap();
         }
         std::fs::write(root.path().join("config.yml"), config).unwrap();
@@ -78,7 +79,7 @@ impl Live {
     }
 
     /// Some manifest or index that the registry takes in every repository, ending in `space`.
-    pub(crate) async fn manifest(&self, media_type: &str, space: &str) -> String {
+    pub(crate) fn manifest(media_type: &str, space: &str) -> String {
         if media_type.contains("list") || media_type.contains("index") {
             return format!(r#"{{"schemaVersion":2,  "mediaType":"{media_type}","manifests":[]}}{space}"#);
         }
