@@ -13,8 +13,8 @@ use std::{
 };
 
 use remora::{
-    model::{Failure, FailureKind, Reference},
-    registry::{Credential, Error, Options, Registry, retrying},
+    model::{Credential, Failure, FailureKind, Reference},
+    registry::{Error, Options, Registry, retrying},
     strategy::retry::{Policy, Trouble},
 };
 

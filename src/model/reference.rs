@@ -207,5 +207,4 @@ fn is_lower_hex(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-#[path = "reference_tests.rs"]
 mod tests;

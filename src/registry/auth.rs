@@ -3,45 +3,16 @@
 //! <https://distribution.github.io/distribution/spec/auth/token/> and, for identity tokens,
 //! <https://distribution.github.io/distribution/spec/auth/oauth/>.
 
-use std::fmt;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{
     Client, RequestBuilder, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE},
 };
 
-use crate::model::Reference;
+use crate::model::{Credential, Reference};
 
 /// The name by which token services know this program.
 const CLIENT_ID: &str = "remora";
-
-/// What somebody logs in with. `Debug` shows no secret.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub enum Credential {
-    /// Nobody.
-    #[default]
-    Anonymous,
-    /// A user and a password, or a token that serves as one.
-    Basic {
-        /// Name of the user.
-        username: String,
-        /// The password.
-        secret: String,
-    },
-    /// A refresh token of OAuth2, as Docker's configuration keeps it under `identitytoken`.
-    IdentityToken(String),
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Anonymous => "Anonymous",
-            Self::Basic { .. } => "Basic(..)",
-            Self::IdentityToken(_) => "IdentityToken(..)",
-        })
-    }
-}
 
 impl Credential {
     /// For `Authorization`, where the registry wants a user and a password.

@@ -10,10 +10,10 @@ use reqwest::{
 
 use super::{
     Error,
-    auth::{Challenge, Credential, Scope},
+    auth::{Challenge, Scope},
     sha256,
 };
-use crate::model::Reference;
+use crate::model::{Credential, Reference};
 
 /// Names the digest of a manifest in an answer.
 pub(super) const DIGEST: &str = "docker-content-digest";

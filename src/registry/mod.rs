@@ -18,7 +18,6 @@ use std::{
 use reqwest::{Method, Url, header};
 use sha2::{Digest as _, Sha256};
 
-pub use auth::Credential;
 pub use error::Error;
 pub use retrying::{Attempt, retrying};
 
@@ -26,7 +25,10 @@ use self::{
     auth::Scope,
     call::{Call, Manifest},
 };
-use crate::{model::Reference, strategy::retry::Trouble};
+use crate::{
+    model::{Credential, Reference},
+    strategy::retry::Trouble,
+};
 
 /// Docker Hub's registry goes by another name than its references.
 const DOCKER_HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
