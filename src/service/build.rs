@@ -1,6 +1,9 @@
 //! One build, from request to report: the one owner of its orchestration.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 
@@ -93,23 +96,11 @@ impl Run<'_> {
     /// Solves; where the solve pushes and the registry wants to be asked later, solves again: by then every step is in
     /// the engine's own cache.
     async fn solve(&self) -> Result<Outcome, Failure> {
-        let attempts = std::cell::Cell::new(0_u32);
-        let operation = || async {
-            let first = attempts.replace(attempts.get() + 1) == 0;
+        let mut first = true;
+        let operation = || {
             // BuildKit knows no second solve of the same id.
-            let id = if first { self.id.to_owned() } else { new_id() };
-            drop(self.events.send(Event::Accepted { build_id: id.clone() }).await);
-            let Self { agent, request, plan, lent, events, .. } = self;
-            let failure = match agent.engine.build(&id, request, plan, lent, events).await {
-                Ok(outcome) => return Ok(outcome),
-                Err(failure) => failure,
-            };
-            let pushed_to = plan.groups.first().filter(|_| plan.push == PushMechanism::InSolve);
-            let retry_after = match pushed_to {
-                Some(group) => self.pusher().wait_for(&group.first, &failure.what).await,
-                None => None,
-            };
-            Err((failure, retry_after))
+            let id = if std::mem::take(&mut first) { self.id.to_owned() } else { new_id() };
+            self.solve_once(id)
         };
         let trouble = |(failure, retry_after): &(Failure, _)| (self.trouble(failure), *retry_after);
         registry::retrying(&Policy::default(), operation, trouble, |attempt| {
@@ -117,6 +108,21 @@ impl Run<'_> {
         })
         .await
         .map_err(|(failure, _)| failure)
+    }
+
+    async fn solve_once(&self, id: String) -> Result<Outcome, (Failure, Option<Duration>)> {
+        let Self { agent, request, plan, lent, events, .. } = self;
+        drop(events.send(Event::Accepted { build_id: id.clone() }).await);
+        let failure = match agent.engine.build(&id, request, plan, lent, events).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(failure) => failure,
+        };
+        let pushed_to = plan.groups.first().filter(|_| plan.push == PushMechanism::InSolve);
+        let retry_after = match pushed_to {
+            Some(group) => self.pusher().wait_for(&group.first, &failure.what).await,
+            None => None,
+        };
+        Err((failure, retry_after))
     }
 
     /// Only a push is worth another solve: what the engine pulls it has tried again itself.

@@ -84,24 +84,23 @@ impl Pusher<'_> {
     }
 
     async fn push_one(&self, tag: &Reference, credential: &Credential) -> Result<PushOutcome, Failure> {
-        let operation = || async {
-            self.agent.engine.push(tag, credential, self.events).await.map_err(Failed::from)
-        };
-        let operation = || async {
-            match operation().await {
-                Err(Failed::Registry(error)) => {
-                    let retry_after = self.wait_for(tag, &error.detail).await;
-                    Err(Failed::Registry(registry::Error { retry_after, ..error }))
-                }
-                other => other,
-            }
-        };
+        let operation = || self.push_attempt(tag, credential);
         let what = format!("push of {tag}");
         registry::retrying(&Policy::default(), operation, Failed::trouble, |attempt| {
             self.notice(&what, attempt, &attempt.error.reason());
         })
         .await
         .map_err(Failure::from)
+    }
+
+    async fn push_attempt(&self, tag: &Reference, credential: &Credential) -> Result<PushOutcome, Failed> {
+        match self.agent.engine.push(tag, credential, self.events).await.map_err(Failed::from) {
+            Err(Failed::Registry(error)) => {
+                let retry_after = self.wait_for(tag, &error.detail).await;
+                Err(Failed::Registry(registry::Error { retry_after, ..error }))
+            }
+            other => other,
+        }
     }
 
     async fn retag_one(&self, group: &PushGroup, credential: &Credential) -> Result<(), Failure> {
