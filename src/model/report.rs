@@ -91,6 +91,13 @@ impl Tally {
         self.pulled.iter().filter(|(_, bytes)| **bytes == 0).map(|(digest, _)| digest.as_str())
     }
 
+    /// Says how many bytes those layers are.
+    pub fn size_layers(&mut self, sizes: &BTreeMap<String, u64>) {
+        for (digest, bytes) in self.pulled.iter_mut().filter(|(_, bytes)| **bytes == 0) {
+            *bytes = sizes.get(digest).copied().unwrap_or(0);
+        }
+    }
+
     /// What it came to.
     pub fn report(self) -> Report {
         let count = |wanted: fn(&bool) -> bool| self.steps.values().flatten().filter(|done| wanted(done)).count();

@@ -9,6 +9,7 @@ mod error;
 mod retrying;
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     net::IpAddr,
     sync::OnceLock,
@@ -89,6 +90,28 @@ impl Registry {
             }
         }
         Ok(digest)
+    }
+
+    /// The layers of the image that `reference` names, with their bytes. An index of images has none of its own.
+    pub async fn layers(
+        &self,
+        reference: &Reference,
+        credential: &Credential,
+    ) -> Result<BTreeMap<String, u64>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Layers {
+            #[serde(default)]
+            layers: Vec<Layer>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Layer {
+            digest: String,
+            size: u64,
+        }
+        let manifest = self.call(reference, credential, Scope::Pull)?.manifest(wanted(reference)).await?;
+        let Layers { layers } =
+            serde_json::from_slice(&manifest.body).map_err(|e| Error::other(reference, e.to_string()))?;
+        Ok(layers.into_iter().map(|layer| (layer.digest, layer.size)).collect())
     }
 
     /// How long the registry wants to be left alone, if it says so: for a push by the engine, which met a 429 and lost

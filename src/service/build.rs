@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{agent::Inner, push::Pusher, stream::tee};
 use crate::{
     engine::Outcome,
-    model::{BuildRequest, Event, Failure, FailureKind, Report},
+    model::{BuildRequest, Event, Failure, FailureKind, Report, Tally},
     registry,
     session::Lent,
     strategy::{
@@ -49,10 +49,24 @@ pub(super) async fn build(
         }
     };
     drop(tee);
-    let seen = tally.await.unwrap_or_default();
+    let mut tally = tally.await.unwrap_or_default();
+    size_layers(&agent, &plan, &lent, &mut tally).await;
     report.tags = request.tags.iter().map(ToString::to_string).collect();
     report.elapsed_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-    Ok(Report { build_id: id, ..seen.with_result(report) })
+    Ok(Report { build_id: id, ..tally.report().with_result(report) })
+}
+
+/// The engine names the layers that it takes from a cache ref, and not their size: the ref's manifest does.
+async fn size_layers(agent: &Inner, plan: &Plan, lent: &Lent, tally: &mut Tally) {
+    for (reference, _) in &plan.imports {
+        if tally.unsized_layers().next().is_none() {
+            return;
+        }
+        let Ok(credential) = lent.credential(reference.registry()).await else { continue };
+        // Only the figure is missing where the registry does not tell.
+        let Ok(layers) = agent.registry.layers(reference, &credential).await else { continue };
+        tally.size_layers(&layers);
+    }
 }
 
 fn new_id() -> String {

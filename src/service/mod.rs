@@ -6,7 +6,7 @@
 //! | `sessions` | the sessions that clients lend, by their id |
 //! | `builds` | the builds that run |
 //! | `build`, `push`, `prune`, `info` | one call each; orchestration of one build has one owner, `build` |
-//! | `credentials` | asks a session for what a registry wants |
+//! | `stream` | events to the caller; the report that they fold into |
 //! | `listen` | the socket |
 //! | `serve` | puts it all behind one server; health, reflection, drain |
 //!
@@ -15,7 +15,6 @@
 mod agent;
 mod build;
 mod builds;
-mod credentials;
 mod info;
 mod listen;
 mod prune;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::sync::mpsc;
 
-use super::{agent::Inner, credentials, stream::tee};
+use super::{agent::Inner, stream::tee};
 use crate::{
     engine::{PushError, PushOutcome},
     model::{Credential, Event, Failure, FailureKind, PushRequest, Reference, Report},
@@ -32,7 +32,7 @@ pub(super) async fn push(
     let pusher = Pusher { agent: &agent, lent: lent.as_ref(), events: &tee };
     let digest = pusher.push(&strategy::push_groups(&request.tags)).await?;
     drop(tee);
-    let mut report = tally.await.unwrap_or_default();
+    let mut report = tally.await.unwrap_or_default().report();
     report.digest = digest.unwrap_or_default();
     report.tags = request.tags.iter().map(ToString::to_string).collect();
     report.elapsed_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
@@ -52,10 +52,10 @@ impl Pusher<'_> {
     pub(super) async fn push(self, groups: &[PushGroup]) -> Result<Option<String>, Failure> {
         let mut first = None;
         for group in groups {
-            let credential = credentials::ask(self.lent, group.first.registry()).await?;
+            let credential = self.credential(&group.first).await?;
             let outcome = self.push_one(&group.first, &credential).await?;
             self.announce(&group.first, &outcome.digest).await;
-            self.retag_one(group, &credential).await?;
+            self.retag_one(group, &outcome.digest, &credential).await?;
             first.get_or_insert(outcome.digest);
         }
         Ok(first)
@@ -66,8 +66,8 @@ impl Pusher<'_> {
         for group in groups {
             self.announce(&group.first, digest).await;
             if !group.rest.is_empty() {
-                let credential = credentials::ask(self.lent, group.first.registry()).await?;
-                self.retag_one(group, &credential).await?;
+                let credential = self.credential(&group.first).await?;
+                self.retag_one(group, digest, &credential).await?;
             }
         }
         Ok(())
@@ -79,8 +79,16 @@ impl Pusher<'_> {
             return None;
         }
         // The engine's error has lost the header: the registry itself is asked.
-        let credential = credentials::ask(self.lent, reference.registry()).await.ok()?;
+        let credential = self.credential(reference).await.ok()?;
         self.agent.registry.retry_after(reference, &credential).await
+    }
+
+    /// The client's credential; nobody's where it lends none.
+    pub(super) async fn credential(&self, reference: &Reference) -> Result<Credential, Failure> {
+        match self.lent {
+            Some(lent) => lent.credential(reference.registry()).await,
+            None => Ok(Credential::Anonymous),
+        }
     }
 
     async fn push_one(&self, tag: &Reference, credential: &Credential) -> Result<PushOutcome, Failure> {
@@ -103,18 +111,20 @@ impl Pusher<'_> {
         }
     }
 
-    async fn retag_one(&self, group: &PushGroup, credential: &Credential) -> Result<(), Failure> {
+    async fn retag_one(&self, group: &PushGroup, digest: &str, credential: &Credential) -> Result<(), Failure> {
         if group.rest.is_empty() {
             return Ok(());
         }
-        let operation = || self.agent.registry.retag(&group.first, &group.rest, credential);
+        // By its digest: somebody else may have moved the tag since.
+        let pushed = group.first.with_digest(digest);
+        let operation = || self.agent.registry.retag(&pushed, &group.rest, credential);
         let what = format!("tagging {}", group.first.name());
-        let digest = registry::retrying(&Policy::default(), operation, registry::Error::trouble, |attempt| {
+        registry::retrying(&Policy::default(), operation, registry::Error::trouble, |attempt| {
             self.notice(&what, attempt, &attempt.error.reason());
         })
         .await?;
         for tag in &group.rest {
-            self.announce(tag, &digest).await;
+            self.announce(tag, digest).await;
         }
         Ok(())
     }

@@ -58,8 +58,8 @@ where
     Response::new(Box::pin(events.chain(end)))
 }
 
-/// Passes events on, and folds them into the report that the handle gives once the sender is dropped.
-pub(super) fn tee(events: mpsc::Sender<Event>) -> (mpsc::Sender<Event>, JoinHandle<Report>) {
+/// Passes events on, and folds them into the tally that the handle gives once the sender is dropped.
+pub(super) fn tee(events: mpsc::Sender<Event>) -> (mpsc::Sender<Event>, JoinHandle<Tally>) {
     let (sender, mut receiver) = mpsc::channel::<Event>(1);
     let tally = tokio::spawn(async move {
         let mut tally = Tally::default();
@@ -67,7 +67,7 @@ pub(super) fn tee(events: mpsc::Sender<Event>) -> (mpsc::Sender<Event>, JoinHand
             tally.add(&event);
             drop(events.send(event).await);
         }
-        tally.report()
+        tally
     });
     (sender, tally)
 }

@@ -5,9 +5,14 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use bollard_buildkit_proto::moby::filesync::v1::{CredentialsRequest, CredentialsResponse, auth_client::AuthClient};
+use tonic::Code;
 use tower::ServiceExt as _;
 
-use crate::grpc::Channel;
+use crate::{
+    grpc::Channel,
+    model::{Credential, Failure, FailureKind},
+};
 
 /// What a client says of itself when it opens a session.
 #[derive(Debug, Clone, Default)]
@@ -58,9 +63,24 @@ impl Lent {
         Ok(response.map(tonic::body::Body::new))
     }
 
-    /// A channel for the agent's own calls, such as one for credentials.
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
+    /// The client's credential for this registry.
+    pub async fn credential(&self, registry: &str) -> Result<Credential, Failure> {
+        let mut auth = AuthClient::new(self.channel.clone());
+        match auth.credentials(CredentialsRequest { host: registry.to_owned() }).await {
+            Ok(answer) => {
+                let CredentialsResponse { username, secret } = answer.into_inner();
+                Ok(match (username.is_empty(), secret.is_empty()) {
+                    (true, true) => Credential::Anonymous,
+                    (true, false) => Credential::IdentityToken(secret),
+                    (false, _) => Credential::Basic { username, secret },
+                })
+            }
+            Err(status) if matches!(status.code(), Code::Unimplemented | Code::NotFound) => Ok(Credential::Anonymous),
+            Err(status) => Err(Failure::new(
+                FailureKind::Usage,
+                format!("the client's credentials for {registry} cannot be had: {}", status.message()),
+            )
+            .next("check the Docker configuration where the client runs")),
+        }
     }
 }
-
