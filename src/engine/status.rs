@@ -53,10 +53,9 @@ impl Translator {
         }
         for status in status.statuses {
             let Some(step) = self.steps.get(&status.vertex) else { continue };
-            let named = status.name.is_empty() || status.id.contains(&status.name);
             events.push(Event::StepProgress {
                 step: step.id,
-                what: if named { status.id } else { format!("{} {}", status.name, status.id) },
+                what: status.id,
                 current: status.current.try_into().unwrap_or(0),
                 total: status.total.try_into().unwrap_or(0),
                 done: status.completed.is_some(),
@@ -119,10 +118,11 @@ impl Translator {
         }
     }
 
-    /// Name and last lines of a step: that with this digest, else the one that failed.
+    /// Name and last lines of a step: that with this digest, else the first that failed.
     pub(super) fn failed_step(&self, digest: Option<&str>) -> Option<(&str, Vec<String>)> {
-        let by_digest = digest.and_then(|digest| self.steps.get(digest));
-        let step = by_digest.or_else(|| self.steps.values().find(|step| step.failed))?;
+        let by_digest = digest.and_then(|digest| self.steps.get(digest)).filter(|step| step.failed);
+        let failed = || self.steps.values().filter(|step| step.failed).min_by_key(|step| step.id);
+        let step = by_digest.or_else(failed)?;
         Some((&step.name, step.tail.iter().map(|line| line.trim_end().to_owned()).collect()))
     }
 }
