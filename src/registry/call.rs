@@ -181,6 +181,8 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
         cause = source;
     }
     match error.source() {
+        // What a TLS library calls the answer of a server that speaks plain http.
+        Some(_) if cause.to_string().contains("InvalidContentType") => "it answers without TLS".into(),
         Some(_) => cause.to_string(),
         None if error.is_timeout() => "timed out".into(),
         None => "the request failed".into(),

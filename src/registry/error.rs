@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 
 use crate::{
     model::{Failure, FailureKind, Reference},
-    strategy::retry::Trouble,
+    strategy::retry::{Trouble, is_hopeless},
 };
 
 /// What one call to a registry came to grief on. It holds no secret.
@@ -58,9 +58,7 @@ impl Error {
     }
 
     pub(super) fn unreachable(reference: &Reference, method: &Method, name: &str, detail: impl AsRef<str>) -> Self {
-        // A certificate that is not trusted will not be trusted later.
-        let certificate = detail.as_ref().contains("certificate");
-        let trouble = if certificate { Trouble::Other } else { Trouble::Unreachable };
+        let trouble = if is_hopeless(detail.as_ref()) { Trouble::Other } else { Trouble::Unreachable };
         Self { trouble, ..Self::odd(reference, method, name, detail) }
     }
 
@@ -69,7 +67,7 @@ impl Error {
     }
 
     pub(super) fn other(reference: &Reference, detail: impl AsRef<str>) -> Self {
-        Self::new(reference, format!("tagging {}", short(reference, reference.tag())), detail)
+        Self::new(reference, format!("a request for {}", short(reference, reference.tag())), detail)
     }
 
     /// Somebody is logged in, and may not do this.
@@ -146,12 +144,15 @@ impl Error {
                 None => format!("try again later; `{login}` may raise the limit"),
             },
             Trouble::Server => format!("try again; if it stays, ask those who run {host}"),
-            Trouble::Unreachable => format!(
-                "check that the agent's network reaches {host}; if it speaks plain http, start the agent with \
-                 --insecure-registry {host}"
-            ),
-            Trouble::Other if self.detail.contains("certificate") || self.detail.contains("x509") => {
+            Trouble::Other if ["certificate", "x509", "CA "].iter().any(|word| self.detail.contains(word)) => {
                 format!("add the authority of {host} to the certificates that the agent and the engine trust")
+            }
+            Trouble::Other if self.detail.contains("HTTPS client") || self.detail.contains("without TLS") => {
+                format!("start the agent with --insecure-registry {host}, and let the engine know it as insecure too")
+            }
+            Trouble::Unreachable => format!("check that the agent's network reaches {host}"),
+            Trouble::Other if is_hopeless(&self.detail) => {
+                format!("check the name {host}, and that the agent's network reaches it")
             }
             Trouble::Other => String::new(),
         }
@@ -224,6 +225,15 @@ mod tests {
         );
         assert_eq!(of("toomanyrequests: slow down").trouble(), (Trouble::RateLimited, None));
         assert_eq!(of("dial tcp: connect: connection refused").trouble, Trouble::Unreachable);
+        for (text, next) in [
+            ("http: server gave HTTP response to HTTPS client", "--insecure-registry r.example.com"),
+            ("x509: certificate signed by unknown authority", "authority of r.example.com"),
+            ("dial tcp: lookup r.example.com: no such host", "check the name r.example.com"),
+        ] {
+            let error = of(text);
+            assert_eq!(error.trouble, Trouble::Other, "{text}");
+            assert!(Failure::from(error).next.contains(next), "{text}");
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Trouble {
         if let Some(status) = status_in(&text) {
             return Self::of_status(status);
         }
-        if says(HOPELESS) {
+        if is_hopeless(&text) {
             Self::Other
         } else if says(UNAUTHORIZED) {
             Self::Unauthorized
@@ -121,12 +121,20 @@ impl Trouble {
 }
 
 const RATE_LIMITED: &[&str] = &["toomanyrequests", "too many requests", "rate limit", "rate exceeded", "throttl"];
-/// Network trouble that stays.
+/// Whether trouble with a connection stays: the name is unknown, or one end will not trust the other.
+pub fn is_hopeless(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    HOPELESS.iter().any(|word| text.contains(word))
+}
+
 const HOPELESS: &[&str] = &[
     "server gave http response to https client",
+    "answers without tls",
+    "certificate",
     "x509:",
     "tls: ",
     "no such host",
+    "name or service not known",
     "no space left on device",
     "context canceled",
     "unsupported protocol scheme",
