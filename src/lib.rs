@@ -1,6 +1,7 @@
 //! Remora: a gRPC agent beside a Docker engine that makes every CI image build start warm, and its thin client.
 
 pub mod model;
+pub mod session;
 pub mod wire;
 
 /// Our protobuf, as prost makes it of `proto/`. Only `wire`, `service` and `cli` speak it.
