@@ -14,7 +14,7 @@ use super::packet::{Stat, Xattr};
 use super::pattern::Invalid;
 
 mod listing;
-mod mode;
+pub(super) mod mode;
 #[cfg(test)]
 mod tests;
 
