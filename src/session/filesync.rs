@@ -47,7 +47,8 @@ where
     let Some(directory) = attachables.dirs.get(&ask.directory) else {
         return Status::not_found(format!("no access allowed to dir \"{}\"", ask.directory)).into_http();
     };
-    let packets = Streaming::new_request(ProstDecoder::<Packet>::default(), request.into_body(), None, Some(usize::MAX));
+    let packets =
+        Streaming::new_request(ProstDecoder::<Packet>::default(), request.into_body(), None, Some(usize::MAX));
     let (output, pieces) = output::channel();
     tokio::spawn(transfer(directory.clone(), ask.selection, packets, output, attachables.clone()));
     let mut response = Response::new(Body::new(pieces));
@@ -65,7 +66,8 @@ async fn transfer(
 ) {
     let counters = attachables.counters.clone();
     // Everything below the directory is named as the file system names it, so that no link on the way matters later.
-    let resolved = spawn_blocking(move || directory.canonicalize().map_err(|cause| unreadable(&directory, &cause))).await;
+    let resolved =
+        spawn_blocking(move || directory.canonicalize().map_err(|cause| unreadable(&directory, &cause))).await;
     let root = match resolved {
         Ok(Ok(root)) => root,
         Ok(Err(problem)) => return report_async(problem, &output, &attachables).await,
@@ -109,7 +111,8 @@ async fn transfer(
 
 /// Sends one stat per file, then an empty one.
 fn send_stats(readers: &Readers, selection: Selection) -> Result<(), Error> {
-    let filter = Filter::new(&readers.root, selection).map_err(|error| Error::Problem(of_filter(&error, &readers.root)))?;
+    let filter =
+        Filter::new(&readers.root, selection).map_err(|error| Error::Problem(of_filter(&error, &readers.root)))?;
     let mut walk = Walk::new(readers.root.clone(), filter).map_err(of_walk)?;
     let mut batch = Vec::with_capacity(2 * BATCH);
     let mut sent = Instant::now();

@@ -67,7 +67,9 @@ impl Engine {
         Self { sender }
     }
 
-    fn grpc(&self) -> tonic::client::Grpc<impl tonic::client::GrpcService<Body, ResponseBody = hyper::body::Incoming> + use<>> {
+    fn grpc(
+        &self,
+    ) -> tonic::client::Grpc<impl tonic::client::GrpcService<Body, ResponseBody = hyper::body::Incoming> + use<>> {
         let sender = self.sender.clone();
         let service = tower::service_fn(move |request: http::Request<Body>| sender.clone().send_request(request));
         tonic::client::Grpc::with_origin(service, http::Uri::from_static("http://session"))
@@ -187,11 +189,8 @@ impl Ask {
     fn metadata(&self) -> MetadataMap {
         let mut metadata = MetadataMap::new();
         metadata.insert("dir-name", self.directory.parse().unwrap());
-        let lists = [
-            ("include-patterns", &self.include),
-            ("exclude-patterns", &self.exclude),
-            ("followpaths", &self.follow),
-        ];
+        let lists =
+            [("include-patterns", &self.include), ("exclude-patterns", &self.exclude), ("followpaths", &self.follow)];
         for (key, values) in lists {
             for value in values {
                 metadata.append(key, MetadataValue::try_from(value.as_bytes()).unwrap());

@@ -53,14 +53,7 @@ impl From<Gone> for Error {
 
 impl Readers {
     pub(super) fn new(root: PathBuf, output: Output, counters: Arc<Counters>) -> Self {
-        Self {
-            root,
-            table: Mutex::default(),
-            output,
-            counters,
-            queue: Mutex::default(),
-            asked: Condvar::new(),
-        }
+        Self { root, table: Mutex::default(), output, counters, queue: Mutex::default(), asked: Condvar::new() }
     }
 
     /// Adds a request. True where one more reader should be [`run`](Readers::run).
@@ -88,7 +81,10 @@ impl Readers {
         while let Some(id) = self.next(&mut reader)? {
             let taken = self.table.lock().unwrap_or_else(PoisonError::into_inner).take(id);
             let Some((path, size)) = taken else {
-                return Err(Error::Problem(Problem::new(format!("the engine asked for file {id}, which it was not sent"), "")));
+                return Err(Error::Problem(Problem::new(
+                    format!("the engine asked for file {id}, which it was not sent"),
+                    "",
+                )));
             };
             reader.send_file(id, &path, size)?;
         }

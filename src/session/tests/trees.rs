@@ -27,8 +27,18 @@ async fn a_directory_arrives_as_it_is() {
     assert_eq!(
         received.paths(),
         [
-            "a", "a/file", "a-b", "caf\\xe9", "caf\\xe9/\\xff", "dangling", "empty", "empty/inner", "empty/link", "pipe",
-            "socket", "z"
+            "a",
+            "a/file",
+            "a-b",
+            "caf\\xe9",
+            "caf\\xe9/\\xff",
+            "dangling",
+            "empty",
+            "empty/inner",
+            "empty/link",
+            "pipe",
+            "socket",
+            "z"
         ],
         "parents before children, names in byte order: the engine refuses any other",
     );
@@ -68,7 +78,10 @@ async fn extended_attributes_arrive_where_the_file_system_has_them() {
     let mut xattrs = received.stat("file").xattrs.clone();
     xattrs.sort_by(|one, other| one.name.cmp(&other.name));
     let user: Vec<_> = xattrs.iter().filter(|xattr| xattr.name.starts_with(b"user.")).collect();
-    assert_eq!(user.iter().map(|xattr| xattr.name.escape_ascii().to_string()).collect::<Vec<_>>(), ["user.empty", "user.key", "user.long"]);
+    assert_eq!(
+        user.iter().map(|xattr| xattr.name.escape_ascii().to_string()).collect::<Vec<_>>(),
+        ["user.empty", "user.key", "user.long"]
+    );
     assert_eq!((user[0].value.len(), &user[1].value[..], user[2].value.len()), (0, &b"value\xff"[..], 1000));
 }
 
