@@ -4,13 +4,13 @@
 //! its buffers, and by the table of paths. An unreadable file fails the transfer, is told to the engine, and is kept for
 //! the caller: fsutil's own sender puts an empty file in its place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tonic::body::Body;
 use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
@@ -56,57 +56,81 @@ where
     response
 }
 
-/// Owns one transfer from its first stat to its FIN.
+/// Owns one transfer, from its first stat to its FIN or its failure.
 async fn transfer(
-    directory: std::path::PathBuf,
+    directory: PathBuf,
     selection: Selection,
     mut packets: Streaming<Packet>,
     output: Output,
     attachables: Arc<Attachables>,
 ) {
-    let counters = attachables.counters.clone();
-    // Everything below the directory is named as the file system names it, so that no link on the way matters later.
-    let resolved =
-        spawn_blocking(move || directory.canonicalize().map_err(|cause| unreadable(&directory, &cause))).await;
-    let root = match resolved {
-        Ok(Ok(root)) => root,
-        Ok(Err(problem)) => return report_async(problem, &output, &attachables).await,
+    let resolved = directory.clone();
+    let readers = match spawn_blocking(move || resolved.canonicalize()).await {
+        Ok(Ok(root)) => Arc::new(Readers::new(root, output.clone(), attachables.counters.clone())),
+        Ok(Err(cause)) => return fail(unreadable(&directory, &cause), &output, &attachables).await,
         Err(_) => return,
     };
-    let readers = Arc::new(Readers::new(root, output.clone(), counters));
-    let walker = (readers.clone(), attachables.clone());
-    spawn_blocking(move || {
-        let (readers, attachables) = walker;
-        conclude(send_stats(&readers, selection), &readers, &attachables);
-    });
+    let mut threads = JoinSet::new();
+    let walker = readers.clone();
+    threads.spawn_blocking(move || send_stats(&walker, selection));
     loop {
-        let packet = tokio::select! {
-            packet = packets.message() => packet,
-            () = output.gone() => break,
-        };
-        let end = match packet {
-            Ok(Some(packet)) => match packet.kind() {
-                Kind::Req => {
-                    if readers.ask(packet.id) {
-                        let reader = (readers.clone(), attachables.clone());
-                        spawn_blocking(move || conclude(reader.0.run(), &reader.0, &reader.1));
-                    }
-                    continue;
+        tokio::select! {
+            packet = packets.message() => match react(packet, &readers) {
+                Reaction::None => {}
+                Reaction::OneMoreReader => {
+                    let reader = readers.clone();
+                    threads.spawn_blocking(move || reader.run());
                 }
-                Kind::Fin => (framed(Kind::Fin, Bytes::new()), Ok(())),
-                Kind::Err => {
-                    let reason = String::from_utf8_lossy(&packet.data).into_owned();
-                    (Bytes::new(), Err(Status::aborted(format!("error from receiver: {reason}"))))
+                Reaction::End(last, result) => {
+                    output.finish(last, result).await;
+                    break;
                 }
-                Kind::Stat | Kind::Data => continue,
             },
-            Ok(None) => (Bytes::new(), Err(Status::cancelled("the receiver left before it had all it wanted"))),
-            Err(status) => (Bytes::new(), Err(status)),
-        };
-        output.finish_async(end.0, end.1).await;
-        break;
+            Some(thread) = threads.join_next() => match thread {
+                Ok(Ok(())) => {}
+                Ok(Err(Error::Problem(problem))) => {
+                    fail(problem, &output, &attachables).await;
+                    break;
+                }
+                Ok(Err(Error::Gone)) | Err(_) => break,
+            },
+            () = output.gone() => break,
+        }
     }
     readers.close();
+}
+
+/// What a packet of the receiver leads to.
+enum Reaction {
+    None,
+    OneMoreReader,
+    /// The call is over, with these last bytes and this result.
+    End(Bytes, Result<(), Status>),
+}
+
+fn react(packet: Result<Option<Packet>, Status>, readers: &Readers) -> Reaction {
+    let failed = |status| Reaction::End(Bytes::new(), Err(status));
+    match packet {
+        Ok(Some(packet)) => match packet.kind() {
+            Kind::Req if readers.ask(packet.id) => Reaction::OneMoreReader,
+            Kind::Fin => Reaction::End(framed(Kind::Fin, Bytes::new()), Ok(())),
+            Kind::Err => {
+                let reason = String::from_utf8_lossy(&packet.data);
+                failed(Status::aborted(format!("error from receiver: {reason}")))
+            }
+            Kind::Req | Kind::Stat | Kind::Data => Reaction::None,
+        },
+        Ok(None) => failed(Status::cancelled("the receiver left before it had all it wanted")),
+        Err(status) => failed(status),
+    }
+}
+
+/// Ends the call, and tells both the engine and the caller why.
+async fn fail(problem: Problem, output: &Output, attachables: &Attachables) {
+    let last = framed(Kind::Err, problem.what.clone().into());
+    let status = Status::failed_precondition(&problem.what);
+    attachables.problems.add(problem);
+    output.finish(last, Err(status)).await;
 }
 
 /// Sends one stat per file, then an empty one.
@@ -134,25 +158,6 @@ fn send_stats(readers: &Readers, selection: Selection) -> Result<(), Error> {
     }
     frame(&Packet::default(), &mut batch);
     Ok(readers.output.send(batch.into())?)
-}
-
-/// What a thread's end means for the whole transfer.
-fn conclude(result: Result<(), Error>, readers: &Readers, attachables: &Attachables) {
-    if let Err(Error::Problem(problem)) = result {
-        attachables.problems.add(problem.clone());
-        let (piece, status) = farewell(&problem);
-        readers.output.finish(piece, Err(status));
-    }
-}
-
-async fn report_async(problem: Problem, output: &Output, attachables: &Attachables) {
-    let (piece, status) = farewell(&problem);
-    attachables.problems.add(problem);
-    output.finish_async(piece, Err(status)).await;
-}
-
-fn farewell(problem: &Problem) -> (Bytes, Status) {
-    (framed(Kind::Err, problem.what.clone().into()), Status::failed_precondition(&problem.what))
 }
 
 fn framed(kind: Kind, data: Bytes) -> Bytes {

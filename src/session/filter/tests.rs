@@ -39,8 +39,8 @@ fn followed(root: &Path, paths: &[&str]) -> Option<Vec<String>> {
     targets.map(|targets| targets.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect())
 }
 
-fn some(paths: &[&str]) -> Option<Vec<String>> {
-    Some(paths.iter().map(|&path| path.to_owned()).collect())
+fn owned(paths: &[&str]) -> Vec<String> {
+    paths.iter().map(|&path| path.to_owned()).collect()
 }
 
 #[test]
@@ -55,12 +55,20 @@ fn a_link_is_followed_as_if_the_context_were_the_root() {
     symlink("../../../..", at("foo/bar")).unwrap();
     symlink("/foo/bar/baz", at("dir/out")).unwrap();
     symlink("/", at("root")).unwrap();
-    assert_eq!(followed(root.path(), &["l2", "bar"]), some(&["bar", "dir/foo", "dir/l1", "l2"]));
-    assert_eq!(followed(root.path(), &["dir/out"]), some(&["baz", "dir/out", "foo/bar"]), "no way out of the context");
-    assert_eq!(followed(root.path(), &["dir/l*"]), some(&["dir/foo", "dir/l*"]));
-    assert_eq!(followed(root.path(), &["dir", "dir/*1"]), some(&["dir"]), "what lies in a directory is not repeated");
-    assert_eq!(followed(root.path(), &["missing/too", "f*/x/t*"]), some(&["f*/x/t*", "missing/too"]));
-    assert_eq!(followed(root.path(), &["root/dir"]), some(&["dir", "root"]));
+    assert_eq!(followed(root.path(), &["l2", "bar"]), Some(owned(&["bar", "dir/foo", "dir/l1", "l2"])));
+    assert_eq!(
+        followed(root.path(), &["dir/out"]),
+        Some(owned(&["baz", "dir/out", "foo/bar"])),
+        "no way out of the context"
+    );
+    assert_eq!(followed(root.path(), &["dir/l*"]), Some(owned(&["dir/foo", "dir/l*"])));
+    assert_eq!(
+        followed(root.path(), &["dir", "dir/*1"]),
+        Some(owned(&["dir"])),
+        "what lies in a directory is not repeated"
+    );
+    assert_eq!(followed(root.path(), &["missing/too", "f*/x/t*"]), Some(owned(&["f*/x/t*", "missing/too"])));
+    assert_eq!(followed(root.path(), &["root/dir"]), Some(owned(&["dir", "root"])));
     assert_eq!(followed(root.path(), &["root"]), None, "a link to the root asks for everything");
     assert_eq!(followed(root.path(), &["."]), None);
 }
@@ -73,7 +81,7 @@ fn links_in_a_circle_end() {
     link("l3", "l2");
     link("l2", "l3");
     link("deeper/deeper", "deeper");
-    assert_eq!(followed(root.path(), &["l1", "l3", "deeper/x"]), some(&["deeper", "l1", "l2", "l3"]));
+    assert_eq!(followed(root.path(), &["l1", "l3", "deeper/x"]), Some(owned(&["deeper", "l1", "l2", "l3"])));
 }
 
 #[test]

@@ -16,9 +16,9 @@ fn descend(matcher: &Matcher, path: &[u8]) -> Result<bool, Invalid> {
     let mut parent: Option<Matched> = None;
     let mut verdict = false;
     for end in ends {
-        let mut matched = Matched::default();
-        verdict = matcher.matches_within(&path[..end], parent.as_ref(), Some(&mut matched))?;
-        parent = Some(matched);
+        let mut own = Matched::default();
+        verdict = matcher.matches_within(&path[..end], parent.as_ref(), Some(&mut own))?;
+        parent = Some(own);
     }
     Ok(verdict)
 }

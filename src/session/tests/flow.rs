@@ -41,7 +41,7 @@ async fn a_receiver_that_does_not_read_holds_the_sender_back() {
 async fn two_transfers_share_a_session() {
     let root = tempfile::tempdir().unwrap();
     write(root.path(), b"Dockerfile", b"FROM scratch");
-    write(root.path(), b"data", &[1; 1 << 20]);
+    write(root.path(), b"data", &vec![1; 1 << 20]);
     let mut attachables = lending(root.path());
     attachables.dirs.insert("dockerfile".to_owned(), root.path().to_owned());
     let engine = Engine::connect(attachables).await;
