@@ -5,6 +5,7 @@
 //! the caller: fsutil's own sender puts an empty file in its place.
 
 use std::path::{Path, PathBuf};
+use std::str::from_utf8;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,11 @@ async fn transfer(
                     threads.spawn_blocking(move || reader.run());
                 }
                 Reaction::End(last, result) => {
+                    if result.is_err()
+                        && let Some(name) = readers.odd_name.get()
+                    {
+                        attachables.problems.add(of_odd_name(name));
+                    }
                     output.finish(last, result).await;
                     break;
                 }
@@ -144,6 +150,12 @@ fn send_stats(readers: &Readers, selection: Selection) -> Result<(), Error> {
         for stat in stats {
             let size = (stat.mode & mode::TYPE == 0).then(|| u64::try_from(stat.size).unwrap_or_default());
             let is_directory = stat.mode & mode::DIRECTORY != 0;
+            if readers.odd_name.get().is_none()
+                && let Some(name) = [&stat.path, &stat.linkname].into_iter().find(|name| from_utf8(name).is_err())
+            {
+                // Only this thread sets it.
+                let _ = readers.odd_name.set(name.clone());
+            }
             readers.table.lock().unwrap_or_else(PoisonError::into_inner).push(&stat.path, is_directory, size);
             frame(&Packet { stat: Some(stat), ..Packet::default() }, &mut batch);
         }
@@ -182,6 +194,17 @@ fn of_filter(error: &filter::Error, root: &Path) -> Problem {
 
 fn of_pattern(what: &str) -> Problem {
     Problem::new(what, "Correct it in .dockerignore, or in the COPY that names it.")
+}
+
+/// Engines whose protobuf insists on UTF-8 break off without a word about the file.
+fn of_odd_name(name: &[u8]) -> Problem {
+    Problem::new(
+        format!(
+            "the engine broke off the transfer, maybe over the name \"{}\", which is not UTF-8",
+            name.escape_ascii()
+        ),
+        "Rename the file, or name it in .dockerignore.",
+    )
 }
 
 fn unreadable(path: &Path, cause: &std::io::Error) -> Problem {

@@ -13,9 +13,9 @@ use http_body::Frame;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-/// Size of a buffer. One holds a piece of a large file, or many small files. Measured: larger ones fall out of the
-/// processor's cache and are no faster.
-pub(super) const BUFFER: usize = 256 * 1024;
+/// Size of a buffer. One holds a piece of a large file, or many small files. Measured from 64 KiB to 1 MiB: all the same
+/// speed, so this is chosen for memory.
+pub(super) const BUFFER: usize = 128 * 1024;
 /// Pieces on their way to the receiver.
 const QUEUED: usize = 8;
 
