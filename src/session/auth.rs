@@ -50,9 +50,7 @@ impl Credentials {
         match get_credential_from_reader(text.as_bytes(), &key(config, host)) {
             Ok(DockerCredential::UsernamePassword(username, secret)) => Ok(CredentialsResponse { username, secret }),
             // An empty user name is what tells the engine that this is a token.
-            Ok(DockerCredential::IdentityToken(secret)) => {
-                Ok(CredentialsResponse { username: String::new(), secret })
-            }
+            Ok(DockerCredential::IdentityToken(secret)) => Ok(CredentialsResponse { username: String::new(), secret }),
             Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(CredentialsResponse::default()),
             // What a helper printed may hold anything, so it is not passed on.
             Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {

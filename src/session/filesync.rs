@@ -4,13 +4,14 @@
 //! its buffers, and by the table of paths. An unreadable file fails the transfer, is told to the engine, and is kept for
 //! the caller: fsutil's own sender puts an empty file in its place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::from_utf8;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tonic::body::Body;
 use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
@@ -27,7 +28,7 @@ mod read;
 mod table;
 
 use ask::Ask;
-use output::{Gone, Output};
+use output::Output;
 use read::{Error, Readers};
 
 /// Stats are sent together, up to this many bytes or this long after the last ones.
@@ -47,7 +48,8 @@ where
     let Some(directory) = attachables.dirs.get(&ask.directory) else {
         return Status::not_found(format!("no access allowed to dir \"{}\"", ask.directory)).into_http();
     };
-    let packets = Streaming::new_request(ProstDecoder::<Packet>::default(), request.into_body(), None, Some(usize::MAX));
+    let packets =
+        Streaming::new_request(ProstDecoder::<Packet>::default(), request.into_body(), None, Some(usize::MAX));
     let (output, pieces) = output::channel();
     tokio::spawn(transfer(directory.clone(), ask.selection, packets, output, attachables.clone()));
     let mut response = Response::new(Body::new(pieces));
@@ -55,61 +57,92 @@ where
     response
 }
 
-/// Owns one transfer from its first stat to its FIN.
+/// Owns one transfer, from its first stat to its FIN or its failure.
 async fn transfer(
-    directory: std::path::PathBuf,
+    directory: PathBuf,
     selection: Selection,
     mut packets: Streaming<Packet>,
     output: Output,
     attachables: Arc<Attachables>,
 ) {
-    let counters = attachables.counters.clone();
-    // Everything below the directory is named as the file system names it, so that no link on the way matters later.
-    let resolved = spawn_blocking(move || directory.canonicalize().map_err(|cause| unreadable(&directory, &cause))).await;
-    let root = match resolved {
-        Ok(Ok(root)) => root,
-        Ok(Err(problem)) => return report_async(problem, &output, &attachables).await,
+    let resolved = directory.clone();
+    let readers = match spawn_blocking(move || resolved.canonicalize()).await {
+        Ok(Ok(root)) => Arc::new(Readers::new(root, output.clone(), attachables.counters.clone())),
+        Ok(Err(cause)) => return fail(unreadable(&directory, &cause), &output, &attachables).await,
         Err(_) => return,
     };
-    let readers = Arc::new(Readers::new(root, output.clone(), counters));
-    let walker = (readers.clone(), attachables.clone());
-    spawn_blocking(move || {
-        let (readers, attachables) = walker;
-        conclude(send_stats(&readers, selection), &readers, &attachables);
-    });
+    let mut threads = JoinSet::new();
+    let walker = readers.clone();
+    threads.spawn_blocking(move || send_stats(&walker, selection));
     loop {
-        let packet = tokio::select! {
-            packet = packets.message() => packet,
-            () = output.gone() => break,
-        };
-        let end = match packet {
-            Ok(Some(packet)) => match packet.kind() {
-                Kind::Req => {
-                    if readers.ask(packet.id) {
-                        let reader = (readers.clone(), attachables.clone());
-                        spawn_blocking(move || conclude(reader.0.run(), &reader.0, &reader.1));
+        tokio::select! {
+            packet = packets.message() => match react(packet, &readers) {
+                Reaction::None => {}
+                Reaction::OneMoreReader => {
+                    let reader = readers.clone();
+                    threads.spawn_blocking(move || reader.run());
+                }
+                Reaction::End(last, result) => {
+                    if result.is_err()
+                        && let Some(name) = readers.odd_name.get()
+                    {
+                        attachables.problems.add(of_odd_name(name));
                     }
-                    continue;
+                    output.finish(last, result).await;
+                    break;
                 }
-                Kind::Fin => (framed(Kind::Fin, Bytes::new()), Ok(())),
-                Kind::Err => {
-                    let reason = String::from_utf8_lossy(&packet.data).into_owned();
-                    (Bytes::new(), Err(Status::aborted(format!("error from receiver: {reason}"))))
-                }
-                Kind::Stat | Kind::Data => continue,
             },
-            Ok(None) => (Bytes::new(), Err(Status::cancelled("the receiver left before it had all it wanted"))),
-            Err(status) => (Bytes::new(), Err(status)),
-        };
-        output.finish_async(end.0, end.1).await;
-        break;
+            Some(thread) = threads.join_next() => match thread {
+                Ok(Ok(())) => {}
+                Ok(Err(Error::Problem(problem))) => {
+                    fail(problem, &output, &attachables).await;
+                    break;
+                }
+                Ok(Err(Error::Gone)) | Err(_) => break,
+            },
+            () = output.gone() => break,
+        }
     }
     readers.close();
 }
 
+/// What a packet of the receiver leads to.
+enum Reaction {
+    None,
+    OneMoreReader,
+    /// The call is over, with these last bytes and this result.
+    End(Bytes, Result<(), Status>),
+}
+
+fn react(packet: Result<Option<Packet>, Status>, readers: &Readers) -> Reaction {
+    let failed = |status| Reaction::End(Bytes::new(), Err(status));
+    match packet {
+        Ok(Some(packet)) => match packet.kind() {
+            Kind::Req if readers.ask(packet.id) => Reaction::OneMoreReader,
+            Kind::Fin => Reaction::End(framed(Kind::Fin, Bytes::new()), Ok(())),
+            Kind::Err => {
+                let reason = String::from_utf8_lossy(&packet.data);
+                failed(Status::aborted(format!("error from receiver: {reason}")))
+            }
+            Kind::Req | Kind::Stat | Kind::Data => Reaction::None,
+        },
+        Ok(None) => failed(Status::cancelled("the receiver left before it had all it wanted")),
+        Err(status) => failed(status),
+    }
+}
+
+/// Ends the call, and tells both the engine and the caller why.
+async fn fail(problem: Problem, output: &Output, attachables: &Attachables) {
+    let last = framed(Kind::Err, problem.what.clone().into());
+    let status = Status::failed_precondition(&problem.what);
+    attachables.problems.add(problem);
+    output.finish(last, Err(status)).await;
+}
+
 /// Sends one stat per file, then an empty one.
 fn send_stats(readers: &Readers, selection: Selection) -> Result<(), Error> {
-    let filter = Filter::new(&readers.root, selection).map_err(|error| Error::Problem(of_filter(&error, &readers.root)))?;
+    let filter =
+        Filter::new(&readers.root, selection).map_err(|error| Error::Problem(of_filter(&error, &readers.root)))?;
     let mut walk = Walk::new(readers.root.clone(), filter).map_err(of_walk)?;
     let mut batch = Vec::with_capacity(2 * BATCH);
     let mut sent = Instant::now();
@@ -117,6 +150,12 @@ fn send_stats(readers: &Readers, selection: Selection) -> Result<(), Error> {
         for stat in stats {
             let size = (stat.mode & mode::TYPE == 0).then(|| u64::try_from(stat.size).unwrap_or_default());
             let is_directory = stat.mode & mode::DIRECTORY != 0;
+            if readers.odd_name.get().is_none()
+                && let Some(name) = [&stat.path, &stat.linkname].into_iter().find(|name| from_utf8(name).is_err())
+            {
+                // Only this thread sets it.
+                let _ = readers.odd_name.set(name.clone());
+            }
             readers.table.lock().unwrap_or_else(PoisonError::into_inner).push(&stat.path, is_directory, size);
             frame(&Packet { stat: Some(stat), ..Packet::default() }, &mut batch);
         }
@@ -131,25 +170,6 @@ fn send_stats(readers: &Readers, selection: Selection) -> Result<(), Error> {
     }
     frame(&Packet::default(), &mut batch);
     Ok(readers.output.send(batch.into())?)
-}
-
-/// What a thread's end means for the whole transfer.
-fn conclude(result: Result<(), Error>, readers: &Readers, attachables: &Attachables) {
-    if let Err(Error::Problem(problem)) = result {
-        attachables.problems.add(problem.clone());
-        let (piece, status) = farewell(&problem);
-        readers.output.finish(piece, Err(status));
-    }
-}
-
-async fn report_async(problem: Problem, output: &Output, attachables: &Attachables) {
-    let (piece, status) = farewell(&problem);
-    attachables.problems.add(problem);
-    output.finish_async(piece, Err(status)).await;
-}
-
-fn farewell(problem: &Problem) -> (Bytes, Status) {
-    (framed(Kind::Err, problem.what.clone().into()), Status::failed_precondition(&problem.what))
 }
 
 fn framed(kind: Kind, data: Bytes) -> Bytes {
@@ -174,6 +194,17 @@ fn of_filter(error: &filter::Error, root: &Path) -> Problem {
 
 fn of_pattern(what: &str) -> Problem {
     Problem::new(what, "Correct it in .dockerignore, or in the COPY that names it.")
+}
+
+/// Engines whose protobuf insists on UTF-8 break off without a word about the file.
+fn of_odd_name(name: &[u8]) -> Problem {
+    Problem::new(
+        format!(
+            "the engine broke off the transfer, maybe over the name \"{}\", which is not UTF-8",
+            name.escape_ascii()
+        ),
+        "Rename the file, or name it in .dockerignore.",
+    )
 }
 
 fn unreadable(path: &Path, cause: &std::io::Error) -> Problem {

@@ -71,12 +71,7 @@ impl Filter {
             let patterns = matcher.iter().flat_map(Matcher::patterns);
             patterns.filter(|pattern| pattern.is_exception() == exceptions).all(is_plain)
         };
-        Ok(Self {
-            plain_includes: plain(&include, false),
-            plain_exceptions: plain(&exclude, true),
-            include,
-            exclude,
-        })
+        Ok(Self { plain_includes: plain(&include, false), plain_exceptions: plain(&exclude, true), include, exclude })
     }
 
     /// Judges `path`. `parent` is what its directory got, `None` at the root; `matched`, given for a directory
@@ -114,9 +109,9 @@ impl Filter {
 /// Whether a pattern of the kind names something below `directory`.
 fn reaches_into(matcher: &Matcher, exceptions: bool, directory: &[u8]) -> bool {
     let patterns = matcher.patterns().iter().filter(|pattern| pattern.is_exception() == exceptions);
-    patterns.map(without_trailing_glob).any(|text| {
-        text.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-    })
+    patterns
+        .map(without_trailing_glob)
+        .any(|text| text.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/'))
 }
 
 fn is_plain(pattern: &Pattern) -> bool {

@@ -57,3 +57,6 @@ pub use pipe::{Chunk, pipe};
 pub use problems::{Counters, Problem, Problems};
 #[cfg(feature = "client")]
 pub use send::Sink;
+
+#[cfg(all(test, feature = "client"))]
+mod tests;

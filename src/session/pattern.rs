@@ -19,21 +19,20 @@ use regexp::Program;
 /// A pattern that cannot be used. Displays as one line that names the pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the pattern \"{}\" is invalid: {reason}", .pattern.escape_ascii())]
-pub struct Invalid {
+pub(crate) struct Invalid {
     pattern: Vec<u8>,
     reason: &'static str,
 }
 
 /// A list of patterns.
 #[derive(Debug)]
-pub struct Matcher {
+pub(crate) struct Matcher {
     patterns: Vec<Pattern>,
-    exceptions: bool,
 }
 
 /// Which patterns matched a directory, to be handed on to what is in it.
 #[derive(Debug, Clone, Default)]
-pub struct Matched(Vec<bool>);
+pub(crate) struct Matched(Vec<bool>);
 
 /// One pattern, cleaned.
 pub(crate) struct Pattern {
@@ -59,18 +58,12 @@ impl Matcher {
     ///
     /// # Errors
     /// A pattern that is malformed, or is `!` alone.
-    pub fn new<P: AsRef<[u8]>>(patterns: impl IntoIterator<Item = P>) -> Result<Self, Invalid> {
+    pub(crate) fn new<P: AsRef<[u8]>>(patterns: impl IntoIterator<Item = P>) -> Result<Self, Invalid> {
         let patterns = patterns
             .into_iter()
             .filter_map(|pattern| Pattern::new(pattern.as_ref()).transpose())
             .collect::<Result<Vec<_>, _>>()?;
-        let exceptions = patterns.iter().any(|pattern| pattern.exception);
-        Ok(Self { patterns, exceptions })
-    }
-
-    /// Whether any pattern begins with `!`.
-    pub fn has_exceptions(&self) -> bool {
-        self.exceptions
+        Ok(Self { patterns })
     }
 
     pub(crate) fn patterns(&self) -> &[Pattern] {
@@ -81,7 +74,8 @@ impl Matcher {
     ///
     /// # Errors
     /// A pattern that had to be asked and turned out to mean nothing.
-    pub fn matches(&self, path: &[u8]) -> Result<bool, Invalid> {
+    #[cfg(test)]
+    pub(crate) fn matches(&self, path: &[u8]) -> Result<bool, Invalid> {
         self.matches_within(path, None, None)
     }
 
@@ -89,7 +83,7 @@ impl Matcher {
     ///
     /// # Errors
     /// A pattern that had to be asked and turned out to mean nothing.
-    pub fn matches_within(
+    pub(crate) fn matches_within(
         &self,
         path: &[u8],
         parent: Option<&Matched>,

@@ -1,1 +1,99 @@
+#![allow(clippy::unwrap_used)]
 
+use super::*;
+
+/// User and secret, for "who:secret" as `d2hvOnNlY3JldA==`.
+fn asked(config: &str, host: &str) -> Result<(String, String), Problem> {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config.json");
+    std::fs::write(&file, config).unwrap();
+    Credentials::from_file(file).get(host).map(|found| (found.username, found.secret))
+}
+
+fn pair(user: &str, secret: &str) -> (String, String) {
+    (user.to_owned(), secret.to_owned())
+}
+
+#[test]
+fn a_registry_is_found_under_every_name_that_docker_writes() {
+    for (key, host) in [
+        ("https://index.docker.io/v1/", "registry-1.docker.io"),
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("docker.io", "registry-1.docker.io"),
+        ("index.docker.io", "docker.io"),
+        ("r.test:5000", "r.test:5000"),
+        ("https://r.test", "r.test"),
+        ("https://r.test/v1/", "r.test"),
+        ("http://r.test/", "r.test"),
+        ("r.test/v2/", "r.test"),
+    ] {
+        let config = format!(r#"{{"auths": {{"other.test": {{}}, "{key}": {{"auth": "d2hvOnNlY3JldA=="}}}}}}"#);
+        assert_eq!(asked(&config, host).unwrap(), pair("who", "secret"), "{host} under {key}");
+    }
+}
+
+#[test]
+fn an_identity_token_goes_without_a_user_name() {
+    let config = r#"{"auths": {"r.test": {"auth": "d2hvOg==", "identitytoken": "token"}}}"#;
+    assert_eq!(asked(config, "r.test").unwrap(), pair("", "token"), "the engine tells a token by the empty user name");
+}
+
+#[test]
+fn a_plain_user_name_and_password_are_taken() {
+    let config = r#"{"auths": {"r.test": {"username": "who", "password": "secret"}}}"#;
+    assert_eq!(asked(config, "r.test").unwrap(), pair("who", "secret"));
+}
+
+#[test]
+fn nothing_configured_is_nothing_and_no_error() {
+    for config in [
+        "{}",
+        r#"{"auths": {}}"#,
+        r#"{"auths": {"r.test": {}}}"#,
+        r#"{"auths": {"r.test": {"auth": "", "identitytoken": ""}}}"#,
+        r#"{"auths": {"r.test.evil": {"auth": "d2hvOnNlY3JldA=="}}, "HttpHeaders": {"a": "b"}}"#,
+    ] {
+        assert_eq!(asked(config, "r.test").unwrap(), pair("", ""), "{config}");
+    }
+    let missing = Credentials::from_file("/nonexistent/config.json").get("r.test");
+    assert_eq!(missing, Ok(CredentialsResponse::default()));
+    assert_eq!(Credentials::default().get("r.test"), Ok(CredentialsResponse::default()));
+}
+
+#[test]
+fn a_broken_file_is_named_without_what_is_in_it() {
+    for config in [
+        "{\"auths\"",
+        "[]",
+        r#"{"auths": []}"#,
+        r#"{"auths": {"r.test": {"auth": "d2hvc2VjcmV0"}}}"#,
+        r#"{"auths": {"r.test": {"auth": "%%secret"}}}"#,
+        r#"{"auths": {"r.test": {"auth": "d2hvOnNlY3JldA==", "username": "secret", "password": "x"}}}"#,
+    ] {
+        let problem = asked(config, "r.test").unwrap_err();
+        assert!(problem.what.contains("config.json"), "{problem}");
+        assert!(!problem.what.contains("secret") && !problem.what.contains("d2hv"), "{problem}");
+        assert_eq!((problem.what.lines().count(), problem.next.lines().count()), (1, 1));
+    }
+}
+
+#[test]
+fn the_file_is_found_where_docker_finds_it() {
+    let find =
+        |config: Option<&str>, home: Option<&str>| Credentials::find(config.map(Into::into), home.map(Into::into)).file;
+    assert_eq!(find(Some("/etc/docker"), Some("/home/me")).unwrap(), Path::new("/etc/docker/config.json"));
+    assert_eq!(find(None, Some("/home/me")).unwrap(), Path::new("/home/me/.docker/config.json"));
+    assert_eq!(find(Some(""), Some("/home/me")).unwrap(), Path::new("/home/me/.docker/config.json"));
+    assert_eq!(find(None, None), None);
+}
+
+#[test]
+fn the_file_is_read_once() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config.json");
+    std::fs::write(&file, r#"{"auths": {"r.test": {"auth": "d2hvOnNlY3JldA=="}}}"#).unwrap();
+    let credentials = Credentials::from_file(&file);
+    let first = credentials.get("r.test");
+    std::fs::write(&file, "{").unwrap();
+    assert_eq!(credentials.get("r.test"), first, "one build, one set of credentials");
+}

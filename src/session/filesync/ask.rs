@@ -29,7 +29,8 @@ impl Ask {
 /// All values of a key, as bytes: engine 20.10 sends raw UTF-8, newer ones encode like a URL's query and say so.
 fn values(headers: &HeaderMap, key: &str) -> Result<Vec<Vec<u8>>, String> {
     let encoded = headers.get(format!("{key}-encoded"));
-    let encoded = encoded.is_some_and(|flag| matches!(flag.as_bytes(), b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True"));
+    let encoded =
+        encoded.is_some_and(|flag| matches!(flag.as_bytes(), b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True"));
     let raw = headers.get_all(key).iter().map(http::HeaderValue::as_bytes);
     if !encoded {
         return Ok(raw.map(<[u8]>::to_vec).collect());

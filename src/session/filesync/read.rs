@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -26,6 +26,8 @@ pub(super) struct Readers {
     pub(super) table: Mutex<Table>,
     pub(super) output: Output,
     pub(super) counters: Arc<Counters>,
+    /// The first name or link target that is not UTF-8, as far as the walk has come.
+    pub(super) odd_name: OnceLock<Vec<u8>>,
     queue: Mutex<Queue>,
     asked: Condvar,
 }
@@ -59,6 +61,7 @@ impl Readers {
             output,
             counters,
             queue: Mutex::default(),
+            odd_name: OnceLock::new(),
             asked: Condvar::new(),
         }
     }
@@ -88,7 +91,10 @@ impl Readers {
         while let Some(id) = self.next(&mut reader)? {
             let taken = self.table.lock().unwrap_or_else(PoisonError::into_inner).take(id);
             let Some((path, size)) = taken else {
-                return Err(Error::Problem(Problem::new(format!("the engine asked for file {id}, which it was not sent"), "")));
+                return Err(Error::Problem(Problem::new(
+                    format!("the engine asked for file {id}, which it was not sent"),
+                    "",
+                )));
             };
             reader.send_file(id, &path, size)?;
         }

@@ -24,7 +24,7 @@ const NO_CONTENT: u64 = u64::MAX;
 impl Table {
     /// Notes the next path, whose directories were noted before. `size` is given for what has content to ask for.
     pub(super) fn push(&mut self, path: &[u8], is_directory: bool, size: Option<u64>) {
-        let depth = path.iter().filter(|&&byte| byte == b'/').count();
+        let depth = path.split(|&byte| byte == b'/').count() - 1;
         self.open.truncate(depth);
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
         self.names.extend(name);
