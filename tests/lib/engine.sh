@@ -202,16 +202,19 @@ case ${1:-} in
   docker)
     release=$(release_of "$2")
     shift 2
-    if [[ -n $release ]]; then
-      # Debian's docker and buildx need no newer C library than bookworm's, so they run outside of their root.
-      root=$(root_of "$release")
-      export DOCKER_CONFIG=${DOCKER_CONFIG:-$cache/$release.config}
-      mkdir -p "$DOCKER_CONFIG"
-      [[ -e $DOCKER_CONFIG/config.json ]] ||
-        echo "{\"cliPluginsExtraDirs\": [\"$root/usr/libexec/docker/cli-plugins\"]}" >"$DOCKER_CONFIG/config.json"
-      exec "$root/usr/bin/docker" "$@"
+    root=''
+    [[ -z $release ]] || root=$(root_of "$release")
+    # The user's own Docker configuration stays out of it.
+    if [[ -z ${DOCKER_CONFIG:-} ]]; then
+      export DOCKER_CONFIG=$cache/config-${release:-own} DOCKER_BUILDKIT=1
+      if [[ ! -e $DOCKER_CONFIG/config.json ]]; then
+        mkdir -p "$DOCKER_CONFIG"
+        echo "{\"cliPluginsExtraDirs\": [\"$root/usr/libexec/docker/cli-plugins\"]}" >"$DOCKER_CONFIG/config.$$"
+        mv "$DOCKER_CONFIG/config.$$" "$DOCKER_CONFIG/config.json"
+      fi
     fi
-    exec /usr/bin/docker "$@"
+    # Debian's docker and buildx ask for no newer C library than bookworm's, so they run outside of their root.
+    exec "$root/usr/bin/docker" "$@"
     ;;
   roots)
     shift

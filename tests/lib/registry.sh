@@ -68,7 +68,7 @@ seed() {
   curl -fsS -X PUT -H "Content-Type: $type.distribution.manifest.v2+json" --data-binary "@$work/manifest" "$url/manifests/$tag"
 }
 
-busybox() {
+busybox_tree() {
   local tar=$1 applet
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
@@ -90,7 +90,7 @@ case ${1:-} in
   start) start "$2" "${3:-}" ;;
   stop) reap "$2/registry.pid" ;;
   seed) seed "$2" "$3" "$4" ;;
-  busybox) busybox "$2" ;;
+  busybox) busybox_tree "$2" ;;
   *)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2
     exit 2

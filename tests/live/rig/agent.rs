@@ -1,0 +1,58 @@
+//! The agent, as a process.
+
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{Client, Engine};
+
+/// A running `remora-agent`. Ends with this value.
+pub(crate) struct Agent {
+    process: Child,
+    dir: TempDir,
+}
+
+impl Agent {
+    /// An agent beside this engine that lets RUN steps use the host's network: the engines here have no other.
+    pub(crate) fn start(engine: &Engine) -> Self {
+        Self::start_with(engine, &["--allow-entitlement", "network.host"])
+    }
+
+    /// An agent with these flags and no others. It finds the engine by `DOCKER_HOST` and its like.
+    pub(crate) fn start_with(engine: &Engine, args: &[&str]) -> Self {
+        let dir = super::scratch();
+        let log = File::create(dir.path().join("agent.log")).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_remora-agent"))
+            .args(["--listen", &format!("unix://{}/agent.sock", dir.path().display())])
+            .args(args)
+            .envs(engine.env())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { process, dir }
+    }
+
+    /// A client of this agent.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&format!("unix://{}/agent.sock", self.dir.path().display()))
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn lives(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.dir.path().join("agent.log")).unwrap_or_default();
+            eprintln!("--- the agent's log\n{log}");
+        }
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
