@@ -111,7 +111,9 @@ impl FromStr for Reference {
             return Err(fail("the name is longer than 255 characters"));
         }
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(fail("a tag holds 1 to 128 of A-Z, a-z, 0-9, '_', '.', '-' and starts with none of the last two"));
+            return Err(fail(
+                "a tag holds 1 to 128 of A-Z, a-z, 0-9, '_', '.', '-' and starts with none of the last two",
+            ));
         }
         if digest.is_some_and(|digest| !is_digest(digest)) {
             return Err(fail("a digest is an algorithm, a colon and at least 32 lowercase hexadecimal digits"));

@@ -1,7 +1,6 @@
 //! What a call came to: the fold over its events.
 
-use std::collections::{BTreeMap};
-
+use std::collections::BTreeMap;
 
 /// What a call came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //!
 //! [`Engine::start`]: rig::Engine::start
 //! [`Engine::shared`]: rig::Engine::shared
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
 /// Makes tests of functions that take a [`rig::Kind`]: one for each kind of engine.
 macro_rules! on_every_engine {

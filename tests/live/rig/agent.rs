@@ -23,8 +23,10 @@ impl Agent {
     pub(crate) fn start_with(engine: &Engine, args: &[&str]) -> Self {
         let dir = super::scratch();
         let log = File::create(dir.path().join("agent.log")).unwrap();
+        let socket = format!("unix://{}/agent.sock", dir.path().display());
+        let listen = if args.contains(&"--listen") { vec![] } else { vec!["--listen", &socket] };
         let process = Command::new(env!("CARGO_BIN_EXE_remora-agent"))
-            .args(["--listen", &format!("unix://{}/agent.sock", dir.path().display())])
+            .args(listen)
             .args(args)
             .envs(engine.env())
             .stdin(Stdio::null())
@@ -38,6 +40,12 @@ impl Agent {
     /// A client of this agent.
     pub(crate) fn client(&self) -> Client {
         Client::new(&format!("unix://{}/agent.sock", self.dir.path().display()))
+    }
+
+    /// Sends a signal, by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// Whether it still runs.

@@ -109,9 +109,16 @@ impl Drop for Engine {
         if self.own.is_some() {
             if std::thread::panicking() {
                 let log = std::fs::read_to_string(self.dir.join("engine.log")).unwrap_or_default();
-                let tail: Vec<_> = log.lines().rev().take(15).collect();
-                eprintln!("--- the engine's last words");
-                tail.iter().rev().for_each(|line| eprintln!("{line}"));
+                let from = log.lines().count().saturating_sub(15);
+                let tail: Vec<_> = log.lines().skip(from).collect();
+                eprintln!(
+                    "--- the engine's last words
+{}",
+                    tail.join(
+                        "
+"
+                    )
+                );
             }
             self.stop();
         }

@@ -64,6 +64,9 @@ fn serve(client: TcpStream, upstream: &str, fault: Fault, struck: &AtomicUsize) 
     if hit && struck.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < fault.times).then_some(n + 1)).is_ok() {
         if let Some(answer) = fault.answer {
             write!(client, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+            client.shutdown(Shutdown::Write)?;
+            // Unread bytes would reset the connection, and the answer with it.
+            return std::io::copy(&mut reader, &mut std::io::sink()).map(drop);
         }
         return client.shutdown(Shutdown::Both);
     }

@@ -57,9 +57,9 @@ impl Registry {
     pub(crate) fn digest(&self, repository: &str, tag: &str) -> Option<String> {
         let Some(user) = self.user else { return self.head(repository, tag) };
         let headers = self.curl(&["-I", "-u", user], &format!("{repository}/manifests/{tag}"));
-        headers
-            .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("docker-content-digest:").map(|d| d.trim().to_owned()))
+        headers.lines().find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("docker-content-digest:").map(|d| d.trim().to_owned())
+        })
     }
 
     /// A directory with a Docker `config.json` that lets one in.
