@@ -28,6 +28,7 @@ fi
 
 live=''
 log=$(mktemp)
+# shellcheck disable=SC2317 # a trap runs it
 cleanup() {
   local cgroup
   rm -f "$log"

@@ -3,7 +3,8 @@
 #
 #   registry.sh start DIR [auth]        starts one, prints its HOST:PORT; with `auth` it wants user remora, password s3cret
 #   registry.sh stop DIR
-#   registry.sh seed HOST REPO:TAG TAR  pushes a file tree (a gzip'ed tar) as an image of one layer
+#   registry.sh seed HOST REPO:TAG TAR [USER:PASSWORD]
+#                                       pushes a file tree (a gzip'ed tar) as an image of one layer
 #   registry.sh busybox TAR             makes such a tar from busybox-static
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -42,18 +43,22 @@ start() {
   echo "127.0.0.1:$port"
 }
 
+# curl, with credentials where there are some.
+request() { curl ${user:+-u "$user"} "$@"; }
+
 # Uploads one blob and prints its digest.
 put_blob() {
   local url=$1 file=$2 digest location
   digest=sha256:$(sha256sum "$file" | cut -d' ' -f1)
-  location=$(curl -fsS -X POST -D - -o /dev/null "$url/blobs/uploads/" | tr -d '\r' | awk 'tolower($1) == "location:" {print $2}')
+  location=$(request -fsS -X POST -D - -o /dev/null "$url/blobs/uploads/" | tr -d '\r' | awk 'tolower($1) == "location:" {print $2}')
   [[ $location == *\?* ]] && location+="&digest=$digest" || location+="?digest=$digest"
-  curl -fsS -X PUT -H 'Content-Type: application/octet-stream' --upload-file "$file" "$location" >/dev/null
+  request -fsS -X PUT -H 'Content-Type: application/octet-stream' --upload-file "$file" "$location" >/dev/null
   echo "$digest"
 }
 
 seed() {
   local host=$1 repo=${2%:*} tag=${2##*:} tar=$3 url diff config arch
+  user=${4:-}
   url=http://$host/v2/$repo
   arch=$(dpkg --print-architecture)
   work=$(mktemp -d)
@@ -65,7 +70,7 @@ seed() {
   config=$(put_blob "$url" "$work/config")
   printf '{"schemaVersion":2,"mediaType":"%s.distribution.manifest.v2+json","config":{"mediaType":"%s.container.image.v1+json","size":%d,"digest":"%s"},"layers":[{"mediaType":"%s.image.rootfs.diff.tar.gzip","size":%d,"digest":"%s"}]}' \
     $type $type "$(stat -c %s "$work/config")" "$config" $type "$(stat -c %s "$tar")" "$(put_blob "$url" "$tar")" >"$work/manifest"
-  curl -fsS -X PUT -H "Content-Type: $type.distribution.manifest.v2+json" --data-binary "@$work/manifest" "$url/manifests/$tag"
+  request -fsS -X PUT -H "Content-Type: $type.distribution.manifest.v2+json" --data-binary "@$work/manifest" "$url/manifests/$tag"
 }
 
 busybox_tree() {
@@ -89,7 +94,7 @@ busybox_tree() {
 case ${1:-} in
   start) start "$2" "${3:-}" ;;
   stop) reap "$2/registry.pid" ;;
-  seed) seed "$2" "$3" "$4" ;;
+  seed) seed "${@:2}" ;;
   busybox) busybox_tree "$2" ;;
   *)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2

@@ -51,6 +51,10 @@ impl FaultyRegistry {
 /// One request a connection: `Connection: close` is put into each.
 fn serve(client: TcpStream, upstream: &str, fault: Fault, struck: &AtomicUsize) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
+    // Engines try TLS first: a plain registry answers that with an error at once.
+    if reader.fill_buf()?.first() == Some(&0x16) {
+        return client.shutdown(Shutdown::Both);
+    }
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if reader.read_until(b'\n', &mut head)? == 0 {

@@ -29,7 +29,8 @@ impl Registry {
         let path = dir.path().to_str().unwrap();
         let host = super::script("registry.sh", &[&["start", path], args].concat());
         let tar = super::live_dir().join("base.tar.gz");
-        super::script("registry.sh", &["seed", &host, "base:1", tar.to_str().unwrap()]);
+        let seed = ["seed", &host, "base:1", tar.to_str().unwrap()];
+        super::script("registry.sh", &[&seed[..], user.as_slice()].concat());
         Self { host, user, dir }
     }
 
