@@ -8,9 +8,9 @@
 #   engine.sh docker KIND ...   runs the docker command line (with buildx) of the same version
 #   engine.sh roots [KIND...]   makes the Debian roots of the newer engines beforehand
 #
-# KIND: 20.10, 26, 28 (graphdriver stores), 28-containerd, and any of them with -tls: TCP on loopback with mutual TLS.
-# 20.10 is this machine's own dockerd (Debian bookworm's); 26 and 28 come from Debian trixie and sid, each in a root of
-# its own under $REMORA_TEST_CACHE (/var/cache/remora-test).
+# KIND: own, 20.10, 26, 28 (graphdriver stores), 28-containerd, and any of them with -tls: TCP on loopback with mutual
+# TLS. `own` is this machine's dockerd of whatever version, and 20.10 too, on Debian bookworm; 26 and 28 come from Debian
+# trixie and sid, each in a root of its own under $REMORA_TEST_CACHE (/var/cache/remora-test).
 #
 # $REMORA_ENGINE_BRIDGE names a bridge device for containers. Without one the engine has none, and RUN steps use
 # `--network host`. An engine without a bridge deletes docker0: so that is refused where a docker0 is; tests/run.sh
@@ -29,10 +29,10 @@ fail() {
 # The Debian release that has an engine of KIND; nothing for the machine's own.
 release_of() {
   case ${1%-tls} in
-    20.10) ;;
+    own | 20.10) ;;
     26) echo trixie ;;
     28 | 28-containerd) echo sid ;;
-    *) fail "unknown kind of engine '$1': 20.10, 26, 28, 28-containerd, or one of them with -tls" ;;
+    *) fail "unknown kind of engine '$1': own, 20.10, 26, 28, 28-containerd, or one of them with -tls" ;;
   esac
 }
 
@@ -87,11 +87,11 @@ write_config() {
   {
     echo '{'
     echo "  \"data-root\": \"$inside/data\", \"exec-root\": \"$inside/exec\", \"pidfile\": \"$inside/docker.pid\","
-    echo "  \"bridge\": \"${REMORA_ENGINE_BRIDGE:-none}\", \"iptables\": false, \"ip-forward\": false, \"ip-masq\": false,"
+    echo "  \"bridge\": \"${REMORA_ENGINE_BRIDGE:-none}\", \"iptables\": false, \"ip6tables\": false, \"ip-forward\": false, \"ip-masq\": false,"
     # A cgroup per engine, so that `stop` can remove what is left of it.
     echo "  \"exec-opts\": [\"native.cgroupdriver=cgroupfs\"], \"cgroup-parent\": \"$(cgroup_of "$dir")\","
-    # 20.10 would write its key into /etc/docker.
-    [[ ${kind%-tls} != 20.10 ]] || echo "  \"deprecated-key-path\": \"$inside/key.json\","
+    # 20.10 would write its key into /etc/docker; newer ones do not know the word.
+    [[ -n $(release_of "$kind") || $(dockerd --version) != *" 20.10."* ]] || echo "  \"deprecated-key-path\": \"$inside/key.json\","
     [[ ${kind%-tls} != 28-containerd ]] || echo '  "features": {"containerd-snapshotter": true},'
     if [[ -n $port ]]; then
       echo "  \"tlsverify\": true, \"tlscacert\": \"$inside/certs/ca.pem\","
