@@ -9,6 +9,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lib=$root/tests/lib
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/remora
 cd "$root"
+# shellcheck source=tests/lib/debian.sh
+source "$lib/debian.sh"
 
 say() { printf '\n==> %s\n' "$*" >&2; }
 die() {
@@ -68,18 +70,13 @@ stop_agent() {
 make_base() {
   local tree bundle=${PIP_CERT:-${REQUESTS_CA_BUNDLE:-${SSL_CERT_FILE:-}}} release key tar
   release=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
-  key=$(cat "${bundle:-/dev/null}" | sha256sum | cut -c1-12)
+  key=$(sha256sum <"${bundle:-/dev/null}" | cut -c1-12)
   tar=$cache/python-$release-$key.tar.gz
   if [[ ! -e $tar ]]; then
     mkdir -p "$cache"
     tree=$work/base
-    # The mirror that apt uses on this machine.
-    # shellcheck disable=SC2016
-    mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" {print $2; exit}')
-    debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates "$release" "$tree" \
-      "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
-      { tail -5 "$work/debootstrap.log" >&2; die "debootstrap failed"; }
-    rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/* "$tree"/usr/share/{doc,man,locale}/*
+    debian_tree "$release" "$tree" python3,python3-venv,python3-pip,ca-certificates || die "no base image"
+    rm -rf "$tree"/usr/share/{doc,man,locale}/*
     if [[ -n $bundle ]]; then
       cp "$bundle" "$tree/etc/ssl/certs/ca-certificates.crt"
       printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' >"$tree/etc/pip.conf"
@@ -119,7 +116,7 @@ for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST; do
 done
 
 # Bytes that the registry has sent so far, and bytes that it holds.
-sent() { grep -h 'GET /v2/' "$work/registry/registry.log" | awk -F'"' '{split($3, f, " "); n += f[2]} END {printf "%d", n}'; }
+sent() { awk -F'"' '$2 ~ /^GET \/v2\// {split($3, f, " "); n += f[2]} END {printf "%d", n}' "$work/registry/registry.log"; }
 held() { du -sb "$work/registry/blobs" | cut -f1; }
 
 # build NAME: builds and pushes; leaves NAME's log, seconds and bytes in files.
@@ -127,8 +124,7 @@ build() {
   local name=$1 start before_sent before_held
   before_sent=$(sent) before_held=$(held) start=$(date +%s.%N)
   "$bin/remora" build --agent "unix://$work/agent.sock" --network host --push -t "$registry/flask:1" -t "$registry/flask:latest" \
-    "${args[@]}" --metadata-file "$work/$name.json" examples/flask 2> >(tee "$work/$name.log" >&2)
-  wait $! || true
+    "${args[@]}" examples/flask 2>&1 | tee "$work/$name.log" >&2
   echo "$(date +%s.%N) $start $(($(sent) - before_sent)) $(($(held) - before_held))" |
     awk -v name="$name build" '{printf "%-14s %9.1f s %14.1f MB %14.1f MB\n", name, $1 - $2, $3 / 1e6, $4 / 1e6}' >>"$work/table"
 }

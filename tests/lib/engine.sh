@@ -19,6 +19,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/net.sh
 source "$here/net.sh"
+# shellcheck source=tests/lib/debian.sh
+source "$here/debian.sh"
 cache=${REMORA_TEST_CACHE:-/var/cache/remora-test}
 
 fail() {
@@ -38,21 +40,16 @@ release_of() {
 
 # Makes the root of a Debian release if it is missing, and prints its path.
 root_of() {
-  local release=$1 root=$cache/$1 mirror new
+  local release=$1 root=$cache/$1 new
   if [[ ! -d $root ]]; then
     mkdir -p "$cache"
     exec 9>"$cache/.$release.lock"
     flock 9
     if [[ ! -d $root ]]; then
-      # The mirror that apt uses on this machine.
-      # shellcheck disable=SC2016
-      mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" {print $2; exit}')
       new=$(mktemp -d "$cache/.$release.XXXXXX")
       echo "engine.sh: making the root of Debian $release in $root (a minute)" >&2
-      debootstrap --variant=minbase --include=docker.io,docker-cli,docker-buildx,ca-certificates,iptables \
-        "$release" "$new" "${mirror:-http://deb.debian.org/debian}" >"$new.log" 2>&1 ||
-        { tail -5 "$new.log" >&2; rm -rf "$new"; fail "debootstrap of $release failed: $new.log"; }
-      rm -rf "$new.log" "$new"/var/cache/apt/archives/*.deb "$new"/var/lib/apt/lists/*
+      debian_tree "$release" "$new" docker.io,docker-cli,docker-buildx,ca-certificates,iptables ||
+        fail "no root for Debian $release"
       chmod 755 "$new"
       mv "$new" "$root"
     fi
