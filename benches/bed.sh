@@ -21,6 +21,7 @@ enter_bed() {
     "$lib/registry.sh" busybox "$dir/base.tar.gz"
     REMORA_BENCH_DIR=$dir unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@" || status=$?
     rm -rf "$dir"
+    "$lib/engine.sh" sweep "$dir"
     exit $status
   fi
   bed=$REMORA_BENCH_DIR

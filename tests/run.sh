@@ -30,14 +30,10 @@ live=''
 log=$(mktemp)
 # shellcheck disable=SC2317 # a trap runs it
 cleanup() {
-  local cgroup
   rm -f "$log"
   [[ -n $live ]] || return 0
   rm -rf "$live"
-  # Engines that all tests shared died with the namespaces, and left their empty cgroups.
-  for cgroup in /sys/fs/cgroup/remora"${live//\//-}"* /sys/fs/cgroup/*/remora"${live//\//-}"*; do
-    [[ ! -d $cgroup ]] || find "$cgroup" -depth -type d -exec rmdir {} \; 2>/dev/null || true
-  done
+  "$lib/engine.sh" sweep "$live"
 }
 trap cleanup EXIT
 

@@ -5,6 +5,7 @@
 #   engine.sh shared KIND DIR   the same, but an engine that already runs in DIR is used
 #   engine.sh stop DIR          ends the engine and every process in its containers
 #   engine.sh wipe DIR          throws the data of a stopped engine away
+#   engine.sh sweep DIR         removes the empty cgroups of all engines below DIR, which died with their namespaces
 #   engine.sh docker KIND ...   runs the docker command line (with buildx) of the same version
 #   engine.sh roots [KIND...]   makes the Debian roots of the newer engines beforehand
 #
@@ -168,13 +169,17 @@ start() {
 }
 
 stop() {
-  local dir controller
+  local dir
   dir=$(cd "$1" && pwd)
   # The first process of the namespace takes all others with it.
   reap "$dir/engine.pid"
-  for controller in /sys/fs/cgroup /sys/fs/cgroup/*; do
-    [[ ! -d $controller$(cgroup_of "$dir") ]] ||
-      find "$controller$(cgroup_of "$dir")" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+  sweep "$dir"
+}
+
+sweep() {
+  local cgroup
+  for cgroup in /sys/fs/cgroup"$(cgroup_of "$1")"* /sys/fs/cgroup/*"$(cgroup_of "$1")"*; do
+    [[ ! -d $cgroup ]] || find "$cgroup" -depth -type d -exec rmdir {} \; 2>/dev/null || true
   done
 }
 
@@ -192,6 +197,7 @@ case ${1:-} in
     fi
     ;;
   stop) stop "$2" ;;
+  sweep) sweep "$2" ;;
   wipe)
     [[ ! -e $2/engine.pid ]] || fail "the engine in $2 still runs"
     rm -rf "${2:?}/data" "$2/exec"
