@@ -1,6 +1,40 @@
 //! Remora: a gRPC agent beside a Docker engine that makes every CI image build start warm, and its thin client.
+//!
+//! One way down, one way up:
+//!
+//! ```text
+//! argv > cli > pb > wire > BuildRequest > service > strategy::plan > Plan > engine, registry
+//! BuildKit Status > engine > Event > wire > cli > a person
+//! ```
+//!
+//! | room | what is in it | what is absent |
+//! | --- | --- | --- |
+//! | [`model`] | the vocabulary as types | I/O, anything async |
+//! | [`strategy`] | decisions as pure functions | I/O, clocks |
+//! | [`wire`] | our protobuf <-> model | I/O |
+//! | [`session`] | what a client lends: context, credentials | engine, registry, decisions |
+//! | [`engine`] | BuildKit and Docker | our protobuf, decisions |
+//! | [`registry`] | manifests and tags | our protobuf, decisions |
+//! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
+//! | [`cli`] | the client's commands and display | engine, strategy |
 
+#[cfg(feature = "client")]
+pub mod cli;
+#[cfg(feature = "agent")]
+pub mod config;
+#[cfg(feature = "agent")]
+pub mod engine;
+mod grpc;
 pub mod model;
+#[cfg(feature = "agent")]
+pub mod registry;
+#[cfg(feature = "agent")]
+pub mod service;
+pub mod session;
+#[cfg(feature = "agent")]
+pub mod strategy;
+#[cfg(feature = "agent")]
+pub mod telemetry;
 pub mod wire;
 
 /// Our protobuf, as prost makes it of `proto/`. Only `wire`, `service` and `cli` speak it.
@@ -8,3 +42,6 @@ pub mod wire;
 pub mod pb {
     tonic::include_proto!("remora.v1");
 }
+
+/// Our API's descriptors, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/remora.v1.bin"));

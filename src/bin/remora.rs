@@ -1,2 +1,5 @@
-//! The client.
-fn main() {}
+//! The client that pipeline steps run.
+
+fn main() -> std::process::ExitCode {
+    remora::cli::run()
+}

@@ -1,17 +1,21 @@
 //! The vocabulary as types. Pure: std and serde only, no I/O, nothing async.
 
+mod address;
 mod capabilities;
+mod credential;
 mod event;
 mod failure;
 mod reference;
 mod report;
 mod request;
 
+pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
+pub use credential::Credential;
 pub use event::{Event, StepId};
 pub use failure::{Excerpt, Failure, FailureKind};
 pub use reference::{InvalidReference, Reference};
-pub use report::Report;
+pub use report::{Report, Tally};
 pub use request::{BuildRequest, Network, PruneRequest, PushRequest, SessionId};
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.

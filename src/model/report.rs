@@ -1,6 +1,9 @@
 //! What a call came to: the fold over its events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Event, StepId};
+
 
 /// What a call came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,4 +30,82 @@ pub struct Report {
     pub exporter: BTreeMap<String, String>,
     /// Id of the build.
     pub build_id: String,
+}
+
+impl Report {
+    /// What was seen on the way, with what came out in the end.
+    #[must_use]
+    pub fn with_result(self, result: Self) -> Self {
+        let Self { image_id, digest, tags, exporter, elapsed_ms, .. } = result;
+        Self { image_id, digest, tags, exporter, elapsed_ms, ..self }
+    }
+}
+
+/// The fold that makes a [`Report`] of a build's events.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Steps that a person wrote, and whether their last run came from the cache.
+    steps: HashMap<StepId, Option<bool>>,
+    /// The furthest that each transfer came.
+    moved: HashMap<(StepId, String), u64>,
+    pushed: HashMap<(String, String), u64>,
+}
+
+impl Tally {
+    /// Takes in one event.
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            // A further attempt: what the last one did is not done twice.
+            Event::Accepted { .. } => {
+                self.steps.clear();
+                self.moved.clear();
+            }
+            Event::StepStarted { step, name } if is_own_step(name) => {
+                self.steps.entry(*step).or_default();
+            }
+            Event::StepDone { step, cached, error: None, .. } => {
+                if let Some(done) = self.steps.get_mut(step) {
+                    *done = Some(*cached);
+                }
+            }
+            Event::StepProgress { step, what, current, .. } => {
+                let most = self.moved.entry((*step, what.clone())).or_default();
+                *most = (*most).max(*current);
+            }
+            Event::PushProgress { reference, layer, current, .. } => {
+                let most = self.pushed.entry((reference.clone(), layer.clone())).or_default();
+                *most = (*most).max(*current);
+            }
+            _ => {}
+        }
+    }
+
+    /// What it came to.
+    pub fn report(self) -> Report {
+        let count = |wanted: fn(&bool) -> bool| self.steps.values().flatten().filter(|done| wanted(done)).count();
+        let moved = |wanted: fn(&str) -> bool| {
+            self.moved.iter().filter(|((_, what), _)| wanted(what)).map(|(_, bytes)| bytes).sum::<u64>()
+        };
+        Report {
+            steps: u32::try_from(count(|_| true)).unwrap_or(u32::MAX),
+            cached_steps: u32::try_from(count(|cached| *cached)).unwrap_or(u32::MAX),
+            context_bytes: moved(|what| what.starts_with("transferring")),
+            pulled_bytes: moved(|what| what.contains("sha256:") && !is_push(what)),
+            pushed_bytes: moved(|what| what.contains("sha256:") && is_push(what)) + self.pushed.values().sum::<u64>(),
+            ..Report::default()
+        }
+    }
+}
+
+fn is_push(what: &str) -> bool {
+    what.starts_with("pushing")
+}
+
+/// `BuildKit` shows what it does for itself as steps too; a person counts the lines of the Dockerfile that do
+/// something. Only the name tells the two apart.
+fn is_own_step(name: &str) -> bool {
+    let Some((stage, instruction)) = name.strip_prefix('[').and_then(|name| name.split_once("] ")) else {
+        return false;
+    };
+    stage.contains('/') && !stage.starts_with("internal") && !instruction.starts_with("FROM ")
 }

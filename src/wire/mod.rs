@@ -1,1 +1,12 @@
-//! Our protobuf <-> model, and failure kind <-> gRPC status. Pure.
+//! Our protobuf <-> model, and failure kind <-> gRPC status. Pure: no I/O, so nothing here can fail but by the values.
+//!
+//! Structs are taken apart field by field, so that a new field stops compiling until somebody decides about it.
+
+mod event;
+mod failure;
+mod info;
+mod request;
+
+pub use event::{from_event, to_event};
+pub use failure::{from_status, to_status};
+pub use info::to_engine;

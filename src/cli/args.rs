@@ -1,0 +1,240 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::model::Reference;
+
+/// Builds and pushes container images through a remora-agent, with every step cached that can be.
+#[derive(Parser)]
+#[command(name = "remora", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) connection: Connection,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the build itself failed: a step, or the Dockerfile
+  2    usage or configuration
+  10   the agent cannot be reached
+  11   the engine is not available
+  12   a registry did not take or give what was asked
+  13   refused by the agent's policy
+  70   a defect of remora
+  130  interrupted (SIGINT), 143 terminated (SIGTERM)";
+
+/// Where the agent is.
+#[derive(ClapArgs)]
+pub(super) struct Connection {
+    /// The agent: unix:///path or tcp://host:port (which wants REMORA_TOKEN)
+    #[arg(long, global = true, env = "REMORA_AGENT", value_name = "URL", default_value = "unix:///run/remora/agent.sock")]
+    pub(super) agent: String,
+    /// How long to wait for an agent and an engine that are still starting
+    #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(super) wait: Duration,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Build an image from a Dockerfile, with BuildKit's inline cache
+    Build(Box<Build>),
+    /// Push images that the engine holds
+    Push(Push),
+    /// Free disk space of the engine: build cache and dangling images
+    Prune(Prune),
+    /// Show what the agent and its engine are, and what they do
+    Info(Info),
+}
+
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  remora build --push -t registry.example/app:1 .
+  remora build -f docker/Dockerfile --target test --build-arg VERSION .")]
+pub(super) struct Build {
+    /// Directory of the build context
+    #[arg(value_name = "CONTEXT")]
+    pub(super) context: PathBuf,
+    /// The Dockerfile [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Name of the image; repeatable
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]", value_parser = reference)]
+    pub(super) tags: Vec<Reference>,
+    /// Build this stage instead of the last
+    #[arg(long, value_name = "STAGE")]
+    pub(super) target: Option<String>,
+    /// Set a build arg; without a value it is taken from the environment; repeatable
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]", value_parser = build_arg)]
+    pub(super) build_args: Vec<(String, Option<String>)>,
+    /// Give the image a label; repeatable
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    pub(super) labels: Vec<(String, String)>,
+    /// Run every step anew
+    #[arg(long)]
+    pub(super) no_cache: bool,
+    /// Ask the registry for newer base images
+    #[arg(long)]
+    pub(super) pull: bool,
+    /// Build for this platform, such as linux/arm64; repeatable
+    #[arg(long = "platform", value_name = "OS/ARCH", value_delimiter = ',', value_parser = platform)]
+    pub(super) platforms: Vec<String>,
+    /// The network that RUN steps see
+    #[arg(long, value_enum, default_value_t = Network::Default)]
+    pub(super) network: Network,
+    /// Import cache from this image; repeatable [default: the tags themselves]
+    #[arg(long, value_name = "REF", value_parser = reference)]
+    pub(super) cache_from: Vec<Reference>,
+    /// Push the image to its registries
+    #[arg(long)]
+    pub(super) push: bool,
+    /// Keep the image in the engine (the default without --push)
+    #[arg(long)]
+    pub(super) load: bool,
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) iidfile: Option<PathBuf>,
+    /// Write what was built to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(super) metadata_file: Option<PathBuf>,
+    /// Print the image's id, and nothing else
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Network {
+    /// The engine's own
+    Default,
+    /// None but loopback
+    None,
+    /// The engine's host; the agent must allow the entitlement network.host
+    Host,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Push {
+    /// What to push
+    #[arg(value_name = "NAME[:TAG]", required = true, value_parser = reference)]
+    pub(super) tags: Vec<Reference>,
+    /// Print the digest, and nothing else
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Prune {
+    /// All build cache that is not in use, and all images that no container uses
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// Only what was not used for this long: until=24h or unused-for=24h
+    #[arg(long, value_name = "FILTER", value_parser = age_filter, action = ArgAction::Append)]
+    pub(super) filter: Vec<Duration>,
+    /// Keep this much build cache, such as 10GB
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) keep_bytes: Option<u64>,
+    /// Say what would be freed, and free nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Info {
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn reference(text: &str) -> Result<Reference, String> {
+    // clap says which argument and which value.
+    text.parse().map_err(|e: crate::model::InvalidReference| e.problem.to_owned())
+}
+
+fn build_arg(text: &str) -> Result<(String, Option<String>), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.trim().is_empty() {
+        return Err("a build arg needs a name, as in NAME=VALUE".to_owned());
+    }
+    Ok((name.to_owned(), value))
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    if name.trim().is_empty() {
+        return Err("a label needs a name, as in NAME=VALUE".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn platform(text: &str) -> Result<String, String> {
+    let parts: Vec<_> = text.split('/').collect();
+    let plain = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if (1..=3).contains(&parts.len()) && parts.iter().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err("a platform is OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    humantime::parse_duration(text).map_err(|_| "a time is a number with a unit, such as 500ms, 60s, 5m or 24h".to_owned())
+}
+
+fn age_filter(text: &str) -> Result<Duration, String> {
+    match text.split_once('=') {
+        Some(("until" | "unused-for", age)) => duration(age),
+        _ => Err("the filters are until=TIME and unused-for=TIME, such as until=24h".to_owned()),
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let size = text.parse::<bytesize::ByteSize>();
+    size.map(|size| size.as_u64()).map_err(|_| "a size is a number with a unit, such as 500MB or 10GB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_a_hint() {
+        for line in [
+            "build --build-arg =x .",
+            "build --label =x .",
+            "build -t App .",
+            "build --platform a/b/c/d .",
+            "--wait soon build .",
+            "prune --filter since=2h",
+            "prune --keep-bytes much",
+        ] {
+            let args = std::iter::once("remora").chain(line.split(' '));
+            let error = Args::try_parse_from(args).err().unwrap();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn values_are_read_as_docker_reads_them() {
+        assert_eq!(build_arg("A=b=c").unwrap(), ("A".to_owned(), Some("b=c".to_owned())));
+        assert_eq!(build_arg("A").unwrap(), ("A".to_owned(), None));
+        assert_eq!(age_filter("until=1h30m").unwrap(), Duration::from_secs(5400));
+        assert_eq!(size("10GB").unwrap(), 10_000_000_000);
+    }
+}

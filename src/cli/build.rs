@@ -1,0 +1,145 @@
+//! `remora build`.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    args::{Build, Connection, Network},
+    connect, follow, lend, metadata,
+    progress::Progress,
+    text,
+};
+use crate::model::{self, BuildRequest, Failure, FailureKind, Report};
+
+pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Failure> {
+    let context = context(&args.context)?;
+    let dockerfile = dockerfile(&args.context, args.file.as_deref())?;
+    if args.push && args.tags.is_empty() {
+        return Err(usage("--push without a tag: there is no name to push to")
+            .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
+    }
+    let mut agent = connect::connect(connection).await?;
+    let session = lend::lend(&agent.client, lend::Lending::build(context, dockerfile.directory))?;
+    let request = BuildRequest {
+        session: session.id.clone(),
+        dockerfile: dockerfile.name,
+        tags: args.tags,
+        target: args.target,
+        build_args: build_args(args.build_args),
+        labels: args.labels.into_iter().collect(),
+        no_cache: args.no_cache,
+        pull: args.pull,
+        platforms: args.platforms,
+        network: match args.network {
+            Network::Default => model::Network::Default,
+            Network::None => model::Network::None,
+            Network::Host => model::Network::Host,
+        },
+        cache_from: args.cache_from,
+        push: args.push,
+        load: args.load,
+        wait: agent.wait,
+    };
+    let mut progress = Progress::new(args.quiet);
+    let call = agent.client.build(crate::pb::BuildRequest::from(request));
+    let report = match follow::follow(call, &mut progress).await {
+        Ok(report) => report,
+        Err(failure) => return Err(session.explain(failure)),
+    };
+    if let Some(path) = &args.iidfile {
+        write(path, id(&report))?;
+    }
+    if let Some(path) = &args.metadata_file {
+        write(path, &metadata::metadata(&report))?;
+    }
+    if args.quiet {
+        text::data(id(&report));
+    } else {
+        summary(&report);
+    }
+    Ok(())
+}
+
+fn usage(what: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Usage, what)
+}
+
+fn context(path: &Path) -> Result<PathBuf, Failure> {
+    let found = path.canonicalize().and_then(|full| Ok((fs::metadata(&full)?.is_dir(), full)));
+    match found {
+        Ok((true, full)) => Ok(full),
+        Ok((false, _)) => Err(usage(format!("the build context {} is no directory", path.display()))
+            .next("name the directory that holds what the Dockerfile copies, such as .")),
+        Err(error) => Err(usage(format!("the build context {}: {error}", path.display()))
+            .next("name an existing directory, such as .")),
+    }
+}
+
+struct Dockerfile {
+    directory: PathBuf,
+    name: String,
+}
+
+/// The Dockerfile may lie outside the context: its own directory is served for it.
+fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Dockerfile, Failure> {
+    let path = match file {
+        Some(file) => file.to_owned(),
+        None => context.join("Dockerfile"),
+    };
+    let problem = |error: &dyn std::fmt::Display| {
+        usage(format!("the Dockerfile {}: {error}", path.display())).next("name it with -f, relative to where you are")
+    };
+    let found = fs::File::open(&path).and_then(|file| file.metadata());
+    match found {
+        Ok(metadata) if metadata.is_dir() => return Err(problem(&"it is a directory")),
+        Ok(_) => {}
+        // The frontend takes this spelling as well.
+        Err(error)
+            if file.is_none() && error.kind() == io::ErrorKind::NotFound && context.join("dockerfile").is_file() => {}
+        Err(error) => return Err(problem(&error)),
+    }
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| problem(&"its name is not UTF-8"))?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory.canonicalize().map_err(|e| problem(&e))?;
+    Ok(Dockerfile { directory, name: name.to_owned() })
+}
+
+/// A build arg without a value takes that of the environment, and is left out where there is none.
+fn build_args(args: Vec<(String, Option<String>)>) -> BTreeMap<String, String> {
+    let value = |(name, value): (String, Option<String>)| {
+        let value = value.or_else(|| std::env::var(&name).ok())?;
+        Some((name, value))
+    };
+    args.into_iter().filter_map(value).collect()
+}
+
+/// What Docker's own client calls the image's id: the config's digest, else the manifest's.
+fn id(report: &Report) -> &str {
+    if report.image_id.is_empty() { &report.digest } else { &report.image_id }
+}
+
+fn write(path: &Path, content: &str) -> Result<(), Failure> {
+    fs::write(path, content).map_err(|e| {
+        usage(format!("the build worked, and {} cannot be written: {e}", path.display())).next("name another file")
+    })
+}
+
+fn summary(report: &Report) {
+    text::notice(&format!(
+        "{} of {} steps cached; sent {} of context, {} to registries; received {}; {}",
+        report.cached_steps,
+        report.steps,
+        text::bytes(report.context_bytes),
+        text::bytes(report.pushed_bytes),
+        text::bytes(report.pulled_bytes),
+        text::seconds(report.elapsed_ms),
+    ));
+    let digest = if report.digest.is_empty() { &report.image_id } else { &report.digest };
+    match report.tags.as_slice() {
+        [] => text::notice(digest),
+        tags => tags.iter().for_each(|tag| text::notice(&format!("{tag} {digest}"))),
+    }
+}

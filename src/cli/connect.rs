@@ -1,0 +1,133 @@
+//! Waits for the agent and connects.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+use tonic::{
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+};
+
+use super::{args::Connection, text};
+use crate::{
+    grpc::Channel,
+    model::{Failure, FailureKind},
+    pb::build_agent_client::BuildAgentClient,
+};
+
+/// The pause before the next try doubles from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// The agent's API.
+pub(super) type Client = BuildAgentClient<InterceptedService<Channel, Token>>;
+
+/// A connected agent, and what is left of the time to wait for its engine.
+pub(super) struct Agent {
+    pub(super) client: Client,
+    pub(super) wait: Duration,
+}
+
+/// Shows the agent's token, where there is one.
+#[derive(Clone)]
+pub(super) struct Token(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Token {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+enum Address {
+    Unix(PathBuf),
+    Tcp(String),
+}
+
+/// Connects, as soon as the agent is there.
+pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
+    let address = parse(&connection.agent)?;
+    let token = token()?;
+    let deadline = Instant::now() + connection.wait;
+    let mut pause = RETRY.0;
+    let mut said = false;
+    let channel = loop {
+        let error = match attempt(&address).await {
+            Ok(channel) => break channel,
+            Err(error) => error,
+        };
+        if Instant::now() + pause >= deadline || !may_pass(&error) {
+            return Err(unreachable(connection, &error));
+        }
+        if !std::mem::replace(&mut said, true) {
+            text::notice(&format!("waiting for the agent at {} ({error})", connection.agent));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    };
+    let client = BuildAgentClient::new(InterceptedService::new(channel, token)).max_decoding_message_size(64 << 20);
+    Ok(Agent { client, wait: deadline.saturating_duration_since(Instant::now()) })
+}
+
+fn parse(url: &str) -> Result<Address, Failure> {
+    match url.split_once("://") {
+        Some(("unix", path)) if path.starts_with('/') => Ok(Address::Unix(path.into())),
+        Some(("tcp", host)) if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
+            Ok(Address::Tcp(host.to_owned()))
+        }
+        _ => Err(Failure::new(FailureKind::Usage, format!("'{url}' is no address of an agent"))
+            .next("give --agent or REMORA_AGENT as unix:///path or tcp://host:port")),
+    }
+}
+
+fn token() -> Result<Token, Failure> {
+    let Some(token) = std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty()) else {
+        return Ok(Token(None));
+    };
+    let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| {
+        Failure::new(FailureKind::Usage, "REMORA_TOKEN holds a character that cannot be sent")
+            .next("use letters, digits and signs only")
+    })?;
+    value.set_sensitive(true);
+    Ok(Token(Some(value)))
+}
+
+async fn attempt(address: &Address) -> std::io::Result<Channel> {
+    match address {
+        Address::Unix(path) => handshake(UnixStream::connect(path).await?).await,
+        Address::Tcp(host) => {
+            let stream = TcpStream::connect(host).await?;
+            stream.set_nodelay(true)?;
+            handshake(stream).await
+        }
+    }
+}
+
+async fn handshake<IO>(io: IO) -> std::io::Result<Channel>
+where
+    IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let (channel, driver) = Channel::handshake(TokioIo::new(io)).await.map_err(std::io::Error::other)?;
+    tokio::spawn(driver);
+    Ok(channel)
+}
+
+fn may_pass(error: &std::io::Error) -> bool {
+    error.kind() != std::io::ErrorKind::PermissionDenied
+}
+
+fn unreachable(connection: &Connection, error: &std::io::Error) -> Failure {
+    let next = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "run the step as a user or group that may use the agent's socket",
+        std::io::ErrorKind::NotFound => {
+            "check that the agent's sidecar runs, and that both share the volume with its socket (--agent, REMORA_AGENT)"
+        }
+        _ => "check that the agent runs, and that --agent or REMORA_AGENT names its address",
+    };
+    Failure::new(FailureKind::Agent, format!("cannot reach the agent at {}: {error}", connection.agent)).next(next)
+}

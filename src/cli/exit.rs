@@ -1,0 +1,98 @@
+//! Failure > what a person reads, and the exit code.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use super::text;
+use crate::model::{Excerpt, Failure, FailureKind};
+
+/// 128 and the number of SIGINT.
+pub(super) const INTERRUPTED: u8 = 130;
+/// 128 and the number of SIGTERM.
+pub(super) const TERMINATED: u8 = 143;
+
+/// The exit codes are an interface: scripts and CI rules depend on them. They stand in `--help` and in README.
+fn code(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::Build => 1,
+        FailureKind::Usage => 2,
+        FailureKind::Agent => 10,
+        FailureKind::Engine => 11,
+        FailureKind::Registry => 12,
+        FailureKind::Policy => 13,
+        FailureKind::Internal => 70,
+        FailureKind::Cancelled => INTERRUPTED,
+    }
+}
+
+/// Says what failed, where, and what to do next.
+pub(super) fn report(failure: &Failure) -> ExitCode {
+    let mut lines = String::new();
+    if !failure.log.is_empty() {
+        lines.push_str("\nThe step's last lines:\n");
+        for line in &failure.log {
+            let _ = writeln!(lines, "  {line}");
+        }
+    }
+    if let Some(excerpt) = &failure.excerpt {
+        lines.push_str(&marked(excerpt));
+    }
+    eprint_raw(&lines);
+    text::notice(&format!("error: {}", failure.what.trim_end()));
+    if !failure.next.is_empty() {
+        text::notice(&format!("next: {}", failure.next));
+    }
+    ExitCode::from(code(failure.kind))
+}
+
+fn marked(excerpt: &Excerpt) -> String {
+    let mut text = if excerpt.from_line == excerpt.to_line {
+        format!("\n{}:{}\n", excerpt.file, excerpt.from_line)
+    } else {
+        format!("\n{}:{}-{}\n", excerpt.file, excerpt.from_line, excerpt.to_line)
+    };
+    for (number, line) in (excerpt.first_line..).zip(&excerpt.lines) {
+        let mark = if (excerpt.from_line..=excerpt.to_line).contains(&number) { ">>>" } else { "   " };
+        let _ = writeln!(text, "{number:5} {mark} {line}");
+    }
+    text
+}
+
+fn eprint_raw(lines: &str) {
+    use std::io::Write as _;
+    drop(std::io::stderr().lock().write_all(lines.as_bytes()));
+}
+
+/// A signal ended it.
+pub(super) fn interrupted(what: &str, code: u8) -> ExitCode {
+    text::notice(&format!("{what}: the agent cancels what was begun"));
+    ExitCode::from(code)
+}
+
+/// Something that only a defect explains.
+pub(super) fn internal(error: &dyn std::error::Error) -> ExitCode {
+    report(&Failure::new(FailureKind::Internal, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_the_documented_one() {
+        use FailureKind as K;
+        let kinds = [K::Build, K::Usage, K::Agent, K::Engine, K::Registry, K::Policy, K::Internal, K::Cancelled];
+        assert_eq!(kinds.map(code), [1, 2, 10, 11, 12, 13, 70, 130]);
+    }
+
+    #[test]
+    fn an_excerpt_marks_its_lines() {
+        let excerpt = Excerpt {
+            file: "Dockerfile".to_owned(),
+            first_line: 2,
+            lines: vec!["FROM base".to_owned(), "RUN false".to_owned()],
+            from_line: 3,
+            to_line: 3,
+        };
+        assert_eq!(marked(&excerpt), "\nDockerfile:3\n    2     FROM base\n    3 >>> RUN false\n");
+    }
+}

@@ -1,0 +1,95 @@
+//! Opens the session in which the client serves its context and credentials.
+
+use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
+
+use sha2::Digest as _;
+use tonic::metadata::{Ascii, MetadataValue};
+
+use super::connect::Client;
+use crate::{
+    model::{Failure, FailureKind, SessionId},
+    pb::SessionData,
+    session::{self, Attachables, METHODS, pipe},
+};
+
+/// What is lent.
+pub(super) struct Lending {
+    attachables: Attachables,
+    shared_key: String,
+}
+
+impl Lending {
+    /// Credentials alone.
+    pub(super) fn credentials() -> Self {
+        Self { attachables: Attachables::default(), shared_key: String::new() }
+    }
+
+    /// What a build needs.
+    pub(super) fn build(context: PathBuf, dockerfile: PathBuf) -> Self {
+        let shared_key = shared_key(&context);
+        let mut attachables = Attachables::default();
+        attachables.dirs.insert("context".to_owned(), context);
+        attachables.dirs.insert("dockerfile".to_owned(), dockerfile);
+        Self { attachables, shared_key }
+    }
+}
+
+/// Contexts with the same key send only what changed since the last time. Two hosts that share a path, as CI pods do,
+/// hold different files there: the host's name is part of it.
+fn shared_key(context: &std::path::Path) -> String {
+    let mut hash = sha2::Sha256::new();
+    for part in ["/proc/sys/kernel/hostname", "/etc/machine-id"] {
+        hash.update(std::fs::read(part).unwrap_or_default());
+        hash.update([0]);
+    }
+    hash.update(context.as_os_str().as_bytes());
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An open session.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    problems: session::Problems,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Session {
+    /// What went wrong here explains better than what the engine made of it.
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        match self.problems.list().into_iter().next() {
+            Some(problem) => Failure::new(FailureKind::Usage, problem.what).next(problem.next),
+            None => failure,
+        }
+    }
+}
+
+/// Opens a session. The call that names it may be made at once: the agent waits for the session to arrive.
+pub(super) fn lend(client: &Client, lending: Lending) -> Result<Session, Failure> {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let (writer, outgoing) = pipe::<SessionData>();
+    let mut request = tonic::Request::new(outgoing);
+    let metadata = request.metadata_mut();
+    metadata.insert("remora-session", ascii(&id)?);
+    metadata.insert("remora-shared-key", ascii(&lending.shared_key)?);
+    for method in METHODS {
+        metadata.append("remora-method", MetadataValue::from_static(method));
+    }
+    let problems = lending.attachables.problems.clone();
+    let mut client = client.clone();
+    let task = tokio::spawn(async move {
+        // Without a session the call that names it fails, and says so.
+        let Ok(incoming) = client.session(request).await else { return };
+        drop(session::serve(writer.join(incoming.into_inner()), lending.attachables).await);
+    });
+    Ok(Session { id: SessionId(id), problems, task })
+}
+
+fn ascii(text: &str) -> Result<MetadataValue<Ascii>, Failure> {
+    text.parse().map_err(|_| Failure::new(FailureKind::Internal, "a session's metadata cannot be sent"))
+}

@@ -1,0 +1,25 @@
+//! `remora prune`.
+
+use std::time::Duration;
+
+use super::{
+    args::{Connection, Prune},
+    connect, follow,
+    progress::Progress,
+};
+use crate::model::{Failure, PruneRequest};
+
+pub(super) async fn prune(connection: &Connection, args: Prune) -> Result<(), Failure> {
+    let mut agent = connect::connect(connection).await?;
+    let request = PruneRequest {
+        all: args.all,
+        // Each filter narrows it down.
+        unused_for: args.filter.iter().copied().max().unwrap_or(Duration::ZERO),
+        keep_bytes: args.keep_bytes.unwrap_or(0),
+        dry_run: args.dry_run,
+        wait: agent.wait,
+    };
+    let call = agent.client.prune(crate::pb::PruneRequest::from(request));
+    follow::follow(call, &mut Progress::new(false)).await?;
+    Ok(())
+}

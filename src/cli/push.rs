@@ -1,0 +1,28 @@
+//! `remora push`.
+
+use super::{
+    args::{Connection, Push},
+    connect, follow, lend,
+    progress::Progress,
+    text,
+};
+use crate::model::{Failure, PushRequest};
+
+pub(super) async fn push(connection: &Connection, args: Push) -> Result<(), Failure> {
+    let mut agent = connect::connect(connection).await?;
+    let session = lend::lend(&agent.client, lend::Lending::credentials())?;
+    let request = PushRequest { session: Some(session.id.clone()), tags: args.tags, wait: agent.wait };
+    let mut progress = Progress::new(args.quiet);
+    let report = follow::follow(agent.client.push(crate::pb::PushRequest::from(request)), &mut progress).await?;
+    if args.quiet {
+        text::data(&report.digest);
+    } else {
+        text::notice(&format!(
+            "pushed {} in {}: {} sent",
+            report.tags.join(", "),
+            text::seconds(report.elapsed_ms),
+            text::bytes(report.pushed_bytes)
+        ));
+    }
+    Ok(())
+}

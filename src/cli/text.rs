@@ -1,0 +1,27 @@
+//! What a person reads: on standard error, so that standard output carries data alone.
+
+use std::io::Write as _;
+
+/// One line of our own.
+pub(super) fn notice(line: &str) {
+    // Nobody may be reading any more; the work goes on.
+    drop(writeln!(std::io::stderr().lock(), "remora: {line}"));
+}
+
+/// One line of data, for whoever reads standard output.
+pub(super) fn data(line: &str) {
+    drop(writeln!(std::io::stdout().lock(), "{line}"));
+}
+
+/// Bytes as a person says them, in powers of ten as Docker does.
+pub(super) fn bytes(count: u64) -> String {
+    bytesize::ByteSize(count).display().si().to_string()
+}
+
+/// Milliseconds as a person says them.
+pub(super) fn seconds(ms: u64) -> String {
+    match ms {
+        ..60_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
+        _ => format!("{}m{}s", ms / 60_000, ms % 60_000 / 1000),
+    }
+}

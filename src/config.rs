@@ -1,0 +1,400 @@
+//! The agent's configuration: flags before environment before file before defaults, and all mistakes at once.
+//!
+//! Pure: the caller reads the file and hands over the flags and a way to look up variables.
+
+use std::{fmt, ops::Range};
+
+use toml::{Spanned, de::DeTable, de::DeValue};
+
+use crate::model::{EngineUrl, InvalidAddress, ListenUrl};
+
+/// Where the engine is where nobody says so.
+const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
+/// Where the agent listens where nobody says so.
+const DEFAULT_LISTEN: &str = "unix:///run/remora/agent.sock";
+/// Every key of the file.
+const KEYS: [&str; 4] = ["engine", "listen", "allow_entitlement", "insecure_registry"];
+
+/// What the agent runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The engine beside it.
+    pub engine: EngineUrl,
+    /// Where it listens.
+    pub listen: ListenUrl,
+    /// What a build may ask for beyond an ordinary build; nothing by default.
+    pub allow_entitlement: Vec<Entitlement>,
+    /// Registries, as `host` or `host:port`, that speak plain http. Loopback does by itself.
+    pub insecure_registry: Vec<String>,
+}
+
+/// Something that a build may do only where the agent allows it. The words are BuildKit's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entitlement {
+    /// `network.host`: steps see the network of the engine's host.
+    NetworkHost,
+    /// `security.insecure`: steps run privileged.
+    SecurityInsecure,
+}
+
+/// What the file says. Every value is valid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileConfig {
+    /// Key `engine`. A text, for only the environment knows whether TLS is wanted.
+    pub engine: Option<String>,
+    /// Key `listen`.
+    pub listen: Option<ListenUrl>,
+    /// Key `allow_entitlement`.
+    pub allow_entitlement: Option<Vec<Entitlement>>,
+    /// Key `insecure_registry`.
+    pub insecure_registry: Option<Vec<String>>,
+}
+
+/// What the command line says, as it was written. A list that is empty says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--engine`
+    pub engine: Option<String>,
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--allow-entitlement`, repeatable
+    pub allow_entitlement: Vec<String>,
+    /// `--insecure-registry`, repeatable
+    pub insecure_registry: Vec<String>,
+}
+
+/// Something that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Mistake {
+    /// Line of the file, from 1; `None` for a flag or a variable.
+    pub line: Option<usize>,
+    /// The key, flag or variable; empty where the file is no TOML.
+    pub key: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.problem)
+    }
+}
+
+impl Entitlement {
+    /// BuildKit's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NetworkHost => "network.host",
+            Self::SecurityInsecure => "security.insecure",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "network.host" => Ok(Self::NetworkHost),
+            "security.insecure" => Ok(Self::SecurityInsecure),
+            _ => Err(format!("unknown entitlement '{text}': there are network.host and security.insecure")),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file's text. All that is wrong comes at once, in the order of the lines.
+    pub fn from_file_text(text: &str) -> Result<FileConfig, Vec<Mistake>> {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            let mistake = |e: &toml::de::Error| Mistake {
+                line: e.span().map(|span| line_of(text, &span)),
+                key: String::new(),
+                problem: e.message().to_owned(),
+            };
+            return Err(errors.iter().map(mistake).collect());
+        }
+        let mut file = FileReader { text, mistakes: Vec::new() };
+        let mut config = FileConfig::default();
+        for (key, value) in table.get_ref() {
+            match key.get_ref().as_ref() {
+                "engine" => {
+                    config.engine = file.string(key.get_ref(), value, |text| {
+                        EngineUrl::parse(text, None).map(|_| text.to_owned()).map_err(|e| e.to_string())
+                    });
+                }
+                "listen" => {
+                    let parse = |text: &str| ListenUrl::parse(text).map_err(|e| e.to_string());
+                    config.listen = file.string(key.get_ref(), value, parse);
+                }
+                "allow_entitlement" => {
+                    config.allow_entitlement = file.list(key.get_ref(), value, Entitlement::parse);
+                }
+                "insecure_registry" => config.insecure_registry = file.list(key.get_ref(), value, registry_host),
+                unknown => {
+                    let problem = format!("unknown key; the keys are {}", KEYS.join(", "));
+                    file.mistake(unknown, &key.span(), problem);
+                }
+            }
+        }
+        file.mistakes.sort_by_key(|mistake| mistake.line);
+        if file.mistakes.is_empty() { Ok(config) } else { Err(file.mistakes) }
+    }
+
+    /// Merges: a flag wins over the environment, that over the file, and that over the default. Lists replace each
+    /// other, they are not added up.
+    ///
+    /// `variable` looks up a variable of the environment: `REMORA_ENGINE` (else `DOCKER_HOST`), `REMORA_LISTEN`,
+    /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas), and those of
+    /// [`EngineUrl::with_docker_tls`], which apply wherever the address came from. An empty variable says nothing.
+    pub fn resolve(
+        flags: &Flags,
+        variable: impl Fn(&str) -> Option<String>,
+        file: FileConfig,
+    ) -> Result<Self, Vec<Mistake>> {
+        let mut source = Sources { variable: &variable, mistakes: Vec::new() };
+        let (name, text) = source
+            .text("--engine", flags.engine.as_deref(), &["REMORA_ENGINE", "DOCKER_HOST"])
+            .unwrap_or_else(|| ("engine", file.engine.unwrap_or_else(|| DEFAULT_ENGINE.to_owned())));
+        let engine = source.keep(name, EngineUrl::with_docker_tls(&text, &variable).map_err(describe));
+        let listen = match source.text("--listen", flags.listen.as_deref(), &["REMORA_LISTEN"]) {
+            Some((name, text)) => source.keep(name, ListenUrl::parse(&text).map_err(describe)),
+            None => match file.listen {
+                Some(listen) => Some(listen),
+                None => source.keep("listen", ListenUrl::parse(DEFAULT_LISTEN).map_err(describe)),
+            },
+        };
+        let allow_entitlement = source
+            .list("--allow-entitlement", &flags.allow_entitlement, "REMORA_ALLOW_ENTITLEMENT", Entitlement::parse)
+            .or(file.allow_entitlement)
+            .unwrap_or_default();
+        let insecure_registry = source
+            .list("--insecure-registry", &flags.insecure_registry, "REMORA_INSECURE_REGISTRY", registry_host)
+            .or(file.insecure_registry)
+            .unwrap_or_default();
+        match (engine, listen) {
+            (Some(engine), Some(listen)) if source.mistakes.is_empty() => {
+                Ok(Self { engine, listen, allow_entitlement, insecure_registry })
+            }
+            _ => Err(source.mistakes),
+        }
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // shaped for `map_err`
+fn describe(error: InvalidAddress) -> String {
+    error.to_string()
+}
+
+/// A registry is written as in an image reference: BuildKit and Docker compare it letter by letter.
+fn registry_host(text: &str) -> Result<String, String> {
+    let problem = if text.contains("://") {
+        "write host or host:port, without a scheme"
+    } else if text.contains('/') {
+        "write host or host:port; networks and paths are not known here"
+    } else if format!("{text}/x").parse::<crate::model::Reference>().is_ok_and(|r| r.registry() == text) {
+        return Ok(text.to_owned());
+    } else if text.is_empty() {
+        "the host is missing"
+    } else {
+        "write a host with a dot or a port, such as registry:5000"
+    };
+    Err(format!("invalid registry '{text}': {problem}"))
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    1 + text.as_bytes().iter().take(span.start).filter(|b| **b == b'\n').count()
+}
+
+/// Collects mistakes while it reads the values of a file.
+struct FileReader<'a> {
+    text: &'a str,
+    mistakes: Vec<Mistake>,
+}
+
+impl FileReader<'_> {
+    fn mistake(&mut self, key: &str, span: &Range<usize>, problem: String) {
+        self.mistakes.push(Mistake { line: Some(line_of(self.text, span)), key: key.to_owned(), problem });
+    }
+
+    fn string<T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let result = match value.get_ref() {
+            DeValue::String(text) => parse(text),
+            other => Err(format!("a string is wanted, not {}", kind(other))),
+        };
+        result.map_err(|problem| self.mistake(key, &value.span(), problem)).ok()
+    }
+
+    fn list<T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let DeValue::Array(items) = value.get_ref() else {
+            let problem = format!("a list of strings is wanted, not {}", kind(value.get_ref()));
+            self.mistake(key, &value.span(), problem);
+            return None;
+        };
+        Some(items.iter().filter_map(|item| self.string(key, item, &parse)).collect())
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// Collects mistakes while it looks at flags and variables.
+struct Sources<'a> {
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Sources<'_> {
+    /// The flag, else the first variable that is set, with the name of what spoke.
+    fn text(
+        &self,
+        flag: &'static str,
+        value: Option<&str>,
+        variables: &[&'static str],
+    ) -> Option<(&'static str, String)> {
+        if let Some(value) = value {
+            return Some((flag, value.to_owned()));
+        }
+        variables.iter().find_map(|name| Some((*name, (self.variable)(name).filter(|value| !value.is_empty())?)))
+    }
+
+    fn list<T>(
+        &mut self,
+        flag: &'static str,
+        values: &[String],
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        if !values.is_empty() {
+            return Some(values.iter().filter_map(|value| self.keep(flag, parse(value))).collect());
+        }
+        let value = (self.variable)(name).filter(|value| !value.is_empty())?;
+        Some(value.split(',').filter_map(|value| self.keep(name, parse(value.trim()))).collect())
+    }
+
+    fn keep<T>(&mut self, name: &str, result: Result<T, String>) -> Option<T> {
+        let mistake = |problem| self.mistakes.push(Mistake { line: None, key: name.to_owned(), problem });
+        result.map_err(mistake).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        Config::from_file_text(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    fn resolve(flags: &Flags, env: &[(&str, &str)], file: &str) -> Result<Config, Vec<String>> {
+        let look = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let file = Config::from_file_text(file).unwrap();
+        Config::resolve(flags, look, file).map_err(|m| m.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_file_may_say_everything() {
+        let file = Config::from_file_text(
+            "engine = 'tcp://docker:2375'\nlisten = 'tcp://127.0.0.1:7777'\n\
+             allow_entitlement = ['network.host']\ninsecure_registry = ['registry:5000', 'r.example.com']\n",
+        )
+        .unwrap();
+        assert_eq!(file.engine.as_deref(), Some("tcp://docker:2375"));
+        assert_eq!(file.allow_entitlement, Some(vec![Entitlement::NetworkHost]));
+        assert_eq!(file.insecure_registry, Some(vec!["registry:5000".to_owned(), "r.example.com".to_owned()]));
+        assert_eq!(Config::from_file_text(""), Ok(FileConfig::default()));
+    }
+
+    #[test]
+    fn all_mistakes_come_at_once_with_key_and_line() {
+        let found =
+            mistakes("engin = 'x'\nlisten = 'tcp://0.0.0.0:1'\n\n[tls]\nca = 'x'\n[[insecure_registry]]\na = 1\n");
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert!(found[0].starts_with("line 1: engin: unknown key; the keys are engine, listen"), "{found:?}");
+        assert!(found[1].starts_with("line 2: listen: invalid address 'tcp://0.0.0.0:1': only loopback"), "{found:?}");
+        assert!(found[2].starts_with("line 4: tls: unknown key"), "{found:?}");
+        assert!(found[3].contains("insecure_registry: a string is wanted, not a table"), "{found:?}");
+
+        let found = mistakes(
+            "engine = 5\nallow_entitlement = 'network.host'\ninsecure_registry = [\n 'ok:1',\n 'http://r',\n '10.0.0.0/8',\n 7,\n 'r',\n]\n",
+        );
+        assert_eq!(found[0], "line 1: engine: a string is wanted, not a number");
+        assert_eq!(found[1], "line 2: allow_entitlement: a list of strings is wanted, not a string");
+        assert!(
+            found[2].starts_with("line 5: insecure_registry: invalid registry 'http://r': write host"),
+            "{found:?}"
+        );
+        assert!(found[3].starts_with("line 6: insecure_registry: invalid registry '10.0.0.0/8'"), "{found:?}");
+        assert_eq!(found[4], "line 7: insecure_registry: a string is wanted, not a number");
+        assert!(found[5].starts_with("line 8: insecure_registry: invalid registry 'r'"), "{found:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_says_where() {
+        let found = mistakes("engine = 'unix:///a'\nlisten =\nengine = 'unix:///b'\n");
+        assert!(found[0].starts_with("line 2: "), "{found:?}");
+        assert!(found.iter().any(|m| m.starts_with("line 3: ")), "{found:?}");
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file_over_default() {
+        let file = "engine = 'unix:///file'\ninsecure_registry = ['file:1']";
+        let env = [("REMORA_ENGINE", "unix:///env"), ("REMORA_INSECURE_REGISTRY", "env:1, env:2")];
+        let flags =
+            Flags { engine: Some("unix:///flag".into()), insecure_registry: vec!["flag:1".into()], ..Flags::default() };
+        let engine = |c: &Config| c.engine.to_string();
+
+        let config = resolve(&flags, &env, file).unwrap();
+        assert_eq!((engine(&config).as_str(), config.insecure_registry.len()), ("unix:///flag", 1));
+        let config = resolve(&Flags::default(), &env, file).unwrap();
+        assert_eq!((engine(&config).as_str(), config.insecure_registry.len()), ("unix:///env", 2));
+        let config = resolve(&Flags::default(), &[("REMORA_ENGINE", "")], file).unwrap();
+        assert_eq!((engine(&config).as_str(), config.insecure_registry[0].as_str()), ("unix:///file", "file:1"));
+        let config = resolve(&Flags::default(), &[], "").unwrap();
+        assert_eq!((engine(&config).as_str(), config.listen.to_string().as_str()), (DEFAULT_ENGINE, DEFAULT_LISTEN));
+        assert!(config.allow_entitlement.is_empty());
+    }
+
+    #[test]
+    fn docker_host_counts_where_remora_engine_is_silent() {
+        let docker = ("DOCKER_HOST", "tcp://docker:2376");
+        let config = resolve(&Flags::default(), &[docker, ("DOCKER_TLS_VERIFY", "1"), ("HOME", "/r")], "").unwrap();
+        assert!(matches!(&config.engine, EngineUrl::Tcp { tls: Some(dir), .. } if dir.path().ends_with(".docker")));
+        let config = resolve(&Flags::default(), &[docker, ("REMORA_ENGINE", "unix:///e")], "").unwrap();
+        assert_eq!(config.engine.to_string(), "unix:///e");
+    }
+
+    #[test]
+    fn mistakes_of_flags_and_environment_come_at_once_too() {
+        let flags =
+            Flags { listen: Some("nowhere".into()), allow_entitlement: vec!["everything".into()], ..Flags::default() };
+        let found =
+            resolve(&flags, &[("DOCKER_HOST", "ssh://h"), ("REMORA_INSECURE_REGISTRY", "a/b")], "").unwrap_err();
+        let starts = ["DOCKER_HOST: ", "--listen: ", "--allow-entitlement: ", "REMORA_INSECURE_REGISTRY: "];
+        assert_eq!(found.len(), starts.len(), "{found:?}");
+        for (found, start) in found.iter().zip(starts) {
+            assert!(found.starts_with(start), "{found}");
+        }
+    }
+}

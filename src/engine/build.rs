@@ -1,0 +1,202 @@
+//! Drives one build: an outer solve that exports, and within it the gateway calls that make the result.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard_buildkit_proto::{
+    google,
+    moby::buildkit::v1::{
+        CacheOptions, CacheOptionsEntry, Exporter, SolveRequest, SolveResponse, StatusRequest,
+        control_client::ControlClient,
+        frontend::{self, ReturnRequest, llb_bridge_client::LlbBridgeClient},
+    },
+};
+use tokio::sync::mpsc;
+use tonic::metadata::MetadataValue;
+
+use super::{Engine, attach, fault, status::Translator};
+use crate::{
+    grpc::Channel,
+    model::{BuildRequest, Event, Failure, Network, Reference},
+    session::Lent,
+    strategy::Plan,
+};
+
+/// What a build left.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// What the exporter answered, such as `containerimage.digest`.
+    pub exporter: BTreeMap<String, String>,
+}
+
+/// How long the last events may take after the build itself has ended.
+const LAST_EVENTS: std::time::Duration = std::time::Duration::from_secs(3);
+
+impl Engine {
+    /// Builds by the plan. Dropping the future cancels the build: its connection closes, and the engine stops its
+    /// steps.
+    pub async fn build(
+        &self,
+        id: &str,
+        request: &BuildRequest,
+        plan: &Plan,
+        lent: &Lent,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Outcome, Failure> {
+        let connection = self.grpc().await?;
+        let channel = connection.channel.clone();
+        let session = attach::attach(channel.clone(), lent.clone())?;
+        let mut translator = Translator::default();
+        let solved = {
+            let solving = solve(channel.clone(), id, &session.id, request, plan);
+            let watching = watch(channel, id, events, &mut translator);
+            tokio::pin!(solving, watching);
+            tokio::select! {
+                solved = &mut solving => {
+                    drop(tokio::time::timeout(LAST_EVENTS, &mut watching).await);
+                    solved
+                }
+                () = &mut watching => solving.await,
+            }
+        };
+        match solved {
+            Ok(response) => Ok(Outcome { exporter: response.exporter_response.into_iter().collect() }),
+            Err(status) => Err(fault::failure(&status, &translator)),
+        }
+    }
+}
+
+/// Passes on what happens until the engine says that it was all.
+async fn watch(channel: Channel, id: &str, events: &mpsc::Sender<Event>, translator: &mut Translator) {
+    let mut control = ControlClient::new(channel).max_decoding_message_size(usize::MAX);
+    let mut statuses = match control.status(StatusRequest { r#ref: id.to_owned() }).await {
+        Ok(response) => response.into_inner(),
+        // The solve tells why.
+        Err(status) => return tracing::debug!(%status, "no status"),
+    };
+    while let Ok(Some(status)) = statuses.message().await {
+        for event in translator.translate(status) {
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn solve(
+    channel: Channel,
+    id: &str,
+    session: &str,
+    request: &BuildRequest,
+    plan: &Plan,
+) -> Result<SolveResponse, tonic::Status> {
+    let mut control =
+        ControlClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
+    let outer = control.solve(outer_request(id, session, plan));
+    let gateway = make_result(channel, id, request, plan);
+    tokio::pin!(outer, gateway);
+    // The outer solve lasts until the gateway returns a result, and then exports it.
+    let made = tokio::select! {
+        early = &mut outer => return early.map(tonic::Response::into_inner),
+        made = &mut gateway => made,
+    };
+    let exported = outer.await.map(tonic::Response::into_inner);
+    // The gateway's error is the cause, and has the details.
+    made.and(exported)
+}
+
+/// Has the Dockerfile frontend make the result, and returns it to the outer solve.
+async fn make_result(channel: Channel, id: &str, request: &BuildRequest, plan: &Plan) -> Result<(), tonic::Status> {
+    let build_id: MetadataValue<_> =
+        id.parse().map_err(|_| tonic::Status::internal("a build id that is no header value"))?;
+    let tag = |mut request: tonic::Request<()>| {
+        request.metadata_mut().insert("buildkit-controlapi-buildid", build_id.clone());
+        Ok(request)
+    };
+    let channel = tonic::service::interceptor::InterceptedService::new(channel, tag);
+    let mut bridge = LlbBridgeClient::new(channel).max_decoding_message_size(usize::MAX);
+    let solved = bridge.solve(frontend_request(request, plan)).await;
+    let answer = match &solved {
+        Ok(response) => ReturnRequest { result: response.get_ref().result.clone(), error: None },
+        Err(status) => ReturnRequest { result: None, error: Some(rpc_status(status)) },
+    };
+    let returned = bridge.r#return(answer).await;
+    solved?;
+    returned?;
+    Ok(())
+}
+
+fn rpc_status(status: &tonic::Status) -> google::rpc::Status {
+    google::rpc::Status { code: status.code() as i32, message: status.message().to_owned(), details: Vec::new() }
+}
+
+fn outer_request(id: &str, session: &str, plan: &Plan) -> SolveRequest {
+    let exporter = plan.exporter.as_ref();
+    let attrs = |e: &crate::strategy::Exporter| e.attrs.clone().into_iter().collect::<HashMap<_, _>>();
+    SolveRequest {
+        r#ref: id.to_owned(),
+        session: session.to_owned(),
+        // Docker 20.10 reads the first pair of fields, newer engines the last.
+        exporter_deprecated: exporter.map(|e| e.kind.to_owned()).unwrap_or_default(),
+        exporter_attrs_deprecated: exporter.map(attrs).unwrap_or_default(),
+        exporters: exporter.map(|e| Exporter { r#type: e.kind.to_owned(), attrs: attrs(e) }).into_iter().collect(),
+        cache: Some(CacheOptions {
+            exports: vec![CacheOptionsEntry { r#type: "inline".to_owned(), attrs: HashMap::new() }],
+            ..CacheOptions::default()
+        }),
+        entitlements: plan.entitlements.clone(),
+        ..SolveRequest::default()
+    }
+}
+
+fn frontend_request(request: &BuildRequest, plan: &Plan) -> frontend::SolveRequest {
+    frontend::SolveRequest {
+        frontend: "dockerfile.v0".to_owned(),
+        frontend_opt: frontend_attrs(request, plan),
+        allow_result_return: true,
+        allow_result_array_ref: true,
+        ..frontend::SolveRequest::default()
+    }
+}
+
+fn frontend_attrs(request: &BuildRequest, plan: &Plan) -> HashMap<String, String> {
+    let mut attrs = HashMap::new();
+    let mut set = |key: &str, value: String| attrs.insert(key.to_owned(), value);
+    set("filename", request.dockerfile.clone());
+    if let Some(target) = &request.target {
+        set("target", target.clone());
+    }
+    for (key, value) in &request.build_args {
+        set(&format!("build-arg:{key}"), value.clone());
+    }
+    for (key, value) in &request.labels {
+        set(&format!("label:{key}"), value.clone());
+    }
+    if request.no_cache {
+        // Without a list of stages it means all of them.
+        set("no-cache", String::new());
+    }
+    if request.pull {
+        set("image-resolve-mode", "pull".to_owned());
+    }
+    if !request.platforms.is_empty() {
+        set("platform", request.platforms.join(","));
+    }
+    match request.network {
+        Network::Default => {}
+        Network::None => drop(set("force-network-mode", "none".to_owned())),
+        Network::Host => drop(set("force-network-mode", "host".to_owned())),
+    }
+    if !plan.imports.is_empty() && !request.no_cache {
+        let imports: Vec<_> = plan.imports.iter().map(|(reference, insecure)| import(reference, *insecure)).collect();
+        set("cache-imports", serde_json::Value::from(imports).to_string());
+    }
+    attrs
+}
+
+fn import(reference: &Reference, insecure: bool) -> serde_json::Value {
+    let mut attrs = serde_json::json!({ "ref": reference.to_string() });
+    if insecure {
+        attrs["registry.insecure"] = "true".into();
+    }
+    serde_json::json!({ "Type": "registry", "Attrs": attrs })
+}

@@ -1,0 +1,79 @@
+//! What goes wrong between the agent and its engine.
+
+use crate::model::{EngineUrl, Failure, FailureKind};
+
+/// What goes wrong between the agent and its engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing answers there.
+    #[error("cannot connect to the engine at {url}: {source}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It answers, and not as it should.
+    #[error("the connection to the engine at {url} broke: {source}")]
+    Broken {
+        /// Where.
+        url: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It is a Docker engine without `BuildKit`.
+    #[error("the engine at {url} answered {status} to /grpc: it offers no BuildKit")]
+    NoGrpc {
+        /// Where.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// A file of the TLS set-up is no good.
+    #[error("TLS towards the engine: {file}: {problem}")]
+    Tls {
+        /// The file.
+        file: String,
+        /// Why.
+        problem: String,
+    },
+    /// The engine refused a call.
+    #[error("the engine answered {call}: {problem}")]
+    Refused {
+        /// What was asked.
+        call: &'static str,
+        /// What it said.
+        problem: String,
+    },
+}
+
+impl Error {
+    pub(super) fn broken(url: &EngineUrl, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Broken { url: url.to_string(), source: source.into() }
+    }
+
+    pub(super) fn refused(call: &'static str, status: &tonic::Status) -> Self {
+        Self::Refused { call, problem: status.message().to_owned() }
+    }
+
+    pub(super) fn docker(call: &'static str, error: &bollard::errors::Error) -> Self {
+        Self::Refused { call, problem: error.to_string() }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let next = match &error {
+            Error::Unreachable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                "give the agent's user access to the engine's socket"
+            }
+            Error::Unreachable { .. } => {
+                "check that the engine's container runs, and that the agent's --engine names its socket"
+            }
+            Error::Tls { .. } => "check DOCKER_CERT_PATH: it must hold ca.pem, cert.pem and key.pem",
+            Error::NoGrpc { .. } => "use Docker 20.10 or later, or a buildkitd",
+            Error::Broken { .. } | Error::Refused { .. } => "look at the engine's own log",
+        };
+        Failure::new(FailureKind::Engine, error.to_string()).next(next)
+    }
+}

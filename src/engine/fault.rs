@@ -1,0 +1,165 @@
+//! `BuildKit`'s errors > our failures: what failed, in which line of the Dockerfile, and what to do next.
+
+use base64::Engine as _;
+use bollard_buildkit_proto::google;
+use prost::Message as _;
+use serde::Deserialize;
+use tonic::{Code, Status};
+
+use super::status::Translator;
+use crate::model::{Excerpt, Failure, FailureKind};
+
+/// Lines of the Dockerfile shown before and after those at fault.
+const AROUND: usize = 2;
+
+/// What a failed solve means to the person who started it.
+pub(super) fn failure(status: &Status, translator: &Translator) -> Failure {
+    let details = Details::of(status);
+    let message = clean(status.message());
+    let kind = kind(status, &message, details.source.is_some());
+    let mut failure = Failure::new(kind, message);
+    failure.next = next(&failure).unwrap_or_default().to_owned();
+    if matches!(kind, FailureKind::Build | FailureKind::Registry) {
+        failure.excerpt = details.source.as_ref().and_then(Source::excerpt);
+        if let Some((name, log)) = translator.failed_step(details.vertex.as_deref()) {
+            if !log.is_empty() {
+                failure.what = format!("{name}: {}", failure.what);
+            }
+            failure.log = log;
+        }
+    }
+    failure
+}
+
+/// `BuildKit` wraps the cause in what it was doing for itself.
+fn clean(message: &str) -> String {
+    let mut rest = message;
+    for prefix in ["failed to solve: ", "rpc error: code = Unknown desc = ", "failed to solve with frontend dockerfile.v0: "] {
+        rest = rest.strip_prefix(prefix).unwrap_or(rest);
+    }
+    rest.trim().to_owned()
+}
+
+fn kind(status: &Status, message: &str, in_dockerfile: bool) -> FailureKind {
+    const REGISTRY: &[&str] = &[
+        "failed to push",
+        "failed to authorize",
+        "failed to fetch oauth token",
+        "failed to fetch anonymous token",
+        "pull access denied",
+        "push access denied",
+        "insufficient_scope",
+        "unexpected status from",
+        "unexpected status code",
+        "failed to do request",
+        "toomanyrequests",
+        "failed to resolve source metadata",
+        "failed to copy",
+    ];
+    if REGISTRY.iter().any(|text| message.contains(text)) {
+        return FailureKind::Registry;
+    }
+    match status.code() {
+        Code::Unavailable if !in_dockerfile => FailureKind::Engine,
+        Code::Cancelled => FailureKind::Cancelled,
+        _ => FailureKind::Build,
+    }
+}
+
+fn next(failure: &Failure) -> Option<&'static str> {
+    let has = |text: &str| failure.what.contains(text);
+    match failure.kind {
+        FailureKind::Registry if has("denied") || has("authorize") || has("401") || has("403") => {
+            Some("log in with `docker login` where the client runs, or check that this account may use the repository")
+        }
+        FailureKind::Registry if has("not found") => Some("check the image's name and tag"),
+        FailureKind::Registry => Some("check that the engine reaches the registry, then try again"),
+        FailureKind::Engine => Some("look at the engine's own log; a restarted engine is found again by itself"),
+        FailureKind::Build if has("failed to read dockerfile") && has("no such file") => {
+            Some("name the Dockerfile with -f, relative to where you are")
+        }
+        FailureKind::Build if has("target stage") => Some("check the name that --target gives against the FROM lines"),
+        FailureKind::Build if has("no such host") || has("dial tcp") => {
+            Some("check that the engine's network reaches that host")
+        }
+        _ => None,
+    }
+}
+
+/// What `BuildKit` attaches to its errors, each a JSON text in a protobuf `Any`.
+#[derive(Default)]
+struct Details {
+    vertex: Option<String>,
+    source: Option<Source>,
+}
+
+impl Details {
+    fn of(status: &Status) -> Self {
+        let mut details = Self::default();
+        let Ok(decoded) = google::rpc::Status::decode(status.details()) else { return details };
+        for any in decoded.details {
+            if any.type_url.ends_with("errdefs.Source+json") {
+                // The innermost comes first.
+                details.source = details.source.or_else(|| serde_json::from_slice(&any.value).ok());
+            } else if any.type_url.ends_with("errdefs.Vertex+json") {
+                details.vertex =
+                    details.vertex.or_else(|| Some(serde_json::from_slice::<Vertex>(&any.value).ok()?.digest));
+            }
+        }
+        details
+    }
+}
+
+#[derive(Deserialize)]
+struct Vertex {
+    digest: String,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    info: Option<SourceInfo>,
+    #[serde(default)]
+    ranges: Vec<Range>,
+}
+
+#[derive(Deserialize)]
+struct SourceInfo {
+    #[serde(default)]
+    filename: String,
+    /// Base64.
+    #[serde(default)]
+    data: String,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    start: Option<Position>,
+    end: Option<Position>,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+struct Position {
+    #[serde(default)]
+    line: u32,
+}
+
+impl Source {
+    fn excerpt(&self) -> Option<Excerpt> {
+        let info = self.info.as_ref()?;
+        let data = base64::engine::general_purpose::STANDARD.decode(&info.data).ok()?;
+        let text = String::from_utf8_lossy(&data);
+        let lines: Vec<&str> = text.lines().collect();
+        let line = |position: &Option<Position>| position.unwrap_or_default().line;
+        let from = self.ranges.iter().map(|range| line(&range.start)).filter(|line| *line > 0).min()?;
+        let to = self.ranges.iter().map(|range| line(&range.end)).max()?.max(from);
+        let first = (from as usize - 1).saturating_sub(AROUND);
+        let last = (to as usize + AROUND).min(lines.len());
+        Some(Excerpt {
+            file: info.filename.clone(),
+            first_line: u32::try_from(first + 1).ok()?,
+            lines: lines.get(first..last)?.iter().map(|&line| line.to_owned()).collect(),
+            from_line: from,
+            to_line: to,
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! Keeps a connection to the engine: waits for one that is not there yet, and comes back when it restarts.
+
+use std::{sync::Arc, time::Duration};
+
+use bollard::Docker;
+use tokio::sync::watch;
+use tokio_util::sync::DropGuard;
+
+use super::{
+    Error,
+    dial::{Grpc, Transport},
+    docker, probe,
+};
+use crate::model::{Capabilities, EngineUrl, Failure};
+
+/// The pause before the next try doubles from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// Whether the engine is there.
+#[derive(Clone)]
+pub enum State {
+    /// Not yet, or not any more; why.
+    Absent(Failure),
+    /// It answers.
+    Ready(Arc<Capabilities>),
+}
+
+/// A handle on the engine; its clones share one supervising connection.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) url: EngineUrl,
+    state: watch::Receiver<Internal>,
+    _stop: Arc<DropGuard>,
+}
+
+#[derive(Clone)]
+enum Internal {
+    Absent(Failure),
+    Ready(Arc<Ready>),
+}
+
+/// What a connection needs to be used.
+pub(super) struct Ready {
+    pub(super) capabilities: Arc<Capabilities>,
+    pub(super) transport: Transport,
+    /// Absent for a standalone buildkitd.
+    pub(super) docker: Option<Docker>,
+}
+
+impl Engine {
+    /// Starts to look for the engine, and keeps at it until the last clone is dropped.
+    pub fn connect(url: EngineUrl) -> Self {
+        let starting = Failure::new(crate::model::FailureKind::Engine, format!("connecting to the engine at {url}"));
+        let (publish, state) = watch::channel(Internal::Absent(starting));
+        let stop = tokio_util::sync::CancellationToken::new();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(supervise(url.clone(), publish)));
+        Self { url, state, _stop: Arc::new(stop.drop_guard()) }
+    }
+
+    /// Where the engine is.
+    pub fn url(&self) -> &EngineUrl {
+        &self.url
+    }
+
+    /// Whether it is there now.
+    pub fn state(&self) -> State {
+        match &*self.state.borrow() {
+            Internal::Absent(failure) => State::Absent(failure.clone()),
+            Internal::Ready(ready) => State::Ready(Arc::clone(&ready.capabilities)),
+        }
+    }
+
+    /// Waits until it is ready, at most this long.
+    pub async fn wait(&self, limit: Duration) -> Result<Arc<Capabilities>, Failure> {
+        self.ready_within(limit).await.map(|ready| Arc::clone(&ready.capabilities))
+    }
+
+    /// Waits until the state differs from what it was at the last call of this method on this clone.
+    pub async fn changed(&mut self) {
+        // An error means that the supervisor is gone, which it is only after this handle.
+        drop(self.state.changed().await);
+    }
+
+    pub(super) fn ready(&self) -> Result<Arc<Ready>, Failure> {
+        match &*self.state.borrow() {
+            Internal::Absent(failure) => Err(failure.clone()),
+            Internal::Ready(ready) => Ok(Arc::clone(ready)),
+        }
+    }
+
+    async fn ready_within(&self, limit: Duration) -> Result<Arc<Ready>, Failure> {
+        let mut state = self.state.clone();
+        let is_ready = state.wait_for(|state| matches!(state, Internal::Ready(_)));
+        drop(tokio::time::timeout(limit, is_ready).await);
+        self.ready()
+    }
+
+    /// A connection of its own, so that builds share neither windows nor fate.
+    pub(super) async fn grpc(&self) -> Result<Grpc, Failure> {
+        let ready = self.ready()?;
+        Ok(Grpc::connect(&self.url, ready.transport).await?)
+    }
+
+    /// Docker's REST API; a failure where the engine is a buildkitd.
+    pub(super) fn docker(&self) -> Result<Docker, Failure> {
+        self.ready()?.docker.clone().ok_or_else(|| {
+            Failure::new(
+                crate::model::FailureKind::Usage,
+                format!("the engine at {} is a standalone buildkitd, which keeps no images", self.url),
+            )
+            .next("build with --push, or use a Docker engine")
+        })
+    }
+}
+
+async fn supervise(url: EngineUrl, publish: watch::Sender<Internal>) {
+    let mut pause = RETRY.0;
+    loop {
+        match establish(&url).await {
+            Ok((ready, mut connection)) => {
+                pause = RETRY.0;
+                let capabilities = &ready.capabilities;
+                tracing::info!(engine = %url, kind = capabilities.kind.as_str(), version = capabilities.version, "engine ready");
+                publish.send_replace(Internal::Ready(Arc::new(ready)));
+                connection.closed().await;
+                tracing::warn!(engine = %url, "engine went away");
+                let gone = Error::broken(&url, "the engine closed it");
+                publish.send_replace(Internal::Absent(gone.into()));
+            }
+            Err(error) => {
+                tracing::debug!(engine = %url, %error, "engine not ready");
+                publish.send_replace(Internal::Absent(error.into()));
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY.1);
+            }
+        }
+    }
+}
+
+async fn establish(url: &EngineUrl) -> Result<(Ready, Grpc), Error> {
+    let client = docker::client(url)?;
+    let found = probe::probe(url, &client).await?;
+    let docker = (found.capabilities.kind == crate::model::EngineKind::Dockerd).then_some(client);
+    let ready = Ready { capabilities: Arc::new(found.capabilities), transport: found.transport, docker };
+    Ok((ready, found.connection))
+}

@@ -1,0 +1,175 @@
+//! Finds out, once per connection, what the engine is and can do.
+
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard_buildkit_proto::{
+    moby::buildkit::v1::{
+        CacheOptions, ListWorkersRequest, SolveRequest, control_client::ControlClient, types::WorkerRecord,
+    },
+    pb,
+};
+use prost::Message as _;
+use tonic::Request;
+
+use super::{
+    Error,
+    dial::{Grpc, Transport},
+};
+use crate::model::{Capabilities, EngineKind, EngineUrl, ImageStore};
+
+/// What was found, and the connection that found it.
+pub(super) struct Found {
+    pub(super) capabilities: Capabilities,
+    pub(super) transport: Transport,
+    pub(super) connection: Grpc,
+}
+
+/// How long the engine may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The first API version of Docker whose socket speaks gRPC itself and whose `/grpc` is deprecated.
+const NATIVE_SINCE: (u32, u32) = (1, 53);
+
+pub(super) async fn probe(url: &EngineUrl, docker: &Docker) -> Result<Found, Error> {
+    let version = tokio::time::timeout(PATIENCE, docker.version()).await;
+    match version {
+        Ok(Ok(version)) => dockerd(url, docker, version).await,
+        // A buildkitd speaks HTTP/2 only. Where nothing listens, connecting anew says so best.
+        Ok(Err(_)) => buildkitd(url).await,
+        Err(_) => Err(Error::Refused { call: "GET /version", problem: format!("nothing within {PATIENCE:?}") }),
+    }
+}
+
+async fn dockerd(url: &EngineUrl, docker: &Docker, version: bollard::models::SystemVersion) -> Result<Found, Error> {
+    let (info, grpc) = tokio::join!(docker.info(), async {
+        let api = version.api_version.as_deref().unwrap_or_default();
+        if api_at_least(api, NATIVE_SINCE) {
+            if let Ok(found) = workers(url, Transport::Native).await {
+                return Ok(found);
+            }
+        }
+        workers(url, Transport::Hijack).await
+    });
+    let info = info.map_err(|e| Error::docker("GET /info", &e))?;
+    let (transport, connection, worker) = grpc?;
+    let containerd = info
+        .driver_status
+        .iter()
+        .flatten()
+        .any(|pair| matches!(pair.as_slice(), [key, value] if key == "driver-type" && value.contains("snapshotter")));
+    let git = has_git(&connection).await;
+    let capabilities = Capabilities {
+        kind: EngineKind::Dockerd,
+        version: version.version.unwrap_or_default(),
+        api_version: version.api_version.unwrap_or_default(),
+        image_store: Some(if containerd { ImageStore::Containerd } else { ImageStore::Graphdriver }),
+        storage_driver: info.driver.unwrap_or_default(),
+        platforms: platforms(&worker),
+        // BuildKit offers no list of them: these were seen to work.
+        exporters: if containerd {
+            vec!["moby", "image", "oci", "docker", "local", "tar"]
+        } else {
+            vec!["moby", "local", "tar"]
+        },
+        cache_exports: if containerd { vec!["inline", "registry", "local"] } else { vec!["inline"] },
+        git,
+    };
+    Ok(Found { capabilities, transport, connection })
+}
+
+async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
+    let (transport, connection, worker) = workers(url, Transport::Native).await?;
+    let capabilities = Capabilities {
+        kind: EngineKind::Buildkitd,
+        version: worker.buildkit_version.as_ref().map(|v| v.version.clone()).unwrap_or_default(),
+        api_version: String::new(),
+        image_store: None,
+        storage_driver: worker.labels.get("org.mobyproject.buildkit.worker.snapshotter").cloned().unwrap_or_default(),
+        platforms: platforms(&worker),
+        exporters: vec!["image", "oci", "docker", "local", "tar"],
+        cache_exports: vec!["inline", "registry", "local"],
+        git: has_git(&connection).await,
+    };
+    Ok(Found { capabilities, transport, connection })
+}
+
+async fn workers(url: &EngineUrl, transport: Transport) -> Result<(Transport, Grpc, WorkerRecord), Error> {
+    let connection = Grpc::connect(url, transport).await?;
+    let mut control = ControlClient::new(connection.channel.clone());
+    let answer = tokio::time::timeout(PATIENCE, control.list_workers(ListWorkersRequest { filter: Vec::new() }))
+        .await
+        .map_err(|_| Error::Refused { call: "ListWorkers", problem: format!("nothing within {PATIENCE:?}") })?
+        .map_err(|status| Error::refused("ListWorkers", &status))?;
+    let worker = answer
+        .into_inner()
+        .record
+        .into_iter()
+        .next()
+        .ok_or(Error::Refused { call: "ListWorkers", problem: "it has no worker".to_owned() })?;
+    Ok((transport, connection, worker))
+}
+
+/// Whether the engine can run git, learnt from how it fails to fetch from where nothing listens.
+async fn has_git(connection: &Grpc) -> bool {
+    let source = pb::Op {
+        op: Some(pb::op::Op::Source(pb::SourceOp {
+            identifier: "git://127.0.0.1:1/probe".to_owned(),
+            attrs: [("git.fullurl".to_owned(), "git://127.0.0.1:1/probe".to_owned())].into(),
+        })),
+        ..pb::Op::default()
+    }
+    .encode_to_vec();
+    let terminal = pb::Op {
+        inputs: vec![pb::Input { digest: digest(&source), index: 0 }],
+        ..pb::Op::default()
+    }
+    .encode_to_vec();
+    let request = SolveRequest {
+        r#ref: uuid::Uuid::new_v4().simple().to_string(),
+        definition: Some(pb::Definition { def: vec![source, terminal], ..pb::Definition::default() }),
+        cache: Some(CacheOptions::default()),
+        internal: true,
+        ..SolveRequest::default()
+    };
+    let mut control = ControlClient::new(connection.channel.clone());
+    match tokio::time::timeout(PATIENCE, control.solve(Request::new(request))).await {
+        Ok(Err(status)) => {
+            let lacks = ["executable file not found", "unknown scheme git"];
+            !lacks.iter().any(|text| status.message().contains(text))
+        }
+        _ => true,
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let hash = sha2::Sha256::digest(bytes);
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+fn platforms(worker: &WorkerRecord) -> Vec<String> {
+    let name = |p: &pb::Platform| match p.variant.as_str() {
+        "" => format!("{}/{}", p.os, p.architecture),
+        variant => format!("{}/{}/{variant}", p.os, p.architecture),
+    };
+    worker.platforms.iter().map(name).collect()
+}
+
+fn api_at_least(version: &str, least: (u32, u32)) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_versions_compare_by_number() {
+        assert!(api_at_least("1.53", NATIVE_SINCE));
+        assert!(api_at_least("2.0", NATIVE_SINCE));
+        assert!(!api_at_least("1.9", NATIVE_SINCE));
+        assert!(!api_at_least("", NATIVE_SINCE));
+    }
+}

@@ -1,0 +1,177 @@
+//! Pushes through Docker's REST API. Not through bollard, which drops layer ids and the final digest.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::{Engine, Error, dial};
+use crate::model::{Credential, Event, Failure, Reference};
+
+/// What a push came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushOutcome {
+    /// Digest of the manifest.
+    pub digest: String,
+    /// Bytes of layers that were sent.
+    pub bytes: u64,
+}
+
+/// Why a push failed.
+#[derive(Debug)]
+pub enum PushError {
+    /// The registry, or the way to it; in the engine's words.
+    Registry {
+        /// What was to be pushed.
+        tag: Reference,
+        /// What the engine said.
+        text: String,
+    },
+    /// The engine holds no such image.
+    Unknown {
+        /// What was to be pushed.
+        tag: Reference,
+    },
+    /// The engine itself.
+    Engine(Failure),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Line {
+    status: String,
+    id: String,
+    #[serde(rename = "progressDetail")]
+    progress: Progress,
+    aux: Option<Aux>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Progress {
+    current: u64,
+    total: u64,
+}
+
+#[derive(Deserialize)]
+struct Aux {
+    #[serde(rename = "Digest", default)]
+    digest: String,
+}
+
+/// Longest line of the engine's answer that is read, in bytes.
+const LONGEST_LINE: usize = 1 << 20;
+
+impl Engine {
+    /// Pushes one tag that the engine holds. Dropping the future stops the push.
+    pub async fn push(
+        &self,
+        tag: &Reference,
+        credential: &Credential,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<PushOutcome, PushError> {
+        let failed = |text: String| PushError::Registry { tag: tag.clone(), text };
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/images/{}/push?tag={}", tag.name(), tag.tag()))
+            .header("X-Registry-Auth", auth_header(credential, tag.registry()))
+            .body(Empty::<Bytes>::new())
+            .map_err(|e| failed(e.to_string()))?;
+        let response = dial::rest(&self.url, request).await.map_err(|e| PushError::Engine(e.into()))?;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut tally = Tally::new(tag);
+        let mut buffer = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|e| PushError::Engine(Error::broken(&self.url, e).into()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            buffer.extend_from_slice(&data);
+            while let Some(end) = buffer.iter().position(|&byte| byte == b'\n') {
+                let line = buffer.split_to(end + 1);
+                if let Some(event) = tally.line(&line).map_err(failed)? {
+                    drop(events.send(event).await);
+                }
+            }
+            if buffer.len() > LONGEST_LINE {
+                return Err(failed("the engine's answer makes no sense".to_owned()));
+            }
+        }
+        if status != StatusCode::OK {
+            return Err(refused(tag, status, &buffer));
+        }
+        tally.line(&buffer).map_err(failed)?;
+        tally.finish().ok_or_else(|| failed("the engine named no digest".to_owned()))
+    }
+}
+
+fn refused(tag: &Reference, status: StatusCode, body: &[u8]) -> PushError {
+    #[derive(Deserialize)]
+    struct Message {
+        message: String,
+    }
+    let text = serde_json::from_slice::<Message>(body).map_or_else(|_| status.to_string(), |m| m.message);
+    if status == StatusCode::NOT_FOUND || text.contains("does not exist") {
+        return PushError::Unknown { tag: tag.clone() };
+    }
+    PushError::Registry { tag: tag.clone(), text }
+}
+
+/// The fold over the lines of one push.
+struct Tally<'a> {
+    tag: &'a Reference,
+    digest: Option<String>,
+    /// Bytes sent of each layer.
+    sent: HashMap<String, u64>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(tag: &'a Reference) -> Self {
+        Self { tag, digest: None, sent: HashMap::new() }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<Option<Event>, String> {
+        let Ok(line) = serde_json::from_slice::<Line>(line) else { return Ok(None) };
+        if let Some(error) = line.error {
+            return Err(error);
+        }
+        if let Some(aux) = line.aux {
+            self.digest = Some(aux.digest);
+            return Ok(None);
+        }
+        if line.id.is_empty() || line.id == self.tag.tag() {
+            return Ok(None);
+        }
+        if line.progress.current > 0 {
+            let sent = self.sent.entry(line.id.clone()).or_default();
+            *sent = line.progress.current.max(*sent);
+        }
+        Ok(Some(Event::PushProgress {
+            reference: self.tag.to_string(),
+            layer: line.id,
+            state: line.status,
+            current: line.progress.current,
+            total: line.progress.total,
+        }))
+    }
+
+    fn finish(self) -> Option<PushOutcome> {
+        Some(PushOutcome { digest: self.digest?, bytes: self.sent.values().sum() })
+    }
+}
+
+fn auth_header(credential: &Credential, registry: &str) -> String {
+    // Docker 20.10 wants the header even where there is nothing to say.
+    let auth = match credential {
+        Credential::Anonymous => serde_json::json!({}),
+        Credential::IdentityToken(token) => serde_json::json!({ "identitytoken": token, "serveraddress": registry }),
+        Credential::Basic { username, secret } => {
+            serde_json::json!({ "username": username, "password": secret, "serveraddress": registry })
+        }
+    };
+    base64::engine::general_purpose::URL_SAFE.encode(auth.to_string())
+}

@@ -1,0 +1,119 @@
+//! `BuildKit`'s Status stream > our events.
+
+use std::collections::{HashMap, VecDeque};
+
+use bollard_buildkit_proto::{google::protobuf::Timestamp, moby::buildkit::v1::StatusResponse};
+
+use crate::model::{Event, StepId};
+
+/// Lines of a step's output that a failure repeats.
+const TAIL: usize = 20;
+/// Bytes of one such line.
+const TAIL_LINE: usize = 2000;
+
+/// Numbers the steps, and remembers what a failure will need.
+#[derive(Debug, Default)]
+pub(super) struct Translator {
+    steps: HashMap<String, Step>,
+    started: StepId,
+}
+
+#[derive(Debug, Default)]
+struct Step {
+    id: StepId,
+    name: String,
+    running: bool,
+    /// When the last completed run of this step had started: the engine may report one twice, or run it again.
+    last_start: Option<Timestamp>,
+    failed: bool,
+    tail: VecDeque<String>,
+}
+
+impl Translator {
+    /// The events that this message brings.
+    pub(super) fn translate(&mut self, status: StatusResponse) -> Vec<Event> {
+        let mut events = Vec::new();
+        // Logs and bytes may come in the same message as the end of their step: they go first.
+        for vertex in &status.vertexes {
+            let Some(started) = vertex.started else { continue };
+            let step = self.steps.entry(vertex.digest.clone()).or_default();
+            if step.running || step.last_start == Some(started) {
+                continue;
+            }
+            if step.id == 0 {
+                self.started += 1;
+                step.id = self.started;
+                step.name.clone_from(&vertex.name);
+            }
+            step.running = true;
+            events.push(Event::StepStarted { step: step.id, name: vertex.name.clone() });
+        }
+        for status in status.statuses {
+            let Some(step) = self.steps.get(&status.vertex) else { continue };
+            events.push(Event::StepProgress {
+                step: step.id,
+                what: if status.name.is_empty() { status.id } else { format!("{} {}", status.name, status.id) },
+                current: status.current.try_into().unwrap_or(0),
+                total: status.total.try_into().unwrap_or(0),
+                done: status.completed.is_some(),
+            });
+        }
+        for log in status.logs {
+            let Some(step) = self.steps.get_mut(&log.vertex) else { continue };
+            step.remember(&log.msg);
+            events.push(Event::StepLog { step: step.id, stderr: log.stream == 2, data: log.msg });
+        }
+        for warning in status.warnings {
+            events.push(Event::Notice { warning: true, text: String::from_utf8_lossy(&warning.short).into_owned() });
+        }
+        for vertex in status.vertexes {
+            let (Some(started), Some(completed)) = (vertex.started, vertex.completed) else { continue };
+            let Some(step) = self.steps.get_mut(&vertex.digest) else { continue };
+            if !std::mem::take(&mut step.running) {
+                continue;
+            }
+            step.last_start = Some(started);
+            step.failed = !vertex.error.is_empty();
+            if !step.failed {
+                step.tail = VecDeque::new();
+            }
+            events.push(Event::StepDone {
+                step: step.id,
+                cached: vertex.cached,
+                error: step.failed.then_some(vertex.error),
+                elapsed_ms: elapsed_ms(started, completed),
+            });
+        }
+        events
+    }
+
+    /// Name and last lines of a step: that with this digest, else the one that failed.
+    pub(super) fn failed_step(&self, digest: Option<&str>) -> Option<(&str, Vec<String>)> {
+        let by_digest = digest.and_then(|digest| self.steps.get(digest));
+        let step = by_digest.or_else(|| self.steps.values().find(|step| step.failed))?;
+        Some((&step.name, step.tail.iter().map(|line| line.trim_end().to_owned()).collect()))
+    }
+}
+
+impl Step {
+    fn remember(&mut self, data: &[u8]) {
+        for piece in String::from_utf8_lossy(data).split_inclusive('\n') {
+            match self.tail.back_mut() {
+                Some(line) if !line.ends_with('\n') => line.push_str(piece),
+                _ => self.tail.push_back(piece.to_owned()),
+            }
+            if let Some(line) = self.tail.back_mut().filter(|line| line.len() > TAIL_LINE) {
+                let cut = line.floor_char_boundary(TAIL_LINE);
+                line.truncate(cut);
+            }
+            if self.tail.len() > TAIL {
+                self.tail.pop_front();
+            }
+        }
+    }
+}
+
+fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
+    let millis = |t: Timestamp| t.seconds.saturating_mul(1000).saturating_add(i64::from(t.nanos) / 1_000_000);
+    millis(to).saturating_sub(millis(from)).try_into().unwrap_or(0)
+}

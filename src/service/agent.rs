@@ -1,0 +1,135 @@
+//! The state that all calls share, and the generated trait.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    builds::Builds,
+    sessions::Sessions,
+    stream::{EventStream, OnHangUp, stream},
+};
+use crate::{
+    engine::{Engine, State},
+    model::{BuildRequest, Capabilities, Event, Failure, FailureKind, PruneRequest, PushRequest},
+    pb::{self, build_agent_server::BuildAgent},
+    registry::{self, Registry},
+    wire,
+};
+
+/// What the configuration says that calls have to heed.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// Entitlements that builds may ask for, such as `network.host`.
+    pub allow_entitlement: Vec<String>,
+    /// Registries that speak plain HTTP.
+    pub insecure_registry: Vec<String>,
+    /// What callers over TCP must show. A unix socket asks for none: its mode says who may connect.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("allow_entitlement", &self.allow_entitlement)
+            .field("insecure_registry", &self.insecure_registry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The agent: cheap to clone, its clones are one.
+#[derive(Clone)]
+pub struct Agent {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) engine: Engine,
+    pub(super) registry: Registry,
+    pub(super) settings: Settings,
+    pub(super) sessions: Sessions,
+    pub(super) builds: Builds,
+    pub(super) draining: CancellationToken,
+}
+
+impl Agent {
+    /// An agent beside this engine.
+    pub fn new(engine: Engine, settings: Settings) -> Self {
+        let registry = Registry::new(registry::Options { insecure: settings.insecure_registry.clone() });
+        let inner = Inner {
+            engine,
+            registry,
+            settings,
+            sessions: Sessions::default(),
+            builds: Builds::default(),
+            draining: CancellationToken::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    fn refuse_while_draining(&self) -> Result<(), Failure> {
+        if self.inner.draining.is_cancelled() {
+            return Err(Failure::new(FailureKind::Agent, "the agent is shutting down and takes no new work")
+                .next("try again: the next agent takes over"));
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// What the engine can do; waits for one that is not there yet, and says so once.
+    pub(super) async fn engine_within(
+        &self,
+        wait: Duration,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Arc<Capabilities>, Failure> {
+        if let State::Absent(failure) = self.engine.state() {
+            let text = format!("waiting for the engine: {}", failure.what);
+            drop(events.send(Event::Notice { warning: false, text }).await);
+        }
+        self.engine.wait(wait).await
+    }
+}
+
+#[tonic::async_trait]
+impl BuildAgent for Agent {
+    type SessionStream = super::sessions::Outgoing;
+    type BuildStream = EventStream;
+    type PushStream = EventStream;
+    type PruneStream = EventStream;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<pb::SessionData>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        self.inner.sessions.lend(request).map(Response::new).map_err(wire::to_status)
+    }
+
+    async fn build(&self, request: Request<pb::BuildRequest>) -> Result<Response<EventStream>, Status> {
+        self.refuse_while_draining().map_err(wire::to_status)?;
+        let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let inner = Arc::clone(&self.inner);
+        Ok(stream(OnHangUp::Cancel, move |events| super::build::build(inner, request, events)))
+    }
+
+    async fn push(&self, request: Request<pb::PushRequest>) -> Result<Response<EventStream>, Status> {
+        self.refuse_while_draining().map_err(wire::to_status)?;
+        let request = PushRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let inner = Arc::clone(&self.inner);
+        Ok(stream(OnHangUp::Cancel, move |events| super::push::push(inner, request, events)))
+    }
+
+    async fn prune(&self, request: Request<pb::PruneRequest>) -> Result<Response<EventStream>, Status> {
+        self.refuse_while_draining().map_err(wire::to_status)?;
+        let request = PruneRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let inner = Arc::clone(&self.inner);
+        // A prune that is cancelled half-way has hung later ones.
+        Ok(stream(OnHangUp::CarryOn, move |events| super::prune::prune(inner, request, events)))
+    }
+
+    async fn info(&self, _: Request<pb::InfoRequest>) -> Result<Response<pb::InfoResponse>, Status> {
+        Ok(Response::new(super::info::info(&self.inner).await))
+    }
+}

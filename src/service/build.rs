@@ -1,0 +1,133 @@
+//! One build, from request to report: the one owner of its orchestration.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+
+use super::{agent::Inner, push::Pusher, stream::tee};
+use crate::{
+    engine::Outcome,
+    model::{BuildRequest, Event, Failure, FailureKind, Report},
+    registry,
+    session::Lent,
+    strategy::{
+        self, Facts, Plan, PushMechanism,
+        retry::{Policy, Trouble},
+    },
+};
+
+/// The call Build.
+pub(super) async fn build(
+    agent: Arc<Inner>,
+    request: BuildRequest,
+    events: mpsc::Sender<Event>,
+) -> Result<Report, Failure> {
+    let since = Instant::now();
+    let lent = agent.sessions.find(&request.session).await?;
+    let capabilities = agent.engine_within(request.wait, &events).await?;
+    let plan = strategy::plan(Facts {
+        request: &request,
+        capabilities: &capabilities,
+        allowed: &agent.settings.allow_entitlement,
+        insecure: &agent.settings.insecure_registry,
+    })?;
+    let id = new_id();
+    let _entry = agent.builds.enter(&id, &request.tags);
+    tracing::info!(build = id, ?request, "build");
+    for note in &plan.notes {
+        drop(events.send(Event::Notice { warning: true, text: note.clone() }).await);
+    }
+    let (tee, tally) = tee(events);
+    let run = Run { agent: &agent, id: &id, request: &request, plan: &plan, lent: &lent, events: &tee };
+    let mut report = tokio::select! {
+        report = run.run() => report?,
+        () = lent.ended() => {
+            return Err(Failure::new(FailureKind::Cancelled, "the client that lent the build context is gone"));
+        }
+    };
+    drop(tee);
+    let seen = tally.await.unwrap_or_default();
+    report.tags = request.tags.iter().map(ToString::to_string).collect();
+    report.elapsed_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    Ok(Report { build_id: id, ..seen.with_result(report) })
+}
+
+fn new_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+struct Run<'a> {
+    agent: &'a Inner,
+    id: &'a str,
+    request: &'a BuildRequest,
+    plan: &'a Plan,
+    lent: &'a Lent,
+    events: &'a mpsc::Sender<Event>,
+}
+
+impl Run<'_> {
+    /// Builds, pushes and tags. Of the report it fills what the result is.
+    async fn run(&self) -> Result<Report, Failure> {
+        let Self { agent, plan, .. } = self;
+        let outcome = self.solve().await?;
+        for tag in &plan.local_tags {
+            agent.engine.tag(&plan.groups[0].first, tag).await?;
+        }
+        let get = |key: &str| outcome.exporter.get(key).cloned().unwrap_or_default();
+        let image_id = get("containerimage.config.digest");
+        // A graphdriver store gives the config's digest under both names: it knows no manifest before the push.
+        let mut digest = Some(get("containerimage.digest")).filter(|digest| *digest != image_id).unwrap_or_default();
+        let pusher = self.pusher();
+        match plan.push {
+            PushMechanism::None => {}
+            PushMechanism::InSolve => pusher.retag(&plan.groups, &digest).await?,
+            PushMechanism::EngineApi => digest = pusher.push(&plan.groups).await?.unwrap_or_default(),
+        }
+        Ok(Report { image_id, digest, exporter: outcome.exporter, ..Report::default() })
+    }
+
+    fn pusher(&self) -> Pusher<'_> {
+        Pusher { agent: self.agent, lent: Some(self.lent), events: self.events }
+    }
+
+    /// Solves; where the solve pushes and the registry wants to be asked later, solves again: by then every step is in
+    /// the engine's own cache.
+    async fn solve(&self) -> Result<Outcome, Failure> {
+        let mut first = true;
+        let operation = || {
+            // BuildKit knows no second solve of the same id.
+            let id = if std::mem::take(&mut first) { self.id.to_owned() } else { new_id() };
+            self.solve_once(id)
+        };
+        let trouble = |(failure, retry_after): &(Failure, _)| (self.trouble(failure), *retry_after);
+        registry::retrying(&Policy::default(), operation, trouble, |attempt| {
+            self.pusher().notice("push", attempt, &attempt.error.0.what);
+        })
+        .await
+        .map_err(|(failure, _)| failure)
+    }
+
+    async fn solve_once(&self, id: String) -> Result<Outcome, (Failure, Option<Duration>)> {
+        let Self { agent, request, plan, lent, events, .. } = self;
+        drop(events.send(Event::Accepted { build_id: id.clone() }).await);
+        let failure = match agent.engine.build(&id, request, plan, lent, events).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(failure) => failure,
+        };
+        let pushed_to = plan.groups.first().filter(|_| plan.push == PushMechanism::InSolve);
+        let retry_after = match pushed_to {
+            Some(group) => self.pusher().wait_for(&group.first, &failure.what).await,
+            None => None,
+        };
+        Err((failure, retry_after))
+    }
+
+    /// Only a push is worth another solve: what the engine pulls it has tried again itself.
+    fn trouble(&self, failure: &Failure) -> Trouble {
+        let pushing = self.plan.push == PushMechanism::InSolve && failure.what.contains("push");
+        if failure.kind == FailureKind::Registry && pushing { Trouble::of_text(&failure.what) } else { Trouble::Other }
+    }
+}

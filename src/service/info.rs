@@ -1,0 +1,29 @@
+//! What the agent and its engine are and do.
+
+use super::agent::Inner;
+use crate::{engine::State, model::REVISION, pb, wire};
+
+pub(super) async fn info(agent: &Inner) -> pb::InfoResponse {
+    let mut info = pb::InfoResponse {
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: REVISION,
+        builds: agent.builds.list(),
+        ..pb::InfoResponse::default()
+    };
+    match agent.engine.state() {
+        State::Absent(failure) => info.engine_problem = failure.what,
+        State::Ready(capabilities) => {
+            info.engine = Some(wire::to_engine(&capabilities, agent.engine.url().to_string()));
+            match agent.engine.disk_usage().await {
+                Ok(kinds) => info.disk = kinds.into_iter().map(disk_usage).collect(),
+                Err(failure) => info.engine_problem = failure.what,
+            }
+        }
+    }
+    info
+}
+
+fn disk_usage((kind, used): (&str, crate::engine::Used)) -> pb::DiskUsage {
+    let crate::engine::Used { count, bytes, reclaimable_bytes } = used;
+    pb::DiskUsage { kind: kind.to_owned(), count, bytes, reclaimable_bytes }
+}

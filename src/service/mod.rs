@@ -1,0 +1,29 @@
+//! The gRPC handlers: doors, not rooms. Each checks what comes in, hands it on, and streams what comes back.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `agent` | the state that all calls share, and the generated trait |
+//! | `sessions` | the sessions that clients lend, by their id |
+//! | `builds` | the builds that run |
+//! | `build`, `push`, `prune`, `info` | one call each; orchestration of one build has one owner, `build` |
+//! | `credentials` | asks a session for what a registry wants |
+//! | `listen` | the socket |
+//! | `serve` | puts it all behind one server; health, reflection, drain |
+//!
+//! Absent: decisions about cache (`strategy`), BuildKit (`engine`), registry protocol (`registry`).
+
+mod agent;
+mod build;
+mod builds;
+mod credentials;
+mod info;
+mod listen;
+mod prune;
+mod push;
+mod serve;
+mod sessions;
+mod stream;
+
+pub use agent::{Agent, Settings};
+pub use listen::Listener;
+pub use serve::serve;

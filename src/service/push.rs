@@ -1,0 +1,176 @@
+//! Pushes: one for each repository, then a manifest PUT for each further tag. What may pass is tried again, and said.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::mpsc;
+
+use super::{agent::Inner, credentials, stream::tee};
+use crate::{
+    engine::{PushError, PushOutcome},
+    model::{Credential, Event, Failure, FailureKind, PushRequest, Reference, Report},
+    registry::{self, Attempt},
+    session::Lent,
+    strategy::{
+        self, PushGroup,
+        retry::{Policy, Trouble},
+    },
+};
+
+/// The call Push.
+pub(super) async fn push(
+    agent: Arc<Inner>,
+    request: PushRequest,
+    events: mpsc::Sender<Event>,
+) -> Result<Report, Failure> {
+    let since = Instant::now();
+    agent.engine_within(request.wait, &events).await?;
+    let lent = match &request.session {
+        Some(id) => Some(agent.sessions.find(id).await?),
+        None => None,
+    };
+    let (tee, tally) = tee(events);
+    let pusher = Pusher { agent: &agent, lent: lent.as_ref(), events: &tee };
+    let digest = pusher.push(&strategy::push_groups(&request.tags)).await?;
+    drop(tee);
+    let mut report = tally.await.unwrap_or_default();
+    report.digest = digest.unwrap_or_default();
+    report.tags = request.tags.iter().map(ToString::to_string).collect();
+    report.elapsed_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    Ok(report)
+}
+
+/// What every push needs.
+#[derive(Clone, Copy)]
+pub(super) struct Pusher<'a> {
+    pub(super) agent: &'a Inner,
+    pub(super) lent: Option<&'a Lent>,
+    pub(super) events: &'a mpsc::Sender<Event>,
+}
+
+impl Pusher<'_> {
+    /// Pushes what the engine holds. The digest of the first.
+    pub(super) async fn push(self, groups: &[PushGroup]) -> Result<Option<String>, Failure> {
+        let mut first = None;
+        for group in groups {
+            let credential = credentials::ask(self.lent, group.first.registry()).await?;
+            let outcome = self.push_one(&group.first, &credential).await?;
+            self.announce(&group.first, &outcome.digest).await;
+            self.retag_one(group, &credential).await?;
+            first.get_or_insert(outcome.digest);
+        }
+        Ok(first)
+    }
+
+    /// Gives what the solve pushed, with this digest, its further tags.
+    pub(super) async fn retag(self, groups: &[PushGroup], digest: &str) -> Result<(), Failure> {
+        for group in groups {
+            self.announce(&group.first, digest).await;
+            if !group.rest.is_empty() {
+                let credential = credentials::ask(self.lent, group.first.registry()).await?;
+                self.retag_one(group, &credential).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How long the registry of a failed push or pull wants to be left alone.
+    pub(super) async fn wait_for(&self, reference: &Reference, text: &str) -> Option<std::time::Duration> {
+        if Trouble::of_text(text) != Trouble::RateLimited {
+            return None;
+        }
+        // The engine's error has lost the header: the registry itself is asked.
+        let credential = credentials::ask(self.lent, reference.registry()).await.ok()?;
+        self.agent.registry.retry_after(reference, &credential).await
+    }
+
+    async fn push_one(&self, tag: &Reference, credential: &Credential) -> Result<PushOutcome, Failure> {
+        let operation = || self.push_attempt(tag, credential);
+        let what = format!("push of {tag}");
+        registry::retrying(&Policy::default(), operation, Failed::trouble, |attempt| {
+            self.notice(&what, attempt, &attempt.error.reason());
+        })
+        .await
+        .map_err(Failure::from)
+    }
+
+    async fn push_attempt(&self, tag: &Reference, credential: &Credential) -> Result<PushOutcome, Failed> {
+        match self.agent.engine.push(tag, credential, self.events).await.map_err(Failed::from) {
+            Err(Failed::Registry(error)) => {
+                let retry_after = self.wait_for(tag, &error.detail).await;
+                Err(Failed::Registry(registry::Error { retry_after, ..error }))
+            }
+            other => other,
+        }
+    }
+
+    async fn retag_one(&self, group: &PushGroup, credential: &Credential) -> Result<(), Failure> {
+        if group.rest.is_empty() {
+            return Ok(());
+        }
+        let operation = || self.agent.registry.retag(&group.first, &group.rest, credential);
+        let what = format!("tagging {}", group.first.name());
+        let digest = registry::retrying(&Policy::default(), operation, registry::Error::trouble, |attempt| {
+            self.notice(&what, attempt, &attempt.error.reason());
+        })
+        .await?;
+        for tag in &group.rest {
+            self.announce(tag, &digest).await;
+        }
+        Ok(())
+    }
+
+    async fn announce(&self, tag: &Reference, digest: &str) {
+        drop(self.events.send(Event::Pushed { reference: tag.to_string(), digest: digest.to_owned() }).await);
+    }
+
+    /// A retry is worth a line; a client too slow to take it loses it.
+    pub(super) fn notice<E>(&self, what: &str, attempt: &Attempt<'_, E>, reason: &str) {
+        let text = attempt.notice(what, reason);
+        tracing::info!("{text}");
+        drop(self.events.try_send(Event::Notice { warning: true, text }));
+    }
+}
+
+/// A push that failed, as [`registry::retrying`] wants to know it.
+enum Failed {
+    Registry(registry::Error),
+    Other(Failure),
+}
+
+impl Failed {
+    fn trouble(&self) -> (Trouble, Option<std::time::Duration>) {
+        match self {
+            Self::Registry(error) => error.trouble(),
+            Self::Other(_) => (Trouble::Other, None),
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Registry(error) => error.reason(),
+            Self::Other(failure) => failure.what.clone(),
+        }
+    }
+}
+
+impl From<PushError> for Failed {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Registry { tag, text } => Self::Registry(registry::Error::of_engine(&tag, "push", &text, None)),
+            PushError::Unknown { tag } => Self::Other(
+                Failure::new(FailureKind::Usage, format!("the engine holds no image {tag}"))
+                    .next("build it with --load first, or check the name with `docker image ls`"),
+            ),
+            PushError::Engine(failure) => Self::Other(failure),
+        }
+    }
+}
+
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Registry(error) => error.into(),
+            Failed::Other(failure) => failure,
+        }
+    }
+}

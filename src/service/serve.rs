@@ -1,0 +1,105 @@
+//! Puts it all behind one server, and lets it go down gently.
+
+use std::{io, time::Duration};
+
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::{
+    Status,
+    transport::{Server, server::Router},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use super::{Agent, Listener};
+use crate::{engine::State, pb::build_agent_server::BuildAgentServer};
+
+/// The name under which health is told, beside the empty one.
+const SERVICE: &str = "remora.v1.BuildAgent";
+/// HTTP/2 window of one stream towards the agent, in bytes: it bounds what is held of a context.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// HTTP/2 window of one client's connection, in bytes.
+const CONNECTION_WINDOW: u32 = 2 << 20;
+/// How long connections may linger once the last build has ended.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves until `shutdown`, then takes no new work, finishes what runs, and returns.
+pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    tokio::spawn(report_health(agent.clone(), reporter));
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(io::Error::other)?;
+    let router = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(256 << 10)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(BuildAgentServer::with_interceptor(agent.clone(), token_check(&agent, &listener)));
+    let stopping = agent.inner.draining.clone();
+    let serving = accept(router, listener, stopping.cancelled_owned());
+    tokio::pin!(serving);
+    tokio::select! {
+        served = &mut serving => return served,
+        () = shutdown => {}
+    }
+    tracing::info!(builds = agent.inner.builds.list().len(), "draining");
+    agent.inner.draining.cancel();
+    let idle = async {
+        agent.inner.builds.idle().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::select! {
+        served = &mut serving => served,
+        () = idle => Ok(()),
+    }
+}
+
+/// Over TCP, a caller shows the token.
+fn token_check(
+    agent: &Agent,
+    listener: &Listener,
+) -> impl Fn(tonic::Request<()>) -> Result<tonic::Request<()>, Status> + Clone + Send + Sync + 'static {
+    let token = agent.inner.settings.token.clone().filter(|_| matches!(listener, Listener::Tcp(_)));
+    let expected = token.map(|token| format!("Bearer {token}"));
+    move |request| match (&expected, request.metadata().get("authorization")) {
+        (None, _) => Ok(request),
+        (Some(expected), Some(shown)) if same(expected.as_bytes(), shown.as_bytes()) => Ok(request),
+        _ => Err(Status::unauthenticated("this agent wants its token")),
+    }
+}
+
+/// Whether two secrets are the same, in a time that does not tell where they differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
+async fn accept(router: Router, listener: Listener, stop: impl Future<Output = ()>) -> io::Result<()> {
+    match listener {
+        Listener::Unix(listener, file) => {
+            let served = router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop).await;
+            drop(file);
+            served
+        }
+        Listener::Tcp(listener) => router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await,
+    }
+    .map_err(io::Error::other)
+}
+
+/// Serving means that the engine has answered ping and `ListWorkers`, and that the agent takes work.
+async fn report_health(agent: Agent, reporter: HealthReporter) {
+    let mut engine = agent.inner.engine.clone();
+    loop {
+        let ready = matches!(engine.state(), State::Ready(_)) && !agent.inner.draining.is_cancelled();
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        reporter.set_service_status("", status).await;
+        reporter.set_service_status(SERVICE, status).await;
+        tokio::select! {
+            () = engine.changed() => {}
+            () = agent.inner.draining.cancelled(), if !agent.inner.draining.is_cancelled() => {}
+        }
+    }
+}

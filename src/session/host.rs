@@ -1,0 +1,118 @@
+//! Serves the attachables on one connection: a small gRPC server inside a stream of bytes.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bollard_buildkit_proto::health::health_check_response::ServingStatus;
+use bollard_buildkit_proto::health::{HealthCheckRequest, HealthCheckResponse};
+use bollard_buildkit_proto::moby::filesync::v1::{BytesMessage, CredentialsRequest, CredentialsResponse};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::body::Body;
+use tonic::server::Grpc;
+use tonic::{Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use super::auth::Credentials;
+use super::filesync;
+use super::methods;
+use super::problems::{Counters, Problems};
+use super::send::Sink;
+
+/// Bytes that either side may have on its way in one HTTP/2 frame, where the other agrees.
+const FRAME: u32 = 1 << 20;
+
+/// What the client lends to one build.
+#[derive(Default)]
+pub struct Attachables {
+    /// Directories by the names that the engine knows them by: `context`, `dockerfile`.
+    pub dirs: BTreeMap<String, PathBuf>,
+    /// Credentials for registries.
+    pub credentials: Credentials,
+    /// Where exported files go; without it, exports to the client are refused.
+    pub sink: Option<Sink>,
+    /// Counts what is sent; keep a clone to read it.
+    pub counters: Arc<Counters>,
+    /// Collects what goes wrong; keep a clone to read it.
+    pub problems: Problems,
+}
+
+/// The connection broke.
+#[derive(Debug, thiserror::Error)]
+#[error("the session's connection broke")]
+pub struct Error(#[from] hyper::Error);
+
+/// Serves the [methods](methods::METHODS) on `io`, HTTP/2 with prior knowledge, until the other side closes it. Dropping
+/// the future ends all transfers.
+///
+/// # Errors
+/// The connection broke, or the other side does not speak HTTP/2.
+pub async fn serve<IO>(io: IO, attachables: Attachables) -> Result<(), Error>
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let attachables = Arc::new(attachables);
+    let service = service_fn(move |request| {
+        let attachables = attachables.clone();
+        async move { Ok::<_, Infallible>(route(request, attachables).await) }
+    });
+    hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(FRAME)
+        .initial_connection_window_size(4 * FRAME)
+        .max_frame_size(FRAME)
+        .max_send_buf_size(FRAME as usize)
+        .serve_connection(TokioIo::new(io), service)
+        .await
+        .map_err(Error)
+}
+
+async fn route(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    match request.uri().path() {
+        methods::FILE_SYNC => filesync::diff_copy(request, &attachables),
+        methods::CREDENTIALS => credentials(request, attachables).await,
+        methods::FILE_SEND => file_send(request, attachables).await,
+        methods::HEALTH => health(request).await,
+        other => Status::unimplemented(format!("the client does not serve {other}")).into_http(),
+    }
+}
+
+async fn credentials(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<CredentialsRequest>| {
+        let attachables = attachables.clone();
+        async move {
+            let host = request.into_inner().host;
+            let found = tokio::task::spawn_blocking(move || {
+                attachables.credentials.get(&host).inspect_err(|problem| attachables.problems.add(problem.clone()))
+            });
+            let found = found.await.map_err(|_| Status::cancelled("the session is ending"))?;
+            found.map(tonic::Response::new).map_err(|problem| Status::failed_precondition(problem.what))
+        }
+    });
+    Grpc::new(ProstCodec::<CredentialsResponse, CredentialsRequest>::default()).unary(answer, request).await
+}
+
+async fn file_send(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<Streaming<BytesMessage>>| {
+        let sink = attachables.sink.clone();
+        async move {
+            let sink = sink.ok_or_else(|| Status::permission_denied("the client takes no exported files"))?;
+            sink.drain(request.into_inner()).await?;
+            Ok(tonic::Response::new(tokio_stream::empty()))
+        }
+    });
+    let codec = ProstCodec::<BytesMessage, BytesMessage>::default();
+    Grpc::new(codec).max_decoding_message_size(usize::MAX).streaming(answer, request).await
+}
+
+/// An engine that gets no answer ends the session in the middle of a build.
+async fn health(request: Request<Incoming>) -> Response<Body> {
+    let answer = tower::service_fn(async |_: tonic::Request<HealthCheckRequest>| {
+        Ok(tonic::Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
+    });
+    Grpc::new(ProstCodec::<HealthCheckResponse, HealthCheckRequest>::default()).unary(answer, request).await
+}

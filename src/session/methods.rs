@@ -1,0 +1,13 @@
+//! The method paths that a client's session answers. Pure.
+
+/// Sends directories.
+pub const FILE_SYNC: &str = "/moby.filesync.v1.FileSync/DiffCopy";
+/// Hands out credentials.
+pub const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
+/// Takes exported files.
+pub const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
+/// Says that the session is alive.
+pub const HEALTH: &str = "/grpc.health.v1.Health/Check";
+
+/// All of them, as they are announced to the engine.
+pub const METHODS: &[&str] = &[FILE_SYNC, CREDENTIALS, FILE_SEND, HEALTH];

@@ -1,0 +1,59 @@
+//! The session: what the engine calls back for during a build, served by the client, forwarded by the agent.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `host` | serves all of the below on one connection |
+//! | `filesync` | sends directories: the context, the Dockerfile |
+//! | `walk` | looks at a directory's files, one at a time |
+//! | `filter` | which of them are sent: include, exclude, follow |
+//! | `pattern` | which paths a list of patterns matches |
+//! | `packet` | the messages of the file transfer |
+//! | `path` | paths as bytes |
+//! | `auth` | credentials from Docker's config file |
+//! | `send` | takes exported files |
+//! | `problems` | what the caller reads afterwards |
+//! | `pipe` | a byte stream made of two streams of gRPC messages |
+//! | `lent` | the agent's half: forwards calls to the client |
+//! | `methods` | the names of it all |
+//!
+//! Absent: the engine, the registry, and decisions. The session answers what it is asked, with what it was lent.
+
+pub mod methods;
+
+#[cfg(feature = "agent")]
+mod lent;
+mod pipe;
+
+#[cfg(feature = "client")]
+mod auth;
+#[cfg(feature = "client")]
+mod filesync;
+#[cfg(feature = "client")]
+mod filter;
+#[cfg(feature = "client")]
+pub mod host;
+#[cfg(feature = "client")]
+mod packet;
+#[cfg(feature = "client")]
+mod path;
+#[cfg(feature = "client")]
+mod pattern;
+#[cfg(feature = "client")]
+mod problems;
+#[cfg(feature = "client")]
+mod send;
+#[cfg(feature = "client")]
+mod walk;
+
+#[cfg(feature = "client")]
+pub use auth::Credentials;
+#[cfg(feature = "client")]
+pub use host::{Attachables, serve};
+#[cfg(feature = "agent")]
+pub use lent::{Lent, Offer};
+pub use methods::METHODS;
+pub use pipe::{Chunk, pipe};
+#[cfg(feature = "client")]
+pub use problems::{Counters, Problem, Problems};
+#[cfg(feature = "client")]
+pub use send::Sink;

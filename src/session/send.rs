@@ -1,0 +1,29 @@
+//! `moby.filesync.v1.FileSend`: takes what a `local` or `tar` exporter makes. Without somebody who answers, it would hang
+//! the build; so it answers, and refuses where the caller has no place for it.
+
+use std::sync::Arc;
+
+use bollard_buildkit_proto::moby::filesync::v1::BytesMessage;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
+use tonic::{Status, Streaming};
+
+/// Where exported bytes go. Clones write to the same place, one call at a time.
+#[derive(Clone)]
+pub struct Sink(Arc<Mutex<dyn AsyncWrite + Send + Unpin>>);
+
+impl Sink {
+    /// Writes to `place`, and flushes it at the end of each call.
+    pub fn new(place: impl AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self(Arc::new(Mutex::new(place)))
+    }
+
+    pub(super) async fn drain(&self, mut messages: Streaming<BytesMessage>) -> Result<(), Status> {
+        let failed = |error: std::io::Error| Status::failed_precondition(format!("cannot write the export: {error}"));
+        let mut place = self.0.lock().await;
+        while let Some(message) = messages.message().await? {
+            place.write_all(&message.data).await.map_err(failed)?;
+        }
+        place.flush().await.map_err(failed)
+    }
+}

@@ -1,0 +1,9 @@
+//! The brain: decisions as pure functions from facts to values.
+//!
+//! Absent: I/O, `await`, clocks. Facts come as arguments, `now` among them.
+
+mod plan;
+pub mod prune;
+pub mod retry;
+
+pub use plan::{Exporter, Facts, Plan, PushGroup, PushMechanism, plan, push_groups};

@@ -1,0 +1,109 @@
+//! `Event` and `Report` <-> protobuf.
+
+use crate::{
+    model::{Event, Report},
+    pb::{self, event::Kind},
+};
+
+/// As it goes to the client.
+pub fn to_event(event: Event) -> pb::Event {
+    let kind = match event {
+        Event::Notice { warning, text } => Kind::Notice(pb::Notice { warning, text }),
+        Event::Accepted { build_id } => Kind::Accepted(pb::Accepted { build_id }),
+        Event::StepStarted { step, name } => Kind::StepStarted(pb::StepStarted { step, name }),
+        Event::StepLog { step, stderr, data } => Kind::StepLog(pb::StepLog { step, stderr, data }),
+        Event::StepProgress { step, what, current, total, done } => {
+            Kind::StepProgress(pb::StepProgress { step, what, current, total, done })
+        }
+        Event::StepDone { step, cached, error, elapsed_ms } => {
+            Kind::StepDone(pb::StepDone { step, cached, error: error.unwrap_or_default(), elapsed_ms })
+        }
+        Event::PushProgress { reference, layer, state, current, total } => {
+            Kind::PushProgress(pb::PushProgress { reference, layer, state, current, total })
+        }
+        Event::Pushed { reference, digest } => Kind::Pushed(pb::Pushed { reference, digest }),
+        Event::Freed { kind, count, bytes, dry_run } => Kind::Freed(pb::Freed { kind, count, bytes, dry_run }),
+        Event::Done(report) => Kind::Done(pb::Done { report: Some(to_report(report)) }),
+    };
+    pb::Event { kind: Some(kind) }
+}
+
+/// As it comes from the agent. `None` for a kind that a newer agent knows and we do not.
+pub fn from_event(event: pb::Event) -> Option<Event> {
+    Some(match event.kind? {
+        Kind::Notice(pb::Notice { warning, text }) => Event::Notice { warning, text },
+        Kind::Accepted(pb::Accepted { build_id }) => Event::Accepted { build_id },
+        Kind::StepStarted(pb::StepStarted { step, name }) => Event::StepStarted { step, name },
+        Kind::StepLog(pb::StepLog { step, stderr, data }) => Event::StepLog { step, stderr, data },
+        Kind::StepProgress(pb::StepProgress { step, what, current, total, done }) => {
+            Event::StepProgress { step, what, current, total, done }
+        }
+        Kind::StepDone(pb::StepDone { step, cached, error, elapsed_ms }) => {
+            Event::StepDone { step, cached, error: Some(error).filter(|e| !e.is_empty()), elapsed_ms }
+        }
+        Kind::PushProgress(pb::PushProgress { reference, layer, state, current, total }) => {
+            Event::PushProgress { reference, layer, state, current, total }
+        }
+        Kind::Pushed(pb::Pushed { reference, digest }) => Event::Pushed { reference, digest },
+        Kind::Freed(pb::Freed { kind, count, bytes, dry_run }) => Event::Freed { kind, count, bytes, dry_run },
+        Kind::Done(pb::Done { report }) => Event::Done(from_report(report.unwrap_or_default())),
+    })
+}
+
+fn to_report(report: Report) -> pb::Report {
+    let Report {
+        steps,
+        cached_steps,
+        context_bytes,
+        pulled_bytes,
+        pushed_bytes,
+        elapsed_ms,
+        image_id,
+        digest,
+        tags,
+        exporter,
+        build_id,
+    } = report;
+    pb::Report {
+        steps,
+        cached_steps,
+        context_bytes,
+        pulled_bytes,
+        pushed_bytes,
+        elapsed_ms,
+        image_id,
+        digest,
+        tags,
+        exporter: exporter.into_iter().collect(),
+        build_id,
+    }
+}
+
+fn from_report(report: pb::Report) -> Report {
+    let pb::Report {
+        steps,
+        cached_steps,
+        context_bytes,
+        pulled_bytes,
+        pushed_bytes,
+        elapsed_ms,
+        image_id,
+        digest,
+        tags,
+        exporter,
+        build_id,
+    } = report;
+    Report {
+        steps,
+        cached_steps,
+        context_bytes,
+        pulled_bytes,
+        pushed_bytes,
+        elapsed_ms,
+        image_id,
+        digest,
+        tags,
+        exporter: exporter.into_iter().collect(),
+        build_id,
+    }
+}

@@ -1,0 +1,228 @@
+//! Requests <-> protobuf. What comes from outside is checked here, once.
+
+use std::time::Duration;
+
+use crate::{
+    model::{BuildRequest, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION, Reference, SessionId},
+    pb,
+};
+
+fn usage(what: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Usage, what)
+}
+
+/// Refuses what a newer client asks and we would silently leave out.
+fn check_revision(revision: u32) -> Result<(), Failure> {
+    if revision <= REVISION {
+        return Ok(());
+    }
+    Err(usage(format!("the agent knows revision {REVISION} of the API, and this request needs revision {revision}"))
+        .next("update the agent's image, or use the client of the agent's version"))
+}
+
+fn references(texts: Vec<String>) -> Result<Vec<Reference>, Failure> {
+    let parse = |text: String| text.parse::<Reference>().map_err(|e| usage(e.to_string()));
+    texts.into_iter().map(parse).collect()
+}
+
+fn session(id: String) -> Result<SessionId, Failure> {
+    if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(SessionId(id));
+    }
+    Err(usage("a session's id is 32 hexadecimal digits"))
+}
+
+fn strings(references: Vec<Reference>) -> Vec<String> {
+    references.iter().map(Reference::to_string).collect()
+}
+
+fn millis(duration: Duration) -> u32 {
+    duration.as_millis().try_into().unwrap_or(u32::MAX)
+}
+
+fn wait(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
+}
+
+impl TryFrom<pb::BuildRequest> for BuildRequest {
+    type Error = Failure;
+
+    fn try_from(request: pb::BuildRequest) -> Result<Self, Failure> {
+        check_revision(request.revision)?;
+        let network = request.network();
+        let pb::BuildRequest {
+            revision: _,
+            session: id,
+            dockerfile,
+            tags,
+            target,
+            build_args,
+            labels,
+            no_cache,
+            pull,
+            platforms,
+            network: _,
+            cache_from,
+            push,
+            load,
+            wait_ms,
+        } = request;
+        Ok(Self {
+            session: session(id)?,
+            dockerfile: if dockerfile.is_empty() { "Dockerfile".to_owned() } else { dockerfile },
+            tags: references(tags)?,
+            target: Some(target).filter(|target| !target.is_empty()),
+            build_args: build_args.into_iter().collect(),
+            labels: labels.into_iter().collect(),
+            no_cache,
+            pull,
+            platforms,
+            network: match network {
+                pb::Network::Default => Network::Default,
+                pb::Network::None => Network::None,
+                pb::Network::Host => Network::Host,
+            },
+            cache_from: references(cache_from)?,
+            push,
+            load,
+            wait: wait(wait_ms),
+        })
+    }
+}
+
+impl From<BuildRequest> for pb::BuildRequest {
+    fn from(request: BuildRequest) -> Self {
+        let BuildRequest {
+            session,
+            dockerfile,
+            tags,
+            target,
+            build_args,
+            labels,
+            no_cache,
+            pull,
+            platforms,
+            network,
+            cache_from,
+            push,
+            load,
+            wait,
+        } = request;
+        let network = match network {
+            Network::Default => pb::Network::Default,
+            Network::None => pb::Network::None,
+            Network::Host => pb::Network::Host,
+        };
+        Self {
+            revision: REVISION,
+            session: session.0,
+            dockerfile,
+            tags: strings(tags),
+            target: target.unwrap_or_default(),
+            build_args: build_args.into_iter().collect(),
+            labels: labels.into_iter().collect(),
+            no_cache,
+            pull,
+            platforms,
+            network: network.into(),
+            cache_from: strings(cache_from),
+            push,
+            load,
+            wait_ms: millis(wait),
+        }
+    }
+}
+
+impl TryFrom<pb::PushRequest> for PushRequest {
+    type Error = Failure;
+
+    fn try_from(request: pb::PushRequest) -> Result<Self, Failure> {
+        let pb::PushRequest { revision, session: id, tags, wait_ms } = request;
+        check_revision(revision)?;
+        if tags.is_empty() {
+            return Err(usage("nothing to push: the request names no image"));
+        }
+        let session = if id.is_empty() { None } else { Some(session(id)?) };
+        Ok(Self { session, tags: references(tags)?, wait: wait(wait_ms) })
+    }
+}
+
+impl From<PushRequest> for pb::PushRequest {
+    fn from(request: PushRequest) -> Self {
+        let PushRequest { session, tags, wait } = request;
+        let session = session.map(|id| id.0).unwrap_or_default();
+        Self { revision: REVISION, session, tags: strings(tags), wait_ms: millis(wait) }
+    }
+}
+
+impl TryFrom<pb::PruneRequest> for PruneRequest {
+    type Error = Failure;
+
+    fn try_from(request: pb::PruneRequest) -> Result<Self, Failure> {
+        let pb::PruneRequest { revision, all, unused_for_seconds, keep_bytes, dry_run, wait_ms } = request;
+        check_revision(revision)?;
+        let unused_for = Duration::from_secs(unused_for_seconds);
+        Ok(Self { all, unused_for, keep_bytes, dry_run, wait: wait(wait_ms) })
+    }
+}
+
+impl From<PruneRequest> for pb::PruneRequest {
+    fn from(request: PruneRequest) -> Self {
+        let PruneRequest { all, unused_for, keep_bytes, dry_run, wait } = request;
+        Self {
+            revision: REVISION,
+            all,
+            unused_for_seconds: unused_for.as_secs(),
+            keep_bytes,
+            dry_run,
+            wait_ms: millis(wait),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_request_of_a_newer_client_is_refused_and_not_half_done() {
+        let request = pb::PruneRequest { revision: REVISION + 1, ..pb::PruneRequest::default() };
+        let failure = PruneRequest::try_from(request).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Usage);
+        assert!(failure.next.contains("update the agent"));
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let session = "0".repeat(32);
+        let bad_tag = pb::BuildRequest { tags: vec!["App".to_owned()], session, ..pb::BuildRequest::default() };
+        assert!(BuildRequest::try_from(bad_tag).unwrap_err().what.contains("'App'"));
+        assert!(BuildRequest::try_from(pb::BuildRequest::default()).is_err());
+        assert!(PushRequest::try_from(pb::PushRequest::default()).is_err());
+    }
+
+    #[test]
+    fn a_build_survives_the_wire() {
+        let request = BuildRequest {
+            session: SessionId("0".repeat(32)),
+            dockerfile: "d/Dockerfile".to_owned(),
+            tags: vec!["r.example/a:1".parse().unwrap()],
+            target: Some("t".to_owned()),
+            build_args: [("A".to_owned(), "1".to_owned())].into(),
+            labels: [("l".to_owned(), String::new())].into(),
+            no_cache: true,
+            pull: true,
+            platforms: vec!["linux/arm64".to_owned()],
+            network: Network::Host,
+            cache_from: vec!["r.example/c@sha256:".to_owned() + &"a".repeat(64)]
+                .iter()
+                .map(|t| t.parse().unwrap())
+                .collect(),
+            push: true,
+            load: true,
+            wait: Duration::from_secs(60),
+        };
+        assert!(BuildRequest::try_from(pb::BuildRequest::from(request.clone())).unwrap() == request);
+    }
+}
