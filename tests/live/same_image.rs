@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -165,7 +165,8 @@ struct Entry {
     links: u64,
     size: u64,
     content: Content,
-    attributes: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Extended attributes, as getfattr prints them.
+    attributes: Vec<u8>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -203,18 +204,13 @@ fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<PathBuf, Entry>) {
         } else {
             Content::Other
         };
-        let attributes = xattr::list(&path).into_iter().flatten();
-        let attributes = attributes.map(|name| {
-            let value = xattr::get(&path, &name).ok().flatten().unwrap_or_default();
-            (name.into_vec(), value)
-        });
         let entry = Entry {
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),
             links: if meta.is_dir() { 0 } else { meta.nlink() },
             size: if meta.is_dir() { 0 } else { meta.len() },
             content,
-            attributes: attributes.collect(),
+            attributes: attributes(&path),
         };
         if meta.is_dir() {
             walk(root, &path, found);
@@ -226,4 +222,12 @@ fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<PathBuf, Entry>) {
 fn checksum(path: &Path) -> Vec<u8> {
     use sha2::Digest;
     sha2::Sha256::digest(std::fs::read(path).unwrap()).to_vec()
+}
+
+fn attributes(path: &Path) -> Vec<u8> {
+    let mut getfattr = Command::new("getfattr");
+    getfattr.args(["-h", "-d", "-m", "-", "--absolute-names"]).arg(path);
+    let printed = getfattr.output().unwrap().stdout;
+    // The first line is the file's name, which differs.
+    printed.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default().to_vec()
 }
