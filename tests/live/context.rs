@@ -1,12 +1,14 @@
 //! Large contexts, and those that change or cannot be read.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use crate::rig::{self, Agent, Engine, Kind};
 
 on_every_engine!(many_files_and_a_large_one, deep_and_looping_links);
-on_one_engine!(Docker28: special_files);
+on_one_engine!(Docker28: special_files, a_name_that_this_engine_cannot_take);
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY . /\n";
 
@@ -36,6 +38,17 @@ fn deep_and_looping_links(kind: Kind) {
     symlink("loop", context.path().join("loop")).unwrap();
     symlink("..", context.path().join("a/up")).unwrap();
     agent.client().build(context.path(), &[]).code(0);
+}
+
+fn a_name_that_this_engine_cannot_take(kind: Kind) {
+    let agent = Agent::start(&Engine::shared(kind));
+    let context = rig::context(&[("Dockerfile", DOCKERFILE)]);
+    std::fs::write(context.path().join(OsStr::from_bytes(b"not-utf8-\xff")), "bytes").unwrap();
+    // Docker's own client fails here, and says only "string field contains invalid UTF-8".
+    let outcome = agent.client().build(context.path(), &[]);
+    if !outcome.status.success() {
+        outcome.says("not-utf8-");
+    }
 }
 
 fn special_files(kind: Kind) {

@@ -76,9 +76,9 @@ fn the_next_job_finds_every_step_cached(kind: Kind) {
     // What was pushed from caches alone is whole: it can be pulled, and it is the image.
     engine.replace();
     engine.docker(&["pull", &tags[1]]);
-    engine.docker(&["create", "--name", "c", "--network", "none", &tags[1]]);
+    engine.docker(&["create", "--name", "copy", "--network", "none", &tags[1]]);
     let copy = out.path().join("installed");
-    engine.docker(&["cp", "c:/venv/installed", copy.to_str().unwrap()]);
+    engine.docker(&["cp", "copy:/venv/installed", copy.to_str().unwrap()]);
     assert_eq!(std::fs::read_to_string(copy).unwrap(), "click\nflask\n");
 }
 

@@ -16,7 +16,7 @@ fn scratch_image() -> tempfile::TempDir {
 
 fn the_agent_is_there_before_the_engine(kind: Kind) {
     let engine = Engine::not_started(kind);
-    let agent = Agent::start(&engine);
+    let agent = Agent::start_with(&engine, &["--allow-entitlement", "network.host"]);
     let context = scratch_image();
     let mut running = agent.client().spawn_build(context.path(), &["--wait", "60s"]);
     std::thread::sleep(Duration::from_millis(2500));

@@ -65,7 +65,10 @@ fn with_every_sort_of_file(kind: Kind) {
             symlink("../keep.log", dir.join("bin/link")).unwrap();
             symlink("/absolute/and/broken", dir.join("bin/broken")).unwrap();
             std::fs::hard_link(dir.join("big"), dir.join("also-big")).unwrap();
-            std::fs::write(dir.join(OsStr::from_bytes(b"not-utf8-\xff\xfe")), "bytes").unwrap();
+            // Engine 28 takes no such names, from whatever client: see `context`.
+            if matches!(kind, Kind::Docker20 | Kind::Tls26) {
+                std::fs::write(dir.join(OsStr::from_bytes(b"not-utf8-\xff\xfe")), "bytes").unwrap();
+            }
             // A user's attribute; not every file system has them, and without it the comparison still holds.
             drop(Command::new("setfattr").args(["-n", "user.remora", "-v", "1"]).arg(dir.join("keep.log")).status());
             let tar =

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -14,12 +15,22 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// An agent beside this engine that lets RUN steps use the host's network: the engines here have no other.
+    /// An agent beside this running engine, ready. It lets RUN steps use the host's network: the engines here have no
+    /// other.
     pub(crate) fn start(engine: &Engine) -> Self {
-        Self::start_with(engine, &["--allow-entitlement", "network.host"])
+        let agent = Self::start_with(engine, &["--allow-entitlement", "network.host"]);
+        agent.ready();
+        agent
     }
 
-    /// An agent with these flags and no others. It finds the engine by `DOCKER_HOST` and its like.
+    /// Waits until it answers for its engine.
+    pub(crate) fn ready(&self) {
+        let client = self.client();
+        let answers = || client.run(&["info", "--wait", "5s"]).status.success().then_some(());
+        super::eventually("the agent is ready", Duration::from_secs(10), answers);
+    }
+
+    /// An agent with these flags and no others, which listens, and may not know its engine yet. It finds the engine by `DOCKER_HOST` and its like.
     pub(crate) fn start_with(engine: &Engine, args: &[&str]) -> Self {
         let dir = super::scratch();
         let log = File::create(dir.path().join("agent.log")).unwrap();
@@ -34,6 +45,10 @@ impl Agent {
             .stderr(log)
             .spawn()
             .unwrap();
+        if !args.contains(&"--listen") {
+            let listens = || dir.path().join("agent.sock").exists().then_some(());
+            super::eventually("the agent listens", Duration::from_secs(5), listens);
+        }
         Self { process, dir }
     }
 

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a single run of the client may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Runs `remora` against one agent, without anything of the caller's own Docker configuration.
 #[derive(Clone)]

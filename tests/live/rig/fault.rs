@@ -51,9 +51,12 @@ impl FaultyRegistry {
 /// One request a connection: `Connection: close` is put into each.
 fn serve(client: TcpStream, upstream: &str, fault: Fault, struck: &AtomicUsize) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
-    // Engines try TLS first: a plain registry answers that with an error at once.
+    let mut client = client;
+    // Engines try TLS first, and plain HTTP only where the answer is HTTP.
     if reader.fill_buf()?.first() == Some(&0x16) {
-        return client.shutdown(Shutdown::Both);
+        client.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n")?;
+        client.shutdown(Shutdown::Write)?;
+        return std::io::copy(&mut reader, &mut std::io::sink()).map(drop);
     }
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -64,7 +67,6 @@ fn serve(client: TcpStream, upstream: &str, fault: Fault, struck: &AtomicUsize) 
     let text = String::from_utf8_lossy(&head);
     let mut first = text.lines().next().unwrap_or_default().split(' ');
     let hit = first.next() == Some(fault.method) && first.next().is_some_and(|path| path.contains(fault.path));
-    let mut client = client;
     if hit && struck.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < fault.times).then_some(n + 1)).is_ok() {
         if let Some(answer) = fault.answer {
             write!(client, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
