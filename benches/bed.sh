@@ -1,0 +1,58 @@
+# Sourced by the measurements: builds what is measured, and gives it a private engine 28 and a registry in namespaces of
+# its own, so that nothing else on this machine is touched or reached.
+# shellcheck shell=bash
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+lib=$root/tests/lib
+engine_kind=${REMORA_BENCH_ENGINE:-28}
+# shellcheck disable=SC2034 # the scripts that source this use it
+client=$root/target/x86_64-unknown-linux-gnu/release/remora
+agent=$root/target/release/remora-agent
+
+# Starts the calling script anew inside the namespaces, once everything is built; there, goes on with the engine up.
+enter_bed() {
+  if [[ -z ${REMORA_BENCH_DIR:-} ]]; then
+    [[ $EUID == 0 ]] || { echo "a private Docker engine needs root" >&2; exit 1; }
+    "$lib/install.sh" docker.io docker-registry busybox-static debootstrap iproute2 curl openssl
+    "$lib/engine.sh" roots 28 >/dev/null
+    (cd "$root" && cargo static && cargo build --release --bin remora-agent)
+    # Not in /tmp, which may be in memory.
+    local dir status=0
+    dir=$(mktemp -d /var/tmp/remora-bench.XXXXXX)
+    "$lib/registry.sh" busybox "$dir/base.tar.gz"
+    REMORA_BENCH_DIR=$dir unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@" || status=$?
+    rm -rf "$dir"
+    "$lib/engine.sh" sweep "$dir"
+    exit $status
+  fi
+  bed=$REMORA_BENCH_DIR
+  ip link set lo up
+  "$lib/engine.sh" start "$engine_kind" "$bed/engine" >/dev/null
+  # shellcheck disable=SC1091
+  source "$bed/engine/env"
+  registry=$("$lib/registry.sh" start "$bed/registry")
+  "$lib/registry.sh" seed "$registry" base:1 "$bed/base.tar.gz"
+  export REMORA_AGENT=unix://$bed/agent.sock HOME=$bed
+}
+
+start_agent() {
+  "$agent" --listen "$REMORA_AGENT" --allow-entitlement network.host >>"$bed/agent.log" 2>&1 &
+  agent_pid=$!
+}
+
+stop_agent() {
+  kill "$agent_pid"
+  wait "$agent_pid" 2>/dev/null || true
+}
+
+docker() { "$lib/engine.sh" docker "$engine_kind" "$@"; }
+
+# The median of numbers, one a line.
+median() { sort -n | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
+
+# Seconds that a command takes; its output is thrown away, but for that of one that fails.
+seconds() {
+  local start=$EPOCHREALTIME end
+  "$@" >"$bed/out" 2>&1 || { echo "failed: $*" >&2; tail -20 "$bed/out" >&2; exit 1; }
+  end=$EPOCHREALTIME
+  awk -v a="$start" -v b="$end" 'BEGIN {printf "%.4f\n", b - a}'
+}

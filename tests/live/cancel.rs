@@ -1,0 +1,96 @@
+//! Cancelling is normal: within two seconds nothing is left.
+
+use std::time::{Duration, Instant};
+
+use crate::rig::{self, Agent, Engine, Kind, Registry};
+
+on_every_engine!(ctrl_c_ends_the_run, sigterm_ends_the_run, sigkill_ends_the_run);
+on_one_engine!(Docker28: the_agents_end_ends_the_run, ctrl_c_while_it_waits_for_the_agent, others_build_on);
+
+const PROMISE: Duration = Duration::from_secs(2);
+
+fn ctrl_c_ends_the_run(kind: Kind) {
+    check(kind, "INT", Some(130));
+}
+
+fn sigterm_ends_the_run(kind: Kind) {
+    check(kind, "TERM", Some(143));
+}
+
+fn sigkill_ends_the_run(kind: Kind) {
+    check(kind, "KILL", None);
+}
+
+fn sleeper(registry: &Registry, seconds: &str) -> tempfile::TempDir {
+    rig::context(&[("Dockerfile", &format!("FROM {}\nRUN sleep {seconds}\n", registry.image("base:1")))])
+}
+
+fn wait_for_sleep(seconds: &str) {
+    let found = || (!rig::processes(&["sleep", seconds]).is_empty()).then_some(());
+    rig::eventually("the RUN begins", Duration::from_secs(60), found);
+}
+
+fn wait_for_its_end(seconds: &str) {
+    let gone = || rig::processes(&["sleep", seconds]).is_empty().then_some(());
+    rig::eventually("the RUN's process is gone", PROMISE, gone);
+}
+
+fn check(kind: Kind, signal: &str, code: Option<i32>) {
+    let registry = Registry::start();
+    let engine = Engine::shared(kind);
+    let agent = Agent::start(&engine);
+    let seconds = rig::unique();
+    let context = sleeper(&registry, &seconds);
+    let running = agent.client().spawn_build(context.path(), &[]);
+    wait_for_sleep(&seconds);
+    let start = Instant::now();
+    running.signal(signal);
+    wait_for_its_end(&seconds);
+    let outcome = running.wait();
+    assert!(start.elapsed() < PROMISE, "{:?}", start.elapsed());
+    assert_eq!(outcome.status.code(), code, "{}", outcome.stderr);
+    // The agent has forgotten the build too.
+    let info = || (!agent.client().run(&["info"]).code(0).stdout.contains(&seconds)).then_some(());
+    rig::eventually("the agent forgets it", PROMISE, info);
+}
+
+fn the_agents_end_ends_the_run(kind: Kind) {
+    let registry = Registry::start();
+    let engine = Engine::shared(kind);
+    let agent = Agent::start(&engine);
+    let seconds = rig::unique();
+    let context = sleeper(&registry, &seconds);
+    let running = agent.client().spawn_build(context.path(), &[]);
+    wait_for_sleep(&seconds);
+    drop(agent);
+    wait_for_its_end(&seconds);
+    running.wait().code(10);
+}
+
+fn ctrl_c_while_it_waits_for_the_agent(_: Kind) {
+    let client = rig::Client::new("unix:///nowhere/agent.sock");
+    let mut running = client.spawn(&["info", "--wait", "100s"]);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(running.runs());
+    let start = Instant::now();
+    running.signal("INT");
+    running.wait().code(130);
+    assert!(start.elapsed() < PROMISE);
+}
+
+fn others_build_on(kind: Kind) {
+    let registry = Registry::start();
+    let engine = Engine::shared(kind);
+    let agent = Agent::start(&engine);
+    let seconds = rig::unique();
+    let doomed = sleeper(&registry, &seconds);
+    let salt = rig::unique();
+    let text = format!("FROM {}\nRUN sleep 3 && echo {salt}\n", registry.image("base:1"));
+    let other = rig::context(&[("Dockerfile", &text)]);
+    let other = agent.client().spawn_build(other.path(), &[]);
+    let running = agent.client().spawn_build(doomed.path(), &[]);
+    wait_for_sleep(&seconds);
+    running.signal("KILL");
+    wait_for_its_end(&seconds);
+    other.wait().code(0);
+}

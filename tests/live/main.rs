@@ -1,0 +1,49 @@
+//! The main job, on real engines.
+//!
+//! Each test gets a registry and an engine: its own where it must be empty or is restarted ([`Engine::start`]), else one
+//! that all tests of a run share ([`Engine::shared`]; nextest runs every test in a process of its own, so it is shared
+//! through a directory and not through a static). All of it lives in the namespaces that `tests/run.sh` makes, and
+//! nothing outlives them: without that script the tests are ignored.
+//!
+//! [`Engine::start`]: rig::Engine::start
+//! [`Engine::shared`]: rig::Engine::shared
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
+
+/// Makes tests of functions that take a [`rig::Kind`]: one for each kind of engine.
+macro_rules! on_every_engine {
+    ($($name:ident),+ $(,)?) => {
+        on_every_engine!(@ docker_20_10 Docker20 $($name)+);
+        on_every_engine!(@ docker_28 Docker28 $($name)+);
+        on_every_engine!(@ containerd_store Containerd28 $($name)+);
+        on_every_engine!(@ docker_26_over_tls Tls26 $($name)+);
+    };
+    (@ $module:ident $kind:ident $($name:ident)+) => {
+        mod $module {
+            $(
+                #[test]
+                #[ignore = "needs the namespaces that tests/run.sh makes"]
+                fn $name() {
+                    super::$name(crate::rig::Kind::$kind);
+                }
+            )+
+        }
+    };
+}
+
+/// Makes tests of functions that take a [`rig::Kind`], on one kind only.
+macro_rules! on_one_engine {
+    ($kind:ident: $($name:ident),+ $(,)?) => {
+        on_every_engine!(@ on_one_engine $kind $($name)+);
+    };
+}
+
+mod bad_input;
+mod cancel;
+mod context;
+mod info_and_prune;
+mod main_job;
+mod push;
+mod restarts;
+mod rig;
+mod rig_works;
+mod same_image;

@@ -1,0 +1,81 @@
+//! The agent, as a process.
+
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Client, Engine};
+
+/// A running `remora-agent`. Ends with this value.
+pub(crate) struct Agent {
+    process: Child,
+    dir: TempDir,
+}
+
+impl Agent {
+    /// An agent beside this running engine, ready. It lets RUN steps use the host's network: the engines here have no
+    /// other.
+    pub(crate) fn start(engine: &Engine) -> Self {
+        let agent = Self::start_with(engine, &["--allow-entitlement", "network.host"]);
+        agent.ready();
+        agent
+    }
+
+    /// Waits until it answers for its engine.
+    pub(crate) fn ready(&self) {
+        let client = self.client();
+        let answers = || client.run(&["info", "--wait", "5s"]).status.success().then_some(());
+        super::eventually("the agent is ready", Duration::from_secs(10), answers);
+    }
+
+    /// An agent with these flags and no others, which listens, and may not know its engine yet. It finds the engine by `DOCKER_HOST` and its like.
+    pub(crate) fn start_with(engine: &Engine, args: &[&str]) -> Self {
+        let dir = super::scratch();
+        let log = File::create(dir.path().join("agent.log")).unwrap();
+        let socket = format!("unix://{}/agent.sock", dir.path().display());
+        let listen = if args.contains(&"--listen") { vec![] } else { vec!["--listen", &socket] };
+        let process = Command::new(env!("CARGO_BIN_EXE_remora-agent"))
+            .args(listen)
+            .args(args)
+            .envs(engine.env())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        if !args.contains(&"--listen") {
+            let listens = || dir.path().join("agent.sock").exists().then_some(());
+            super::eventually("the agent listens", Duration::from_secs(5), listens);
+        }
+        Self { process, dir }
+    }
+
+    /// A client of this agent.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&format!("unix://{}/agent.sock", self.dir.path().display()))
+    }
+
+    /// Sends a signal, by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn lives(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.dir.path().join("agent.log")).unwrap_or_default();
+            eprintln!("--- the agent's log\n{log}");
+        }
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}

@@ -1,0 +1,94 @@
+//! A registry that fails now and then: a proxy before a real one.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Registry;
+
+/// What goes wrong, how often, with which requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    pub(crate) method: &'static str,
+    /// Part of the path.
+    pub(crate) path: &'static str,
+    pub(crate) times: usize,
+    /// Status line and further headers, such as `429 Too Many Requests\r\nRetry-After: 1`. None: the connection breaks.
+    pub(crate) answer: Option<&'static str>,
+}
+
+/// A door to a registry that has a fault. Its threads end with the process.
+pub(crate) struct FaultyRegistry {
+    /// `127.0.0.1:PORT`.
+    pub(crate) host: String,
+    struck: Arc<AtomicUsize>,
+}
+
+impl FaultyRegistry {
+    pub(crate) fn before(registry: &Registry, fault: Fault) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let upstream = registry.host.clone();
+        let struck = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&struck);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (upstream, count) = (upstream.clone(), Arc::clone(&count));
+                // A peer that goes away is nobody's failure here.
+                std::thread::spawn(move || drop(serve(client, &upstream, fault, &count)));
+            }
+        });
+        Self { host, struck }
+    }
+
+    /// How often the fault came about.
+    pub(crate) fn struck(&self) -> usize {
+        self.struck.load(Ordering::SeqCst)
+    }
+}
+
+/// One request a connection: `Connection: close` is put into each.
+fn serve(client: TcpStream, upstream: &str, fault: Fault, struck: &AtomicUsize) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let mut client = client;
+    // Engines try TLS first, and plain HTTP only where the answer is HTTP.
+    if reader.fill_buf()?.first() == Some(&0x16) {
+        client.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n")?;
+        client.shutdown(Shutdown::Write)?;
+        return std::io::copy(&mut reader, &mut std::io::sink()).map(drop);
+    }
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if reader.read_until(b'\n', &mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let text = String::from_utf8_lossy(&head);
+    let mut first = text.lines().next().unwrap_or_default().split(' ');
+    let hit = first.next() == Some(fault.method) && first.next().is_some_and(|path| path.contains(fault.path));
+    if hit && struck.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < fault.times).then_some(n + 1)).is_ok() {
+        if let Some(answer) = fault.answer {
+            write!(client, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+            client.shutdown(Shutdown::Write)?;
+            // Unread bytes would reset the connection, and the answer with it.
+            return std::io::copy(&mut reader, &mut std::io::sink()).map(drop);
+        }
+        return client.shutdown(Shutdown::Both);
+    }
+    let mut server = TcpStream::connect(upstream)?;
+    let kept = text.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    let head: String = kept.flat_map(|line| [line, "\r\n"]).collect();
+    write!(server, "{head}Connection: close\r\n\r\n")?;
+    let mut to_server = server.try_clone()?;
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(n @ 1..) = reader.read(&mut buffer) {
+            if to_server.write_all(&buffer[..n]).is_err() {
+                break;
+            }
+        }
+    });
+    std::io::copy(&mut server, &mut client)?;
+    client.shutdown(Shutdown::Both)
+}

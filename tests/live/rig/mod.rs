@@ -1,0 +1,79 @@
+//! What a live test stands on: engines, registries, an agent, and the client.
+
+mod agent;
+mod client;
+mod engine;
+mod fault;
+mod registry;
+
+pub(crate) use agent::Agent;
+pub(crate) use client::{Client, Outcome};
+pub(crate) use engine::{Engine, Kind};
+pub(crate) use fault::{Fault, FaultyRegistry};
+pub(crate) use registry::Registry;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Where everything of this run lies: `tests/run.sh` makes it and removes it.
+fn live_dir() -> PathBuf {
+    std::env::var_os("REMORA_LIVE_DIR").expect("live tests run under tests/run.sh").into()
+}
+
+/// A directory of one test, gone with it.
+pub(crate) fn scratch() -> TempDir {
+    TempDir::with_prefix_in("test-", live_dir()).unwrap()
+}
+
+/// A build context with these files.
+pub(crate) fn context(files: &[(&str, &str)]) -> TempDir {
+    let dir = scratch();
+    for (name, content) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    dir
+}
+
+/// Asks again and again until there is an answer.
+///
+/// # Panics
+/// When there is none in time.
+pub(crate) fn eventually<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < within, "{what}: not within {within:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The processes, in whatever container, whose command line is these words.
+pub(crate) fn processes(command: &[&str]) -> Vec<u32> {
+    let wanted: Vec<u8> = command.iter().flat_map(|word| word.bytes().chain([0])).collect();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted))
+        .collect()
+}
+
+/// A word that no other test uses: names of repositories, lengths of sleeps.
+pub(crate) fn unique() -> String {
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    format!("{}{}", std::process::id(), nanos % 1_000_000_000)
+}
+
+/// Runs one of the scripts in tests/lib and returns the last line it printed.
+fn script(name: &str, args: &[&str]) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lib").join(name);
+    let output = Command::new(path).args(args).output().unwrap();
+    assert!(output.status.success(), "{name} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().last().unwrap_or_default().to_owned()
+}
