@@ -16,13 +16,13 @@ const SEND_BUFFER: usize = 256 << 10;
 
 /// A connection's sender; its clones share the connection.
 #[derive(Clone)]
-pub struct Channel {
+pub(crate) struct Channel {
     sender: http2::SendRequest<tonic::body::Body>,
 }
 
 impl Channel {
     /// Becomes the HTTP/2 client of `io`. The future drives the connection and returns when it has ended.
-    pub async fn handshake<IO>(io: IO) -> Result<(Self, impl Future<Output = ()> + Send), hyper::Error>
+    pub(crate) async fn handshake<IO>(io: IO) -> Result<(Self, impl Future<Output = ()> + Send), hyper::Error>
     where
         IO: rt::Read + rt::Write + Send + Unpin + 'static,
     {
@@ -54,8 +54,7 @@ impl tower::Service<Request<tonic::body::Body>> for Channel {
     fn call(&mut self, mut request: Request<tonic::body::Body>) -> Self::Future {
         // HTTP/2 wants a scheme and an authority; nobody looks at them on a connection of its own.
         let mut uri = Uri::from_static("http://localhost/").into_parts();
-        uri.path_and_query =
-            Some(request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
+        uri.path_and_query = Some(request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
         *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
         Box::pin(self.sender.send_request(request))
     }

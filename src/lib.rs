@@ -22,6 +22,8 @@
 pub mod cli;
 #[cfg(feature = "agent")]
 pub mod config;
+#[cfg(any(feature = "agent", feature = "client"))]
+mod digest;
 #[cfg(feature = "agent")]
 pub mod engine;
 mod grpc;

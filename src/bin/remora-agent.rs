@@ -1,4 +1,5 @@
 //! The agent: a gRPC server beside a Docker engine.
+#![allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows the comments of `Args` as they are
 
 use std::{fmt, path::PathBuf, process::ExitCode};
 
@@ -10,6 +11,7 @@ use remora::{
     service::{self, Agent, Listener, Settings},
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// Builds, pushes and prunes beside a Docker engine or a buildkitd, for `remora`, its client.
 ///
@@ -82,15 +84,20 @@ async fn run(args: Args) -> Result<(), Refusal> {
     let agent = Agent::new(Engine::connect(config.engine), settings);
     let mut term = signal(SignalKind::terminate()).map_err(|e| one(e.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| one(e.to_string()))?;
-    let stop = async move {
+    let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+    let (draining, stopping) = (drain.clone(), stop.clone());
+    tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
-        tokio::spawn(async move {
-            tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
-            tracing::warn!("told to stop again: running builds are cancelled");
-            std::process::exit(1);
-        });
-    };
-    service::serve(agent, listener, stop).await.map_err(|e| one(e.to_string()))?;
+        draining.cancel();
+        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::warn!("told to stop again: running builds are cancelled");
+        stopping.cancel();
+    });
+    let served = service::serve(agent, listener, drain.cancelled_owned());
+    tokio::select! {
+        served = served => served.map_err(|e| one(e.to_string()))?,
+        () = stop.cancelled() => {}
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -30,9 +30,16 @@ Exit codes:
 
 /// Where the agent is.
 #[derive(ClapArgs)]
+#[allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows them as they are
 pub(super) struct Connection {
     /// The agent: unix:///path or tcp://host:port (which wants REMORA_TOKEN)
-    #[arg(long, global = true, env = "REMORA_AGENT", value_name = "URL", default_value = "unix:///run/remora/agent.sock")]
+    #[arg(
+        long,
+        global = true,
+        env = "REMORA_AGENT",
+        value_name = "URL",
+        default_value = "unix:///run/remora/agent.sock"
+    )]
     pub(super) agent: String,
     /// How long to wait for an agent and an engine that are still starting
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = duration)]
@@ -52,6 +59,7 @@ pub(super) enum Command {
 }
 
 #[derive(ClapArgs)]
+#[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
 #[command(after_help = "\
 Examples:
   remora build --push -t registry.example/app:1 .
@@ -176,7 +184,8 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 fn platform(text: &str) -> Result<String, String> {
     let parts: Vec<_> = text.split('/').collect();
-    let plain = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let plain =
+        |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if (1..=3).contains(&parts.len()) && parts.iter().all(plain) {
         return Ok(text.to_owned());
     }
@@ -187,7 +196,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    humantime::parse_duration(text).map_err(|_| "a time is a number with a unit, such as 500ms, 60s, 5m or 24h".to_owned())
+    humantime::parse_duration(text)
+        .map_err(|_| "a time is a number with a unit, such as 500ms, 60s, 5m or 24h".to_owned())
 }
 
 fn age_filter(text: &str) -> Result<Duration, String> {

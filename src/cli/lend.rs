@@ -2,14 +2,14 @@
 
 use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
 
-use sha2::Digest as _;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::connect::Client;
 use crate::{
+    digest::sha256,
     model::{Failure, FailureKind, SessionId},
     pb::SessionData,
-    session::{self, Attachables, METHODS, pipe},
+    session::{self, Attachables, Credentials, METHODS, pipe},
 };
 
 /// What is lent.
@@ -21,29 +21,34 @@ pub(super) struct Lending {
 impl Lending {
     /// Credentials alone.
     pub(super) fn credentials() -> Self {
-        Self { attachables: Attachables::default(), shared_key: String::new() }
+        Self { attachables: attachables(), shared_key: String::new() }
     }
 
     /// What a build needs.
     pub(super) fn build(context: PathBuf, dockerfile: PathBuf) -> Self {
         let shared_key = shared_key(&context);
-        let mut attachables = Attachables::default();
+        let mut attachables = attachables();
         attachables.dirs.insert("context".to_owned(), context);
         attachables.dirs.insert("dockerfile".to_owned(), dockerfile);
         Self { attachables, shared_key }
     }
 }
 
+fn attachables() -> Attachables {
+    let credentials = Credentials::find(std::env::var_os("DOCKER_CONFIG"), std::env::var_os("HOME"));
+    Attachables { credentials, ..Attachables::default() }
+}
+
 /// Contexts with the same key send only what changed since the last time. Two hosts that share a path, as CI pods do,
 /// hold different files there: the host's name is part of it.
 fn shared_key(context: &std::path::Path) -> String {
-    let mut hash = sha2::Sha256::new();
+    let mut identity = Vec::new();
     for part in ["/proc/sys/kernel/hostname", "/etc/machine-id"] {
-        hash.update(std::fs::read(part).unwrap_or_default());
-        hash.update([0]);
+        identity.extend(std::fs::read(part).unwrap_or_default());
+        identity.push(0);
     }
-    hash.update(context.as_os_str().as_bytes());
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    identity.extend_from_slice(context.as_os_str().as_bytes());
+    sha256(&identity)
 }
 
 /// An open session.

@@ -51,9 +51,11 @@ impl Progress {
             Event::StepProgress { step, what, current, done: true, .. } if current > 0 => {
                 self.line(&format!("#{step}   {what} {}", text::bytes(current)));
             }
-            Event::StepDone { step, cached, error, elapsed_ms } => self.done(step, cached, error.as_deref(), elapsed_ms),
+            Event::StepDone { step, cached, error, elapsed_ms } => {
+                self.done(step, cached, error.as_deref(), elapsed_ms);
+            }
             Event::PushProgress { reference, layer, state, current, total } => {
-                self.push(&reference, layer, &state, current, total);
+                self.push(&reference, &layer, &state, current, total);
             }
             Event::Pushed { reference, digest } => self.line(&format!("pushed {reference} {digest}")),
             Event::Freed { kind, count, bytes, dry_run } => {
@@ -98,12 +100,12 @@ impl Progress {
         self.line(&line);
     }
 
-    fn push(&mut self, reference: &str, layer: String, state: &str, current: u64, total: u64) {
+    fn push(&mut self, reference: &str, layer: &str, state: &str, current: u64, total: u64) {
         let push = self
             .pushes
             .entry(reference.to_owned())
             .or_insert_with(|| PushLine { layers: HashMap::new(), said: Instant::now() });
-        let known = push.layers.entry(layer.clone()).or_default();
+        let known = push.layers.entry(layer.to_owned()).or_default();
         *known = (known.0.max(current), known.1.max(total));
         // The end of a layer is news; its bytes are, now and then.
         if matches!(state, "Pushed" | "Layer already exists") || state.starts_with("Mounted") {

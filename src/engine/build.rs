@@ -89,8 +89,7 @@ async fn solve(
     request: &BuildRequest,
     plan: &Plan,
 ) -> Result<SolveResponse, tonic::Status> {
-    let mut control =
-        ControlClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
+    let mut control = ControlClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
     let outer = control.solve(outer_request(id, session, plan));
     let gateway = make_result(channel, id, request, plan);
     tokio::pin!(outer, gateway);

@@ -47,7 +47,8 @@ fn clean(message: &str) -> String {
         rest = inner;
     }
     // The ref in between is a name that only the engine knows.
-    if let Some((_, cause)) = rest.strip_prefix("failed to calculate checksum of ref ").and_then(|r| r.split_once(": ")) {
+    if let Some((_, cause)) = rest.strip_prefix("failed to calculate checksum of ref ").and_then(|r| r.split_once(": "))
+    {
         rest = cause;
     }
     rest.to_owned()

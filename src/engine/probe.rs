@@ -16,7 +16,10 @@ use super::{
     dial::{Grpc, Transport},
     docker::{self, Docker, Version},
 };
-use crate::model::{Capabilities, EngineKind, EngineUrl, ImageStore};
+use crate::{
+    digest::sha256,
+    model::{Capabilities, EngineKind, EngineUrl, ImageStore},
+};
 
 /// What was found, and the connection that found it.
 pub(super) struct Found {
@@ -45,20 +48,19 @@ pub(super) async fn probe(url: &EngineUrl) -> Result<Found, Error> {
 async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
     let docker = Docker::new(url, &version)?;
     let (info, grpc) = tokio::join!(docker.bollard.info(), async {
-        if docker::api_version(&version.api_version) >= NATIVE_SINCE {
-            if let Ok(found) = workers(url, Transport::Native).await {
-                return Ok(found);
-            }
+        if docker::api_version(&version.api_version) >= NATIVE_SINCE
+            && let Ok(found) = workers(url, Transport::Native).await
+        {
+            return Ok(found);
         }
         workers(url, Transport::Hijack).await
     });
     let info = info.map_err(|e| Error::docker("GET /info", &e))?;
     let (transport, connection, worker) = grpc?;
-    let containerd = info
-        .driver_status
-        .iter()
-        .flatten()
-        .any(|pair| matches!(pair.as_slice(), [key, value] if key == "driver-type" && value.contains("snapshotter")));
+    let containerd =
+        info.driver_status.iter().flatten().any(
+            |pair| matches!(pair.as_slice(), [key, value] if key == "driver-type" && value.contains("snapshotter")),
+        );
     let git = has_git(&connection).await;
     let capabilities = Capabilities {
         kind: EngineKind::Dockerd,
@@ -121,11 +123,8 @@ async fn has_git(connection: &Grpc) -> bool {
         ..pb::Op::default()
     }
     .encode_to_vec();
-    let terminal = pb::Op {
-        inputs: vec![pb::Input { digest: digest(&source), index: 0 }],
-        ..pb::Op::default()
-    }
-    .encode_to_vec();
+    let terminal =
+        pb::Op { inputs: vec![pb::Input { digest: sha256(&source), index: 0 }], ..pb::Op::default() }.encode_to_vec();
     let request = SolveRequest {
         r#ref: uuid::Uuid::new_v4().simple().to_string(),
         definition: Some(pb::Definition { def: vec![source, terminal], ..pb::Definition::default() }),
@@ -141,13 +140,6 @@ async fn has_git(connection: &Grpc) -> bool {
         }
         _ => true,
     }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    let hash = sha2::Sha256::digest(bytes);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
 }
 
 fn platforms(worker: &WorkerRecord) -> Vec<String> {

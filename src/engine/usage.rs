@@ -8,9 +8,7 @@ use std::{
 use bollard::query_parameters::{ListImagesOptionsBuilder, PruneImagesOptionsBuilder, TagImageOptionsBuilder};
 use bollard_buildkit_proto::{
     google::protobuf::Timestamp,
-    moby::buildkit::v1::{
-        self as control, DiskUsageRequest, UsageRecord, control_client::ControlClient,
-    },
+    moby::buildkit::v1::{self as control, DiskUsageRequest, UsageRecord, control_client::ControlClient},
 };
 use serde::Deserialize;
 
@@ -105,8 +103,7 @@ impl Engine {
             return Ok(Freed { count: freed.count(), bytes: freed.bytes });
         }
         let connection = self.grpc().await?;
-        let mut control =
-            ControlClient::new(connection.channel.clone()).max_decoding_message_size(usize::MAX);
+        let mut control = ControlClient::new(connection.channel.clone()).max_decoding_message_size(usize::MAX);
         let keep = i64::try_from(request.keep_bytes).unwrap_or(i64::MAX);
         let request = control::PruneRequest {
             all: request.all,
@@ -168,8 +165,7 @@ impl Engine {
 
     async fn cache_records(&self) -> Result<Vec<UsageRecord>, Failure> {
         let connection = self.grpc().await?;
-        let mut control =
-            ControlClient::new(connection.channel.clone()).max_decoding_message_size(usize::MAX);
+        let mut control = ControlClient::new(connection.channel.clone()).max_decoding_message_size(usize::MAX);
         let request = DiskUsageRequest { filter: Vec::new(), age_limit: 0 };
         let usage = control.disk_usage(request).await.map_err(|s| Error::refused("DiskUsage", &s))?;
         Ok(usage.into_inner().record)

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{Event, StepId};
 
-
 /// What a call came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -36,8 +35,8 @@ impl Report {
     /// What was seen on the way, with what came out in the end.
     #[must_use]
     pub fn with_result(self, result: Self) -> Self {
-        let Self { image_id, digest, tags, exporter, elapsed_ms, .. } = result;
-        Self { image_id, digest, tags, exporter, elapsed_ms, ..self }
+        let Self { elapsed_ms, image_id, digest, tags, exporter, .. } = result;
+        Self { elapsed_ms, image_id, digest, tags, exporter, ..self }
     }
 }
 

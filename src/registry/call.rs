@@ -11,9 +11,11 @@ use reqwest::{
 use super::{
     Error,
     auth::{Challenge, Scope},
-    sha256,
 };
-use crate::model::{Credential, Reference};
+use crate::{
+    digest::sha256,
+    model::{Credential, Reference},
+};
 
 /// Names the digest of a manifest in an answer.
 pub(super) const DIGEST: &str = "docker-content-digest";

@@ -10,14 +10,12 @@ mod retrying;
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     net::IpAddr,
     sync::OnceLock,
     time::{Duration, SystemTime},
 };
 
 use reqwest::{Method, Url, header};
-use sha2::{Digest as _, Sha256};
 
 pub use error::Error;
 pub use retrying::{Attempt, retrying};
@@ -93,11 +91,7 @@ impl Registry {
     }
 
     /// The layers of the image that `reference` names, with their bytes. An index of images has none of its own.
-    pub async fn layers(
-        &self,
-        reference: &Reference,
-        credential: &Credential,
-    ) -> Result<BTreeMap<String, u64>, Error> {
+    pub async fn layers(&self, reference: &Reference, credential: &Credential) -> Result<BTreeMap<String, u64>, Error> {
         #[derive(serde::Deserialize)]
         struct Layers {
             #[serde(default)]
@@ -178,14 +172,6 @@ fn wanted(reference: &Reference) -> &str {
 fn is_digest(text: &str) -> bool {
     text.split_once(':').is_some_and(|(algorithm, hex)| {
         !algorithm.is_empty() && hex.len() >= 32 && hex.bytes().all(|b| b.is_ascii_hexdigit())
-    })
-}
-
-fn sha256(body: &[u8]) -> String {
-    Sha256::digest(body).iter().fold("sha256:".to_owned(), |mut digest, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(digest, "{byte:02x}");
-        digest
     })
 }
 

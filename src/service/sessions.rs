@@ -13,9 +13,8 @@ use crate::{
 };
 
 /// What the agent sends into a session.
-pub(super) type Outgoing = std::pin::Pin<
-    Box<dyn tokio_stream::Stream<Item = Result<SessionData, tonic::Status>> + Send>,
->;
+pub(super) type Outgoing =
+    std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<SessionData, tonic::Status>> + Send>>;
 
 /// How long a call waits for the session that it names: the two are opened side by side.
 const ARRIVAL: Duration = Duration::from_secs(5);
@@ -87,10 +86,9 @@ impl Sessions {
 
 fn session_id(metadata: &MetadataMap) -> Result<SessionId, Failure> {
     let id = texts(metadata, "remora-session").pop().unwrap_or_default();
-    if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Ok(SessionId(id));
-    }
-    Err(Failure::new(FailureKind::Usage, "Session: the metadata remora-session must hold 32 hexadecimal digits"))
+    SessionId::parse(&id).ok_or_else(|| {
+        Failure::new(FailureKind::Usage, "Session: the metadata remora-session must hold 32 hexadecimal digits")
+    })
 }
 
 fn texts(metadata: &MetadataMap, key: &str) -> Vec<String> {

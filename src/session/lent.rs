@@ -1,11 +1,11 @@
 //! The agent's half: what a client lends, forwarded call by call.
 
+use bollard_buildkit_proto::moby::filesync::v1::{CredentialsRequest, CredentialsResponse, auth_client::AuthClient};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use bollard_buildkit_proto::moby::filesync::v1::{CredentialsRequest, CredentialsResponse, auth_client::AuthClient};
 use tonic::Code;
 use tower::ServiceExt as _;
 

@@ -158,8 +158,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_arrives_whole_and_in_order() {
         let (writer, messages) = pipe::<SessionData>();
-        let (echo, _) = pipe::<SessionData>();
-        let mut far = echo.join(messages.map(Ok));
+        let (unused, _) = pipe::<SessionData>();
+        let mut far = unused.join(messages.map(Ok));
         let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
         let expected = sent.clone();
         let send = tokio::spawn(async move {
@@ -177,18 +177,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_does_not_read_stops_the_writer() {
-        let (mut writer, messages) = pipe::<SessionData>();
-        let written = async {
+        let (mut near, kept) = pipe::<SessionData>();
+        let endless = async {
             let mut total = 0;
             loop {
-                writer.write_all(&[0; 4096]).await.unwrap();
+                near.write_all(&[0; 4096]).await.unwrap();
                 total += 4096;
                 assert!(total <= CHUNK * (WAITING + 2), "memory of a slow session is not bounded");
             }
         };
         // The writer has to block: nothing else ends the loop.
-        let blocked = tokio::time::timeout(std::time::Duration::from_millis(50), written).await;
+        let blocked = tokio::time::timeout(std::time::Duration::from_millis(50), endless).await;
         assert!(blocked.is_err());
-        drop(messages);
+        drop(kept);
     }
 }

@@ -82,15 +82,7 @@ pub fn plan(facts: Facts<'_>) -> Result<Plan, Failure> {
     let mut notes = Vec::new();
     let groups = if request.push { push_groups(&request.tags) } else { Vec::new() };
     let (exporter, push, local_tags) = output(facts, &groups, &mut notes)?;
-    Ok(Plan {
-        imports: imports(facts),
-        exporter,
-        push,
-        groups,
-        local_tags,
-        entitlements: entitlements(facts)?,
-        notes,
-    })
+    Ok(Plan { imports: imports(facts), exporter, push, groups, local_tags, entitlements: entitlements(facts)?, notes })
 }
 
 /// The tags by repository, in the order given.

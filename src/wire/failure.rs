@@ -28,12 +28,12 @@ pub fn to_status(failure: Failure) -> Status {
 
 /// The failure that a status carries, or what its code means where it carries none.
 pub fn from_status(status: &Status) -> Failure {
-    if let Ok(details) = pb::Failure::decode(status.details()) {
-        if !details.what.is_empty() {
-            let pb::Failure { kind, what, next, log, excerpt, step } = details;
-            let kind = from_kind(pb::FailureKind::try_from(kind).unwrap_or_default());
-            return Failure { kind, what, next, step, log, excerpt: excerpt.map(from_excerpt) };
-        }
+    if let Ok(details) = pb::Failure::decode(status.details())
+        && !details.what.is_empty()
+    {
+        let pb::Failure { kind, what, next, log, excerpt, step } = details;
+        let kind = from_kind(pb::FailureKind::try_from(kind).unwrap_or_default());
+        return Failure { kind, what, next, step, log, excerpt: excerpt.map(from_excerpt) };
     }
     let (kind, next) = match status.code() {
         Code::Unimplemented => {

@@ -20,19 +20,16 @@ fn check_revision(revision: u32) -> Result<(), Failure> {
         .next("update the agent's image, or use the client of the agent's version"))
 }
 
-fn references(texts: Vec<String>) -> Result<Vec<Reference>, Failure> {
-    let parse = |text: String| text.parse::<Reference>().map_err(|e| usage(e.to_string()));
-    texts.into_iter().map(parse).collect()
+fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
+    let parse = |text: &String| text.parse::<Reference>().map_err(|e| usage(e.to_string()));
+    texts.iter().map(parse).collect()
 }
 
-fn session(id: String) -> Result<SessionId, Failure> {
-    if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Ok(SessionId(id));
-    }
-    Err(usage("a session's id is 32 hexadecimal digits"))
+fn session(id: &str) -> Result<SessionId, Failure> {
+    SessionId::parse(id).ok_or_else(|| usage("a session's id is 32 hexadecimal digits"))
 }
 
-fn strings(references: Vec<Reference>) -> Vec<String> {
+fn strings(references: &[Reference]) -> Vec<String> {
     references.iter().map(Reference::to_string).collect()
 }
 
@@ -68,9 +65,9 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             wait_ms,
         } = request;
         Ok(Self {
-            session: session(id)?,
+            session: session(&id)?,
             dockerfile: if dockerfile.is_empty() { "Dockerfile".to_owned() } else { dockerfile },
-            tags: references(tags)?,
+            tags: references(&tags)?,
             target: Some(target).filter(|target| !target.is_empty()),
             build_args: build_args.into_iter().collect(),
             labels: labels.into_iter().collect(),
@@ -82,7 +79,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
                 pb::Network::None => Network::None,
                 pb::Network::Host => Network::Host,
             },
-            cache_from: references(cache_from)?,
+            cache_from: references(&cache_from)?,
             push,
             load,
             wait: wait(wait_ms),
@@ -117,7 +114,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             revision: REVISION,
             session: session.0,
             dockerfile,
-            tags: strings(tags),
+            tags: strings(&tags),
             target: target.unwrap_or_default(),
             build_args: build_args.into_iter().collect(),
             labels: labels.into_iter().collect(),
@@ -125,7 +122,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             pull,
             platforms,
             network: network.into(),
-            cache_from: strings(cache_from),
+            cache_from: strings(&cache_from),
             push,
             load,
             wait_ms: millis(wait),
@@ -142,8 +139,8 @@ impl TryFrom<pb::PushRequest> for PushRequest {
         if tags.is_empty() {
             return Err(usage("nothing to push: the request names no image"));
         }
-        let session = if id.is_empty() { None } else { Some(session(id)?) };
-        Ok(Self { session, tags: references(tags)?, wait: wait(wait_ms) })
+        let session = if id.is_empty() { None } else { Some(session(&id)?) };
+        Ok(Self { session, tags: references(&tags)?, wait: wait(wait_ms) })
     }
 }
 
@@ -151,7 +148,7 @@ impl From<PushRequest> for pb::PushRequest {
     fn from(request: PushRequest) -> Self {
         let PushRequest { session, tags, wait } = request;
         let session = session.map(|id| id.0).unwrap_or_default();
-        Self { revision: REVISION, session, tags: strings(tags), wait_ms: millis(wait) }
+        Self { revision: REVISION, session, tags: strings(&tags), wait_ms: millis(wait) }
     }
 }
 
@@ -215,10 +212,7 @@ mod tests {
             pull: true,
             platforms: vec!["linux/arm64".to_owned()],
             network: Network::Host,
-            cache_from: vec!["r.example/c@sha256:".to_owned() + &"a".repeat(64)]
-                .iter()
-                .map(|t| t.parse().unwrap())
-                .collect(),
+            cache_from: vec![format!("r.example/c@sha256:{}", "a".repeat(64)).parse().unwrap()],
             push: true,
             load: true,
             wait: Duration::from_secs(60),

@@ -7,6 +7,8 @@
 //!
 //! [`Engine::start`]: rig::Engine::start
 //! [`Engine::shared`]: rig::Engine::shared
+// The rig is plain threads: what a runtime must not do, it may.
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
 /// Makes tests of functions that take a [`rig::Kind`]: one for each kind of engine.
