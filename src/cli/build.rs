@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     args::{Build, Connection, Network},
-    connect, excerpt, follow, lend, metadata,
+    connect, excerpt, follow, ignored, lend, metadata,
     progress::Progress,
     text,
 };
@@ -24,6 +24,7 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
     let mut agent = connect::connect(connection).await?;
     let path = dockerfile.directory.join(&dockerfile.name);
     let name = dockerfile.name.clone();
+    let root = context.clone();
     let session = lend::lend(&agent.client, lend::Lending::build(context, dockerfile.directory))?;
     let request = BuildRequest {
         session: session.id.clone(),
@@ -49,16 +50,16 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
     let call = agent.client.build(crate::pb::BuildRequest::from(request));
     let report = match follow::follow(call, &mut progress).await {
         Ok(report) => report,
-        Err(failure) => return Err(located(session.explain(failure), &path, &name)),
+        Err(failure) => return Err(located(ignored::explain(session.explain(failure), &root, &path), &path, &name)),
     };
     if let Some(path) = &args.iidfile {
-        write(path, id(&report))?;
+        write(path, &report.image_id)?;
     }
     if let Some(path) = &args.metadata_file {
         write(path, &metadata::metadata(&report))?;
     }
     if args.quiet {
-        text::data(id(&report));
+        text::data(&report.image_id);
     } else {
         summary(&report);
     }
@@ -124,11 +125,6 @@ fn located(mut failure: Failure, path: &Path, name: &str) -> Failure {
         failure.excerpt = fs::read_to_string(path).ok().and_then(|text| excerpt::find(&failure, name, &text));
     }
     failure
-}
-
-/// What Docker's own client calls the image's id: the config's digest, else the manifest's.
-fn id(report: &Report) -> &str {
-    if report.image_id.is_empty() { &report.digest } else { &report.image_id }
 }
 
 fn write(path: &Path, content: &str) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bollard_buildkit_proto::health::{HealthCheckRequest, health_client::HealthClient};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tonic::{
@@ -21,6 +22,9 @@ use crate::{
 
 /// The pause before the next try doubles from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// What an attempt may take, even where there is no time to wait.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// The agent's API.
 pub(super) type Client = BuildAgentClient<InterceptedService<Channel, Token>>;
@@ -57,9 +61,13 @@ pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
     let mut pause = RETRY.0;
     let mut said = false;
     let channel = loop {
-        let error = match attempt(&address).await {
-            Ok(channel) => break channel,
-            Err(error) => error,
+        let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
+        let error = match tokio::time::timeout(left, attempt(&address)).await {
+            Ok(Ok(channel)) => break channel,
+            Ok(Err(error)) => error,
+            Err(_) => {
+                std::io::Error::new(std::io::ErrorKind::TimedOut, "it accepts the connection, and does not answer")
+            }
         };
         if Instant::now() + pause >= deadline || !may_pass(&error) {
             return Err(unreachable(connection, &error));
@@ -114,7 +122,14 @@ where
 {
     let (channel, driver) = Channel::handshake(TokioIo::new(io)).await.map_err(std::io::Error::other)?;
     tokio::spawn(driver);
-    Ok(channel)
+    // Whatever it answers, it answers.
+    let mut health = HealthClient::new(channel.clone());
+    match health.check(HealthCheckRequest::default()).await {
+        Err(status) if status.code() == tonic::Code::Unknown || status.code() == tonic::Code::Unavailable => {
+            Err(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "it closes the connection"))
+        }
+        _ => Ok(channel),
+    }
 }
 
 fn may_pass(error: &std::io::Error) -> bool {

@@ -67,7 +67,8 @@ impl Drop for Session {
 impl Session {
     /// What went wrong here explains better than what the engine made of it.
     pub(super) fn explain(&self, failure: Failure) -> Failure {
-        match self.problems.list().into_iter().next() {
+        let odd_name = self.problems.odd_name().filter(|_| failure.what.contains("invalid UTF-8")).cloned();
+        match self.problems.list().into_iter().next().or(odd_name) {
             Some(problem) => Failure::new(FailureKind::Usage, problem.what).next(problem.next),
             None => failure,
         }

@@ -9,7 +9,7 @@
 //! | `build`, `push`, `prune`, `info` | one command each |
 //! | `progress`, `text` | events > lines |
 //! | `metadata` | `--metadata-file` |
-//! | `excerpt` | the Dockerfile's lines at fault |
+//! | `excerpt`, `ignored` | the lines at fault, of the Dockerfile and of .dockerignore |
 //! | `exit` | failure > what a person reads, and the exit code |
 //!
 //! Absent: engine, strategy, service. What this room knows of them comes over the wire.
@@ -20,6 +20,7 @@ mod connect;
 mod excerpt;
 mod exit;
 mod follow;
+mod ignored;
 mod info;
 mod lend;
 mod metadata;

@@ -60,7 +60,7 @@ impl Progress {
             Event::Pushed { reference, digest } => self.line(&format!("pushed {reference} {digest}")),
             Event::Freed { kind, count, bytes, dry_run } => {
                 let verb = if dry_run { "would free" } else { "freed" };
-                self.line(&format!("{verb} {} of {kind} ({count})", text::bytes(bytes)));
+                text::data(&format!("{verb} {} of {kind} ({count})", text::bytes(bytes)));
             }
             Event::StepProgress { .. } | Event::Accepted { .. } | Event::Done(_) => {}
         }

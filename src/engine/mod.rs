@@ -30,5 +30,5 @@ mod usage;
 pub use build::Outcome;
 pub use error::Error;
 pub use link::{Engine, State};
-pub use push::{PushError, PushOutcome};
+pub use push::PushError;
 pub use usage::{Freed, Used};

@@ -1,7 +1,5 @@
 //! Pushes through Docker's REST API. Not through bollard, which drops layer ids and the final digest.
 
-use std::collections::HashMap;
-
 use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, StatusCode};
@@ -11,15 +9,6 @@ use tokio::sync::mpsc;
 
 use super::{Engine, Error, dial};
 use crate::model::{Credential, Event, Failure, Reference};
-
-/// What a push came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PushOutcome {
-    /// Digest of the manifest.
-    pub digest: String,
-    /// Bytes of layers that were sent.
-    pub bytes: u64,
-}
 
 /// Why a push failed.
 #[derive(Debug)]
@@ -68,13 +57,14 @@ struct Aux {
 const LONGEST_LINE: usize = 1 << 20;
 
 impl Engine {
-    /// Pushes one tag that the engine holds. Dropping the future stops the push.
+    /// Pushes one tag that the engine holds, and returns its manifest's digest: the containerd store does not tell it.
+    /// Dropping the future stops the push.
     pub async fn push(
         &self,
         tag: &Reference,
         credential: &Credential,
         events: &mpsc::Sender<Event>,
-    ) -> Result<PushOutcome, PushError> {
+    ) -> Result<Option<String>, PushError> {
         let failed = |text: String| PushError::Registry { tag: tag.clone(), text };
         let request = Request::builder()
             .method(Method::POST)
@@ -105,7 +95,7 @@ impl Engine {
             return Err(refused(tag, status, &buffer));
         }
         tally.line(&buffer).map_err(failed)?;
-        tally.finish().ok_or_else(|| failed("the engine named no digest".to_owned()))
+        Ok(tally.digest)
     }
 }
 
@@ -125,13 +115,11 @@ fn refused(tag: &Reference, status: StatusCode, body: &[u8]) -> PushError {
 struct Tally<'a> {
     tag: &'a Reference,
     digest: Option<String>,
-    /// Bytes sent of each layer.
-    sent: HashMap<String, u64>,
 }
 
 impl<'a> Tally<'a> {
     fn new(tag: &'a Reference) -> Self {
-        Self { tag, digest: None, sent: HashMap::new() }
+        Self { tag, digest: None }
     }
 
     fn line(&mut self, line: &[u8]) -> Result<Option<Event>, String> {
@@ -146,10 +134,6 @@ impl<'a> Tally<'a> {
         if line.id.is_empty() || line.id == self.tag.tag() {
             return Ok(None);
         }
-        if line.progress.current > 0 {
-            let sent = self.sent.entry(line.id.clone()).or_default();
-            *sent = line.progress.current.max(*sent);
-        }
         Ok(Some(Event::PushProgress {
             reference: self.tag.to_string(),
             layer: line.id,
@@ -157,10 +141,6 @@ impl<'a> Tally<'a> {
             current: line.progress.current,
             total: line.progress.total,
         }))
-    }
-
-    fn finish(self) -> Option<PushOutcome> {
-        Some(PushOutcome { digest: self.digest?, bytes: self.sent.values().sum() })
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Report {
     pub pushed_bytes: u64,
     /// How long it took.
     pub elapsed_ms: u64,
-    /// Digest of the image's config, the image id on a graphdriver store.
+    /// What the engine knows the image by: its config's digest on a graphdriver store, else its manifest's.
     pub image_id: String,
     /// Digest of the manifest; empty where nothing was pushed and the store knows none.
     pub digest: String,

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{agent::Inner, push::Pusher, stream::tee};
 use crate::{
     engine::Outcome,
-    model::{BuildRequest, Event, Failure, FailureKind, Report, Tally},
+    model::{BuildRequest, Event, Failure, FailureKind, ImageStore, Report, Tally},
     registry,
     session::Lent,
     strategy::{
@@ -43,7 +43,7 @@ pub(super) async fn build(
     let (tee, tally) = tee(events);
     let run = Run { agent: &agent, id: &id, request: &request, plan: &plan, lent: &lent, events: &tee };
     let mut report = tokio::select! {
-        report = run.run() => report?,
+        report = run.run(capabilities.image_store) => report?,
         () = lent.ended() => {
             return Err(Failure::new(FailureKind::Cancelled, "the client that lent the build context is gone"));
         }
@@ -84,16 +84,19 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Builds, pushes and tags. Of the report it fills what the result is.
-    async fn run(&self) -> Result<Report, Failure> {
+    async fn run(&self, store: Option<ImageStore>) -> Result<Report, Failure> {
         let Self { agent, plan, .. } = self;
         let outcome = self.solve().await?;
         for tag in &plan.local_tags {
             agent.engine.tag(&plan.groups[0].first, tag).await?;
         }
         let get = |key: &str| outcome.exporter.get(key).cloned().unwrap_or_default();
-        let image_id = get("containerimage.config.digest");
-        // A graphdriver store gives the config's digest under both names: it knows no manifest before the push.
-        let mut digest = Some(get("containerimage.digest")).filter(|digest| *digest != image_id).unwrap_or_default();
+        let mut digest = get("containerimage.digest");
+        let image_id = match store {
+            // It gives the config's digest under both names: it knows no manifest before the push.
+            Some(ImageStore::Graphdriver) => std::mem::take(&mut digest),
+            Some(ImageStore::Containerd) | None => digest.clone(),
+        };
         let pusher = self.pusher();
         match plan.push {
             PushMechanism::None => {}

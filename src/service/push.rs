@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{agent::Inner, stream::tee};
 use crate::{
-    engine::{PushError, PushOutcome},
+    engine::PushError,
     model::{Credential, Event, Failure, FailureKind, PushRequest, Reference, Report},
     registry::{self, Attempt},
     session::Lent,
@@ -53,10 +53,13 @@ impl Pusher<'_> {
         let mut first = None;
         for group in groups {
             let credential = self.credential(&group.first).await?;
-            let outcome = self.push_one(&group.first, &credential).await?;
-            self.announce(&group.first, &outcome.digest).await;
-            self.retag_one(group, &outcome.digest, &credential).await?;
-            first.get_or_insert(outcome.digest);
+            let digest = match self.push_one(&group.first, &credential).await? {
+                Some(digest) => digest,
+                None => self.agent.registry.digest(&group.first, &credential).await?,
+            };
+            self.announce(&group.first, &digest).await;
+            self.retag_one(group, &digest, &credential).await?;
+            first.get_or_insert(digest);
         }
         Ok(first)
     }
@@ -91,7 +94,7 @@ impl Pusher<'_> {
         }
     }
 
-    async fn push_one(&self, tag: &Reference, credential: &Credential) -> Result<PushOutcome, Failure> {
+    async fn push_one(&self, tag: &Reference, credential: &Credential) -> Result<Option<String>, Failure> {
         let operation = || self.push_attempt(tag, credential);
         let what = format!("push of {tag}");
         registry::retrying(&Policy::default(), operation, Failed::trouble, |attempt| {
@@ -101,7 +104,7 @@ impl Pusher<'_> {
         .map_err(Failure::from)
     }
 
-    async fn push_attempt(&self, tag: &Reference, credential: &Credential) -> Result<PushOutcome, Failed> {
+    async fn push_attempt(&self, tag: &Reference, credential: &Credential) -> Result<Option<String>, Failed> {
         match self.agent.engine.push(tag, credential, self.events).await.map_err(Failed::from) {
             Err(Failed::Registry(error)) => {
                 let retry_after = self.wait_for(tag, &error.detail).await;

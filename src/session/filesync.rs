@@ -19,7 +19,7 @@ use tonic_prost::ProstDecoder;
 use super::filter::{self, Filter, Selection};
 use super::host::Attachables;
 use super::packet::{Kind, Packet, frame};
-use super::problems::Problem;
+use super::problems::{Problem, Problems};
 use super::walk::{self, Walk, mode};
 
 mod ask;
@@ -72,8 +72,8 @@ async fn transfer(
         Err(_) => return,
     };
     let mut threads = JoinSet::new();
-    let walker = readers.clone();
-    threads.spawn_blocking(move || send_stats(&walker, selection));
+    let (walker, problems) = (readers.clone(), attachables.problems.clone());
+    threads.spawn_blocking(move || send_stats(&walker, selection, &problems));
     loop {
         tokio::select! {
             packet = packets.message() => match react(packet, &readers) {
@@ -83,11 +83,6 @@ async fn transfer(
                     threads.spawn_blocking(move || reader.run());
                 }
                 Reaction::End(last, result) => {
-                    if result.is_err()
-                        && let Some(name) = readers.odd_name.get()
-                    {
-                        attachables.problems.add(of_odd_name(name));
-                    }
                     output.finish(last, result).await;
                     break;
                 }
@@ -140,7 +135,7 @@ async fn fail(problem: Problem, output: &Output, attachables: &Attachables) {
 }
 
 /// Sends one stat per file, then an empty one.
-fn send_stats(readers: &Readers, selection: Selection) -> Result<(), Error> {
+fn send_stats(readers: &Readers, selection: Selection, problems: &Problems) -> Result<(), Error> {
     let filter =
         Filter::new(&readers.root, selection).map_err(|error| Error::Problem(of_filter(&error, &readers.root)))?;
     let mut walk = Walk::new(readers.root.clone(), filter).map_err(of_walk)?;
@@ -150,11 +145,8 @@ fn send_stats(readers: &Readers, selection: Selection) -> Result<(), Error> {
         for stat in stats {
             let size = (stat.mode & mode::TYPE == 0).then(|| u64::try_from(stat.size).unwrap_or_default());
             let is_directory = stat.mode & mode::DIRECTORY != 0;
-            if readers.odd_name.get().is_none()
-                && let Some(name) = [&stat.path, &stat.linkname].into_iter().find(|name| from_utf8(name).is_err())
-            {
-                // Only this thread sets it.
-                let _ = readers.odd_name.set(name.clone());
+            if let Some(name) = [&stat.path, &stat.linkname].into_iter().find(|name| from_utf8(name).is_err()) {
+                problems.add_odd_name(|| of_odd_name(name));
             }
             readers.table.lock().unwrap_or_else(PoisonError::into_inner).push(&stat.path, is_directory, size);
             frame(&Packet { stat: Some(stat), ..Packet::default() }, &mut batch);
@@ -200,7 +192,7 @@ fn of_pattern(what: &str) -> Problem {
 fn of_odd_name(name: &[u8]) -> Problem {
     Problem::new(
         format!(
-            "the engine broke off the transfer, maybe over the name \"{}\", which is not UTF-8",
+            "this engine takes no names that are not UTF-8, such as \"{}\" in the build context",
             name.escape_ascii()
         ),
         "Rename the file, or name it in .dockerignore.",

@@ -52,6 +52,8 @@ pub use host::{Attachables, serve};
 #[cfg(feature = "agent")]
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
+#[cfg(feature = "client")]
+pub use pattern::broken_pattern;
 pub use pipe::{Chunk, pipe};
 #[cfg(feature = "client")]
 pub use problems::{Counters, Problem, Problems};

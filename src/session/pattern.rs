@@ -53,6 +53,11 @@ enum Shape {
     Broken(&'static str),
 }
 
+/// Why this line of a `.dockerignore` is no pattern; `None` where it is one, or blank.
+pub fn broken_pattern(line: &[u8]) -> Option<String> {
+    Matcher::new([line]).err().map(|invalid| invalid.to_string())
+}
+
 impl Matcher {
     /// Reads patterns in their order. Blank ones count for nothing.
     ///

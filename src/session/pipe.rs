@@ -162,7 +162,7 @@ mod tests {
         let mut far = unused.join(messages.map(Ok));
         let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
         let expected = sent.clone();
-        let send = tokio::spawn(async move {
+        let sending = tokio::spawn(async move {
             let mut writer = writer;
             for piece in sent.chunks(70_001) {
                 writer.write_all(piece).await.unwrap();
@@ -171,7 +171,7 @@ mod tests {
         });
         let mut received = Vec::new();
         far.read_to_end(&mut received).await.unwrap();
-        send.await.unwrap();
+        sending.await.unwrap();
         assert!(received == expected, "the session's bytes were lost or reordered");
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// More than this is not for reading.
 const KEPT: usize = 16;
@@ -32,16 +32,30 @@ impl fmt::Display for Problem {
 ///
 /// The engine is told of them too, but passes them on late and wrapped in words of its own, or not at all.
 #[derive(Debug, Clone, Default)]
-pub struct Problems(Arc<Mutex<Vec<Problem>>>);
+pub struct Problems {
+    list: Arc<Mutex<Vec<Problem>>>,
+    odd_name: Arc<OnceLock<Problem>>,
+}
 
 impl Problems {
     /// All problems so far; the first is the one that matters.
     pub fn list(&self) -> Vec<Problem> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it means if the engine turns out to refuse names that are not UTF-8: `None` where none was sent. Whether it
+    /// does is to be seen in its own error, which names no file.
+    pub fn odd_name(&self) -> Option<&Problem> {
+        self.odd_name.get()
+    }
+
+    /// Keeps the first.
+    pub(crate) fn add_odd_name(&self, problem: impl FnOnce() -> Problem) {
+        self.odd_name.get_or_init(problem);
     }
 
     pub(crate) fn add(&self, problem: Problem) {
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         if list.len() < KEPT && !list.contains(&problem) {
             list.push(problem);
         }

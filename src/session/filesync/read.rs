@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -26,8 +26,6 @@ pub(super) struct Readers {
     pub(super) table: Mutex<Table>,
     pub(super) output: Output,
     pub(super) counters: Arc<Counters>,
-    /// The first name or link target that is not UTF-8, as far as the walk has come.
-    pub(super) odd_name: OnceLock<Vec<u8>>,
     queue: Mutex<Queue>,
     asked: Condvar,
 }
@@ -55,15 +53,7 @@ impl From<Gone> for Error {
 
 impl Readers {
     pub(super) fn new(root: PathBuf, output: Output, counters: Arc<Counters>) -> Self {
-        Self {
-            root,
-            table: Mutex::default(),
-            output,
-            counters,
-            queue: Mutex::default(),
-            odd_name: OnceLock::new(),
-            asked: Condvar::new(),
-        }
+        Self { root, table: Mutex::default(), output, counters, queue: Mutex::default(), asked: Condvar::new() }
     }
 
     /// Adds a request. True where one more reader should be [`run`](Readers::run).
