@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     args::{Build, Connection, Network},
-    connect, follow, lend, metadata,
+    connect, excerpt, follow, lend, metadata,
     progress::Progress,
     text,
 };
@@ -22,6 +22,8 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
             .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
     }
     let mut agent = connect::connect(connection).await?;
+    let path = dockerfile.directory.join(&dockerfile.name);
+    let name = dockerfile.name.clone();
     let session = lend::lend(&agent.client, lend::Lending::build(context, dockerfile.directory))?;
     let request = BuildRequest {
         session: session.id.clone(),
@@ -47,7 +49,7 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
     let call = agent.client.build(crate::pb::BuildRequest::from(request));
     let report = match follow::follow(call, &mut progress).await {
         Ok(report) => report,
-        Err(failure) => return Err(session.explain(failure)),
+        Err(failure) => return Err(located(session.explain(failure), &path, &name)),
     };
     if let Some(path) = &args.iidfile {
         write(path, id(&report))?;
@@ -114,6 +116,14 @@ fn build_args(args: Vec<(String, Option<String>)>) -> BTreeMap<String, String> {
         Some((name, value))
     };
     args.into_iter().filter_map(value).collect()
+}
+
+/// Adds the lines at fault, where the engine did not tell them.
+fn located(mut failure: Failure, path: &Path, name: &str) -> Failure {
+    if failure.excerpt.is_none() && failure.kind == FailureKind::Build {
+        failure.excerpt = fs::read_to_string(path).ok().and_then(|text| excerpt::find(&failure, name, &text));
+    }
+    failure
 }
 
 /// What Docker's own client calls the image's id: the config's digest, else the manifest's.

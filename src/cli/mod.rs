@@ -9,6 +9,7 @@
 //! | `build`, `push`, `prune`, `info` | one command each |
 //! | `progress`, `text` | events > lines |
 //! | `metadata` | `--metadata-file` |
+//! | `excerpt` | the Dockerfile's lines at fault |
 //! | `exit` | failure > what a person reads, and the exit code |
 //!
 //! Absent: engine, strategy, service. What this room knows of them comes over the wire.
@@ -16,6 +17,7 @@
 mod args;
 mod build;
 mod connect;
+mod excerpt;
 mod exit;
 mod follow;
 mod info;

@@ -15,32 +15,45 @@ const AROUND: usize = 2;
 /// What a failed solve means to the person who started it.
 pub(super) fn failure(status: &Status, translator: &Translator) -> Failure {
     let details = Details::of(status);
+    let failed = translator.failed_step(details.vertex.as_deref());
+    let step = failed.as_ref().map(|(name, _)| *name).unwrap_or_default();
     let message = clean(status.message());
-    let kind = kind(status, &message, details.source.is_some());
+    let kind = kind(status, &message, step, details.source.is_some());
     let mut failure = Failure::new(kind, message);
-    failure.next = next(&failure).unwrap_or_default().to_owned();
     if matches!(kind, FailureKind::Build | FailureKind::Registry) {
         failure.excerpt = details.source.as_ref().and_then(Source::excerpt);
-        if let Some((name, log)) = translator.failed_step(details.vertex.as_deref()) {
-            if !log.is_empty() {
-                failure.what = format!("{name}: {}", failure.what);
-            }
-            failure.log = log;
+        // Every step that a person wrote, and no other, has its place in brackets with a slash.
+        if step.split_once(']').is_some_and(|(place, _)| place.contains('/')) {
+            failure.what = format!("{step}: {}", failure.what);
+            step.clone_into(&mut failure.step);
         }
+        failure.log = failed.map(|(_, log)| log).unwrap_or_default();
     }
+    failure.next = next(&failure).unwrap_or_default().to_owned();
     failure
 }
 
 /// `BuildKit` wraps the cause in what it was doing for itself.
 fn clean(message: &str) -> String {
-    let mut rest = message;
-    for prefix in ["failed to solve: ", "rpc error: code = Unknown desc = ", "failed to solve with frontend dockerfile.v0: "] {
-        rest = rest.strip_prefix(prefix).unwrap_or(rest);
+    const WRAPS: &[&str] = &[
+        "failed to solve: ",
+        "failed to solve with frontend dockerfile.v0: ",
+        "failed to create LLB definition: ",
+        "failed to compute cache key: ",
+        "rpc error: code = Unknown desc = ",
+    ];
+    let mut rest = message.trim();
+    while let Some(inner) = WRAPS.iter().find_map(|wrap| rest.strip_prefix(wrap)) {
+        rest = inner;
     }
-    rest.trim().to_owned()
+    // The ref in between is a name that only the engine knows.
+    if let Some((_, cause)) = rest.strip_prefix("failed to calculate checksum of ref ").and_then(|r| r.split_once(": ")) {
+        rest = cause;
+    }
+    rest.to_owned()
 }
 
-fn kind(status: &Status, message: &str, in_dockerfile: bool) -> FailureKind {
+fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> FailureKind {
     const REGISTRY: &[&str] = &[
         "failed to push",
         "failed to authorize",
@@ -56,7 +69,8 @@ fn kind(status: &Status, message: &str, in_dockerfile: bool) -> FailureKind {
         "failed to resolve source metadata",
         "failed to copy",
     ];
-    if REGISTRY.iter().any(|text| message.contains(text)) {
+    let of_base_image = step.starts_with("[internal] load metadata for ");
+    if of_base_image || REGISTRY.iter().any(|text| message.contains(text)) {
         return FailureKind::Registry;
     }
     match status.code() {
@@ -69,7 +83,7 @@ fn kind(status: &Status, message: &str, in_dockerfile: bool) -> FailureKind {
 fn next(failure: &Failure) -> Option<&'static str> {
     let has = |text: &str| failure.what.contains(text);
     match failure.kind {
-        FailureKind::Registry if has("denied") || has("authorize") || has("401") || has("403") => {
+        FailureKind::Registry if has("denied") || has("authoriz") || has("401") || has("403") => {
             Some("log in with `docker login` where the client runs, or check that this account may use the repository")
         }
         FailureKind::Registry if has("not found") => Some("check the image's name and tag"),
@@ -79,9 +93,15 @@ fn next(failure: &Failure) -> Option<&'static str> {
             Some("name the Dockerfile with -f, relative to where you are")
         }
         FailureKind::Build if has("target stage") => Some("check the name that --target gives against the FROM lines"),
+        FailureKind::Build if has("the Dockerfile cannot be empty") => Some("begin it with a FROM line"),
+        FailureKind::Build if has("parse error") || has("syntax error") => Some("correct the line"),
+        FailureKind::Build if has("not found") && (has("COPY ") || has("ADD ")) => {
+            Some("check that the file is in the build context, and that no .dockerignore hides it")
+        }
         FailureKind::Build if has("no such host") || has("dial tcp") => {
             Some("check that the engine's network reaches that host")
         }
+        FailureKind::Build if has("exit code") => Some("the step's last lines above say what it met"),
         _ => None,
     }
 }
@@ -98,6 +118,7 @@ impl Details {
         let mut details = Self::default();
         let Ok(decoded) = google::rpc::Status::decode(status.details()) else { return details };
         for any in decoded.details {
+            tracing::trace!(any.type_url, value = %String::from_utf8_lossy(&any.value), "detail");
             if any.type_url.ends_with("errdefs.Source+json") {
                 // The innermost comes first.
                 details.source = details.source.or_else(|| serde_json::from_slice(&any.value).ok());

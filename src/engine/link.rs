@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bollard::Docker;
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
 use super::{
     Error,
     dial::{Grpc, Transport},
-    docker, probe,
+    docker::Docker,
+    probe::{self, Found},
 };
 use crate::model::{Capabilities, EngineUrl, Failure};
 
@@ -138,9 +138,6 @@ async fn supervise(url: EngineUrl, publish: watch::Sender<Internal>) {
 }
 
 async fn establish(url: &EngineUrl) -> Result<(Ready, Grpc), Error> {
-    let client = docker::client(url)?;
-    let found = probe::probe(url, &client).await?;
-    let docker = (found.capabilities.kind == crate::model::EngineKind::Dockerd).then_some(client);
-    let ready = Ready { capabilities: Arc::new(found.capabilities), transport: found.transport, docker };
-    Ok((ready, found.connection))
+    let Found { capabilities, transport, connection, docker } = probe::probe(url).await?;
+    Ok((Ready { capabilities: Arc::new(capabilities), transport, docker }, connection))
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bollard::Docker;
 use bollard_buildkit_proto::{
     moby::buildkit::v1::{
         CacheOptions, ListWorkersRequest, SolveRequest, control_client::ControlClient, types::WorkerRecord,
@@ -15,6 +14,7 @@ use tonic::Request;
 use super::{
     Error,
     dial::{Grpc, Transport},
+    docker::{self, Docker, Version},
 };
 use crate::model::{Capabilities, EngineKind, EngineUrl, ImageStore};
 
@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) capabilities: Capabilities,
     pub(super) transport: Transport,
     pub(super) connection: Grpc,
+    /// Absent for a standalone buildkitd.
+    pub(super) docker: Option<Docker>,
 }
 
 /// How long the engine may take for one answer.
@@ -30,20 +32,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The first API version of Docker whose socket speaks gRPC itself and whose `/grpc` is deprecated.
 const NATIVE_SINCE: (u32, u32) = (1, 53);
 
-pub(super) async fn probe(url: &EngineUrl, docker: &Docker) -> Result<Found, Error> {
-    let version = tokio::time::timeout(PATIENCE, docker.version()).await;
-    match version {
-        Ok(Ok(version)) => dockerd(url, docker, version).await,
-        // A buildkitd speaks HTTP/2 only. Where nothing listens, connecting anew says so best.
+pub(super) async fn probe(url: &EngineUrl) -> Result<Found, Error> {
+    match tokio::time::timeout(PATIENCE, docker::version(url)).await {
+        Ok(Ok(version)) => dockerd(url, version).await,
+        Ok(Err(unreachable @ Error::Unreachable { .. })) => Err(unreachable),
+        // A buildkitd speaks HTTP/2 only.
         Ok(Err(_)) => buildkitd(url).await,
         Err(_) => Err(Error::Refused { call: "GET /version", problem: format!("nothing within {PATIENCE:?}") }),
     }
 }
 
-async fn dockerd(url: &EngineUrl, docker: &Docker, version: bollard::models::SystemVersion) -> Result<Found, Error> {
-    let (info, grpc) = tokio::join!(docker.info(), async {
-        let api = version.api_version.as_deref().unwrap_or_default();
-        if api_at_least(api, NATIVE_SINCE) {
+async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
+    let docker = Docker::new(url, &version)?;
+    let (info, grpc) = tokio::join!(docker.bollard.info(), async {
+        if docker::api_version(&version.api_version) >= NATIVE_SINCE {
             if let Ok(found) = workers(url, Transport::Native).await {
                 return Ok(found);
             }
@@ -60,8 +62,8 @@ async fn dockerd(url: &EngineUrl, docker: &Docker, version: bollard::models::Sys
     let git = has_git(&connection).await;
     let capabilities = Capabilities {
         kind: EngineKind::Dockerd,
-        version: version.version.unwrap_or_default(),
-        api_version: version.api_version.unwrap_or_default(),
+        version: version.version,
+        api_version: version.api_version,
         image_store: Some(if containerd { ImageStore::Containerd } else { ImageStore::Graphdriver }),
         storage_driver: info.driver.unwrap_or_default(),
         platforms: platforms(&worker),
@@ -74,7 +76,7 @@ async fn dockerd(url: &EngineUrl, docker: &Docker, version: bollard::models::Sys
         cache_exports: if containerd { vec!["inline", "registry", "local"] } else { vec!["inline"] },
         git,
     };
-    Ok(Found { capabilities, transport, connection })
+    Ok(Found { capabilities, transport, connection, docker: Some(docker) })
 }
 
 async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
@@ -90,7 +92,7 @@ async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
         cache_exports: vec!["inline", "registry", "local"],
         git: has_git(&connection).await,
     };
-    Ok(Found { capabilities, transport, connection })
+    Ok(Found { capabilities, transport, connection, docker: None })
 }
 
 async fn workers(url: &EngineUrl, transport: Transport) -> Result<(Transport, Grpc, WorkerRecord), Error> {
@@ -154,22 +156,4 @@ fn platforms(worker: &WorkerRecord) -> Vec<String> {
         variant => format!("{}/{}/{variant}", p.os, p.architecture),
     };
     worker.platforms.iter().map(name).collect()
-}
-
-fn api_at_least(version: &str, least: (u32, u32)) -> bool {
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= least
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn api_versions_compare_by_number() {
-        assert!(api_at_least("1.53", NATIVE_SINCE));
-        assert!(api_at_least("2.0", NATIVE_SINCE));
-        assert!(!api_at_least("1.9", NATIVE_SINCE));
-        assert!(!api_at_least("", NATIVE_SINCE));
-    }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use bollard_buildkit_proto::{google::protobuf::Timestamp, moby::buildkit::v1::StatusResponse};
+use bollard_buildkit_proto::{
+    google::protobuf::Timestamp,
+    moby::buildkit::v1::{StatusResponse, Vertex},
+};
 
 use crate::model::{Event, StepId};
 
@@ -10,6 +13,9 @@ use crate::model::{Event, StepId};
 const TAIL: usize = 20;
 /// Bytes of one such line.
 const TAIL_LINE: usize = 2000;
+
+/// A step that ends again as it ended before is worth another line where it took this long, in milliseconds.
+const LONG_AGAIN: u64 = 500;
 
 /// Numbers the steps, and remembers what a failure will need.
 #[derive(Debug, Default)]
@@ -25,34 +31,31 @@ struct Step {
     running: bool,
     /// When the last completed run of this step had started: the engine may report one twice, or run it again.
     last_start: Option<Timestamp>,
+    /// What was said of its end.
+    said: Option<(bool, bool)>,
     failed: bool,
     tail: VecDeque<String>,
 }
 
+/// `BuildKit` names so the step that looks at a cache ref.
+const IMPORT: &str = "importing cache manifest from ";
+
 impl Translator {
     /// The events that this message brings.
     pub(super) fn translate(&mut self, status: StatusResponse) -> Vec<Event> {
+        tracing::trace!(?status, "status");
         let mut events = Vec::new();
         // Logs and bytes may come in the same message as the end of their step: they go first.
         for vertex in &status.vertexes {
-            let Some(started) = vertex.started else { continue };
-            let step = self.steps.entry(vertex.digest.clone()).or_default();
-            if step.running || step.last_start == Some(started) {
-                continue;
+            if let Some(started) = vertex.started {
+                self.start(vertex, started, &mut events);
             }
-            if step.id == 0 {
-                self.started += 1;
-                step.id = self.started;
-                step.name.clone_from(&vertex.name);
-            }
-            step.running = true;
-            events.push(Event::StepStarted { step: step.id, name: vertex.name.clone() });
         }
         for status in status.statuses {
             let Some(step) = self.steps.get(&status.vertex) else { continue };
             events.push(Event::StepProgress {
                 step: step.id,
-                what: if status.name.is_empty() { status.id } else { format!("{} {}", status.name, status.id) },
+                what: status.id,
                 current: status.current.try_into().unwrap_or(0),
                 total: status.total.try_into().unwrap_or(0),
                 done: status.completed.is_some(),
@@ -66,31 +69,60 @@ impl Translator {
         for warning in status.warnings {
             events.push(Event::Notice { warning: true, text: String::from_utf8_lossy(&warning.short).into_owned() });
         }
-        for vertex in status.vertexes {
-            let (Some(started), Some(completed)) = (vertex.started, vertex.completed) else { continue };
-            let Some(step) = self.steps.get_mut(&vertex.digest) else { continue };
-            if !std::mem::take(&mut step.running) {
-                continue;
+        for vertex in &status.vertexes {
+            if let (Some(started), Some(completed)) = (vertex.started, vertex.completed) {
+                self.complete(vertex, started, completed, &mut events);
             }
-            step.last_start = Some(started);
-            step.failed = !vertex.error.is_empty();
-            if !step.failed {
-                step.tail = VecDeque::new();
-            }
-            events.push(Event::StepDone {
-                step: step.id,
-                cached: vertex.cached,
-                error: step.failed.then_some(vertex.error),
-                elapsed_ms: elapsed_ms(started, completed),
-            });
         }
         events
     }
 
-    /// Name and last lines of a step: that with this digest, else the one that failed.
+    fn start(&mut self, vertex: &Vertex, started: Timestamp, events: &mut Vec<Event>) {
+        let step = self.steps.entry(vertex.digest.clone()).or_default();
+        if step.running || step.last_start == Some(started) {
+            return;
+        }
+        step.running = true;
+        // The engine comes back to a step, to look for cache or to load what it found: a person saw it start once.
+        if step.id == 0 {
+            self.started += 1;
+            step.id = self.started;
+            step.name.clone_from(&vertex.name);
+            if !vertex.name.starts_with(IMPORT) {
+                events.push(Event::StepStarted { step: step.id, name: vertex.name.clone() });
+            }
+        }
+    }
+
+    fn complete(&mut self, vertex: &Vertex, started: Timestamp, completed: Timestamp, events: &mut Vec<Event>) {
+        let Some(step) = self.steps.get_mut(&vertex.digest) else { return };
+        if !std::mem::take(&mut step.running) {
+            return;
+        }
+        step.last_start = Some(started);
+        if let Some(cache_ref) = vertex.name.strip_prefix(IMPORT) {
+            // A ref that is not there yet is no error: the first build of a branch has none.
+            events.push(Event::Notice { warning: false, text: import_notice(cache_ref, &vertex.error) });
+            return;
+        }
+        step.failed = !vertex.error.is_empty();
+        if !step.failed {
+            step.tail = VecDeque::new();
+        }
+        let elapsed_ms = elapsed_ms(started, completed);
+        let say = Some((vertex.cached, step.failed));
+        if step.said != say || elapsed_ms >= LONG_AGAIN {
+            step.said = say;
+            let error = step.failed.then(|| vertex.error.clone());
+            events.push(Event::StepDone { step: step.id, cached: vertex.cached, error, elapsed_ms });
+        }
+    }
+
+    /// Name and last lines of a step: that with this digest, else the first that failed.
     pub(super) fn failed_step(&self, digest: Option<&str>) -> Option<(&str, Vec<String>)> {
-        let by_digest = digest.and_then(|digest| self.steps.get(digest));
-        let step = by_digest.or_else(|| self.steps.values().find(|step| step.failed))?;
+        let by_digest = digest.and_then(|digest| self.steps.get(digest)).filter(|step| step.failed);
+        let failed = || self.steps.values().filter(|step| step.failed).min_by_key(|step| step.id);
+        let step = by_digest.or_else(failed)?;
         Some((&step.name, step.tail.iter().map(|line| line.trim_end().to_owned()).collect()))
     }
 }
@@ -116,4 +148,15 @@ impl Step {
 fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
     let millis = |t: Timestamp| t.seconds.saturating_mul(1000).saturating_add(i64::from(t.nanos) / 1_000_000);
     millis(to).saturating_sub(millis(from)).try_into().unwrap_or(0)
+}
+
+fn import_notice(cache_ref: &str, error: &str) -> String {
+    if error.is_empty() {
+        return format!("cache: {cache_ref} found");
+    }
+    if error.contains("not found") {
+        return format!("cache: {cache_ref} does not exist yet");
+    }
+    let reason = error.rsplit_once(&format!("{cache_ref}: ")).map_or(error, |(_, reason)| reason);
+    format!("cache: {cache_ref} cannot be used: {reason}")
 }

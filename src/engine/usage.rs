@@ -1,16 +1,26 @@
 //! Disk usage and prune.
 
-use std::collections::HashMap;
-
-use bollard::query_parameters::{PruneImagesOptionsBuilder, TagImageOptionsBuilder};
-use bollard_buildkit_proto::moby::buildkit::v1::{
-    self as control, DiskUsageRequest, UsageRecord, control_client::ControlClient,
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{Engine, Error};
-use crate::model::{Failure, PruneRequest, Reference};
+use bollard::query_parameters::{ListImagesOptionsBuilder, PruneImagesOptionsBuilder, TagImageOptionsBuilder};
+use bollard_buildkit_proto::{
+    google::protobuf::Timestamp,
+    moby::buildkit::v1::{
+        self as control, DiskUsageRequest, UsageRecord, control_client::ControlClient,
+    },
+};
+use serde::Deserialize;
 
-/// What a prune freed of one kind.
+use super::{Engine, Error};
+use crate::{
+    model::{Failure, PruneRequest, Reference},
+    strategy::prune::{self, Record},
+};
+
+/// What a prune freed of one kind, or would free.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Freed {
     /// Records or images.
@@ -30,43 +40,73 @@ pub struct Used {
     pub reclaimable_bytes: u64,
 }
 
+/// Bollard reads the newer schema of this answer alone, which older engines do not send.
+#[derive(Deserialize)]
+struct SystemDf {
+    #[serde(rename = "LayersSize", default)]
+    layers_size: i64,
+    #[serde(rename = "Images", default)]
+    images: Option<Vec<DfImage>>,
+}
+
+#[derive(Deserialize)]
+struct DfImage {
+    #[serde(rename = "RepoTags", default)]
+    repo_tags: Option<Vec<String>>,
+    #[serde(rename = "Created", default)]
+    created: i64,
+    #[serde(rename = "Size", default)]
+    size: i64,
+    #[serde(rename = "SharedSize", default)]
+    shared_size: i64,
+    #[serde(rename = "Containers", default)]
+    containers: i64,
+}
+
+impl DfImage {
+    /// The bytes that go when this image goes alone.
+    fn own_bytes(&self) -> u64 {
+        positive(self.size - self.shared_size.max(0))
+    }
+
+    fn is_dangling(&self) -> bool {
+        self.repo_tags.iter().flatten().all(|tag| tag == "<none>:<none>")
+    }
+}
+
 impl Engine {
     /// Disk usage by kind.
     pub async fn disk_usage(&self) -> Result<Vec<(&'static str, Used)>, Failure> {
+        let mut kinds = Vec::new();
+        if let Ok(docker) = self.docker() {
+            let df: SystemDf = docker.get("GET /system/df", "/system/df?type=image").await?;
+            let images = df.images.unwrap_or_default();
+            let unused = images.iter().filter(|image| image.containers <= 0).map(DfImage::own_bytes).sum();
+            let count = images.len() as u64;
+            kinds.push(("images", Used { count, bytes: positive(df.layers_size), reclaimable_bytes: unused }));
+        }
         let mut cache = Used::default();
         for record in self.cache_records().await? {
-            let bytes = u64::try_from(record.size).unwrap_or(0);
             cache.count += 1;
-            cache.bytes += bytes;
+            cache.bytes += positive(record.size);
             if !record.in_use {
-                cache.reclaimable_bytes += bytes;
+                cache.reclaimable_bytes += positive(record.size);
             }
         }
-        Ok(vec![("build cache", cache)])
-    }
-
-    /// Gives an image that the engine holds a further name.
-    pub async fn tag(&self, from: &Reference, to: &Reference) -> Result<(), Failure> {
-        let options = TagImageOptionsBuilder::default().repo(&to.name()).tag(to.tag()).build();
-        let tagged = self.docker()?.tag_image(&from.to_string(), Some(options)).await;
-        Ok(tagged.map_err(|e| Error::docker("POST /images/tag", &e))?)
-    }
-
-    /// The records of the build cache.
-    pub async fn cache_records(&self) -> Result<Vec<UsageRecord>, Failure> {
-        let connection = self.grpc().await?;
-        let mut control = ControlClient::new(connection.channel.clone())
-            .max_decoding_message_size(usize::MAX);
-        let request = DiskUsageRequest { filter: Vec::new(), age_limit: 0 };
-        let usage = control.disk_usage(request).await.map_err(|s| Error::refused("DiskUsage", &s))?;
-        Ok(usage.into_inner().record)
+        kinds.push(("build cache", cache));
+        Ok(kinds)
     }
 
     /// Prunes the build cache.
     pub async fn prune_cache(&self, request: &PruneRequest) -> Result<Freed, Failure> {
+        if request.dry_run {
+            let records: Vec<_> = self.cache_records().await?.into_iter().map(record).collect();
+            let freed = prune::plan(&records, request, now());
+            return Ok(Freed { count: freed.count(), bytes: freed.bytes });
+        }
         let connection = self.grpc().await?;
-        let mut control = ControlClient::new(connection.channel.clone())
-            .max_decoding_message_size(usize::MAX);
+        let mut control =
+            ControlClient::new(connection.channel.clone()).max_decoding_message_size(usize::MAX);
         let keep = i64::try_from(request.keep_bytes).unwrap_or(i64::MAX);
         let request = control::PruneRequest {
             all: request.all,
@@ -79,9 +119,10 @@ impl Engine {
         let refused = |status: tonic::Status| Failure::from(Error::refused("Prune", &status));
         let mut records = control.prune(request).await.map_err(refused)?.into_inner();
         let mut freed = Freed::default();
+        // One message may hold a record without a size: it is counted all the same.
         while let Some(record) = records.message().await.map_err(refused)? {
             freed.count += 1;
-            freed.bytes += u64::try_from(record.size).unwrap_or(0);
+            freed.bytes += positive(record.size);
         }
         Ok(freed)
     }
@@ -89,13 +130,49 @@ impl Engine {
     /// Prunes images: dangling ones, with `all` every one that no container uses.
     pub async fn prune_images(&self, request: &PruneRequest) -> Result<Freed, Failure> {
         let docker = self.docker()?;
+        if request.dry_run {
+            let df: SystemDf = docker.get("GET /system/df", "/system/df?type=image").await?;
+            let youngest = now() / 1_000_000_000 - i64::try_from(request.unused_for.as_secs()).unwrap_or(i64::MAX);
+            let goes = |image: &&DfImage| {
+                image.containers <= 0
+                    && (request.all || image.is_dangling())
+                    && (request.unused_for.is_zero() || image.created <= youngest)
+            };
+            let images = df.images.unwrap_or_default();
+            let (count, bytes) =
+                images.iter().filter(goes).fold((0, 0), |sum, image| (sum.0 + 1, sum.1 + image.own_bytes()));
+            return Ok(Freed { count, bytes });
+        }
+        let before = self.image_ids().await?;
         let options = PruneImagesOptionsBuilder::default().filters(&image_filters(request)).build();
-        let pruned = docker.prune_images(Some(options)).await.map_err(|e| Error::docker("POST /images/prune", &e))?;
-        let deleted = pruned.images_deleted.iter().flatten().filter(|item| item.deleted.is_some()).count();
-        Ok(Freed {
-            count: deleted as u64,
-            bytes: pruned.space_reclaimed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
-        })
+        let pruned = docker.bollard.prune_images(Some(options)).await;
+        let pruned = pruned.map_err(|e| Error::docker("POST /images/prune", &e))?;
+        // The answer lists layers among the images: what is gone is counted.
+        let count = before.difference(&self.image_ids().await?).count() as u64;
+        Ok(Freed { count, bytes: positive(pruned.space_reclaimed.unwrap_or(0)) })
+    }
+
+    /// Gives an image that the engine holds a further name.
+    pub async fn tag(&self, from: &Reference, to: &Reference) -> Result<(), Failure> {
+        let options = TagImageOptionsBuilder::default().repo(&to.name()).tag(to.tag()).build();
+        let tagged = self.docker()?.bollard.tag_image(&from.to_string(), Some(options)).await;
+        Ok(tagged.map_err(|e| Error::docker("POST /images/tag", &e))?)
+    }
+
+    async fn image_ids(&self) -> Result<BTreeSet<String>, Failure> {
+        let options = ListImagesOptionsBuilder::default().build();
+        let images = self.docker()?.bollard.list_images(Some(options)).await;
+        let images = images.map_err(|e| Error::docker("GET /images/json", &e))?;
+        Ok(images.into_iter().map(|image| image.id).collect())
+    }
+
+    async fn cache_records(&self) -> Result<Vec<UsageRecord>, Failure> {
+        let connection = self.grpc().await?;
+        let mut control =
+            ControlClient::new(connection.channel.clone()).max_decoding_message_size(usize::MAX);
+        let request = DiskUsageRequest { filter: Vec::new(), age_limit: 0 };
+        let usage = control.disk_usage(request).await.map_err(|s| Error::refused("DiskUsage", &s))?;
+        Ok(usage.into_inner().record)
     }
 }
 
@@ -105,4 +182,31 @@ fn image_filters(request: &PruneRequest) -> HashMap<String, Vec<String>> {
         filters.insert("until".to_owned(), vec![format!("{}s", request.unused_for.as_secs())]);
     }
     filters
+}
+
+#[allow(deprecated)] // 20.10 knows no other field for parents
+fn record(record: UsageRecord) -> Record {
+    let nanos = |time: Timestamp| time.seconds.saturating_mul(1_000_000_000).saturating_add(time.nanos.into());
+    let parents = if record.parents.is_empty() { vec![record.parent] } else { record.parents };
+    Record {
+        id: record.id,
+        in_use: record.in_use,
+        mutable: record.mutable,
+        shared: record.shared,
+        size: positive(record.size),
+        created_at: record.created_at.map(nanos),
+        last_used_at: record.last_used_at.map(nanos),
+        usage_count: u64::try_from(record.usage_count).unwrap_or(0),
+        record_type: record.record_type,
+        parents: parents.into_iter().filter(|parent| !parent.is_empty()).collect(),
+    }
+}
+
+/// Unix time in nanoseconds.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|t| t.as_nanos().try_into().ok()).unwrap_or(i64::MAX)
+}
+
+fn positive(size: i64) -> u64 {
+    u64::try_from(size).unwrap_or(0)
 }

@@ -11,6 +11,8 @@ pub struct Failure {
     pub what: String,
     /// One line: what to do next. Empty where there is nothing to say.
     pub next: String,
+    /// Name of the step that failed, as the engine shows it. Empty where no step did.
+    pub step: String,
     /// The last lines of the failed step's output.
     pub log: Vec<String>,
     /// The lines of the Dockerfile that failed.
@@ -56,7 +58,7 @@ pub struct Excerpt {
 impl Failure {
     /// A failure of one line; `next` may follow with [`Failure::next`].
     pub fn new(kind: FailureKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), next: String::new(), log: Vec::new(), excerpt: None }
+        Self { kind, what: what.into(), next: String::new(), step: String::new(), log: Vec::new(), excerpt: None }
     }
 
     /// Says what to do next.

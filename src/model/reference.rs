@@ -4,8 +4,11 @@ use std::{fmt, str::FromStr};
 
 /// The registry that a reference without one means.
 const DEFAULT_REGISTRY: &str = "docker.io";
+/// The tag that a reference without tag and digest means.
+const DEFAULT_TAG: &str = "latest";
+const LONGEST_REPOSITORY: usize = 255;
 
-/// An image reference, completed: `app` is `docker.io/library/app`.
+/// An image reference, completed: `app` is `docker.io/library/app:latest`. It has a tag, a digest, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     registry: String,
@@ -42,7 +45,7 @@ impl Reference {
 
     /// The tag; `latest` where none is given.
     pub fn tag(&self) -> &str {
-        self.tag.as_deref().unwrap_or("latest")
+        self.tag.as_deref().unwrap_or(DEFAULT_TAG)
     }
 
     /// The digest, if the reference has one.
@@ -60,13 +63,19 @@ impl Reference {
     pub fn with_tag(&self, tag: &str) -> Self {
         Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() }
     }
+
+    /// The same repository by digest, without a tag. `digest` must be a valid one.
+    #[must_use]
+    pub fn with_digest(&self, digest: &str) -> Self {
+        Self { tag: None, digest: Some(digest.to_owned()), ..self.clone() }
+    }
 }
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;
         match (&self.tag, &self.digest) {
-            (None, None) => write!(f, ":latest"),
+            (None, None) => Ok(()),
             (Some(tag), None) => write!(f, ":{tag}"),
             (None, Some(digest)) => write!(f, "@{digest}"),
             (Some(tag), Some(digest)) => write!(f, ":{tag}@{digest}"),
@@ -79,6 +88,9 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
         let fail = |problem| InvalidReference { text: text.to_owned(), problem };
+        if text.len() == 64 && text.bytes().all(is_lower_hex) {
+            return Err(fail("64 hexadecimal digits are an image id, not a name"));
+        }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest)),
             None => (text, None),
@@ -107,8 +119,8 @@ impl FromStr for Reference {
             (DEFAULT_REGISTRY, false) => format!("library/{repository}"),
             _ => repository.to_owned(),
         };
-        if registry.len() + 1 + repository.len() > 255 {
-            return Err(fail("the name is longer than 255 characters"));
+        if repository.len() > LONGEST_REPOSITORY {
+            return Err(fail("the repository is longer than 255 characters"));
         }
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return Err(fail(
@@ -116,12 +128,15 @@ impl FromStr for Reference {
             ));
         }
         if digest.is_some_and(|digest| !is_digest(digest)) {
-            return Err(fail("a digest is an algorithm, a colon and at least 32 lowercase hexadecimal digits"));
+            return Err(fail(
+                "a digest is sha256, sha384 or sha512, a colon and all lowercase hexadecimal digits of it",
+            ));
         }
         Ok(Self {
             registry: registry.to_owned(),
             repository,
-            tag: tag.map(str::to_owned),
+            // As Docker does it: a name alone means its latest, so that `app` and `app:latest` are equal.
+            tag: tag.or(if digest.is_none() { Some(DEFAULT_TAG) } else { None }).map(str::to_owned),
             digest: digest.map(str::to_owned),
         })
     }
@@ -146,7 +161,8 @@ fn is_registry(host: &str) -> bool {
         _ => (host, None),
     };
     let name_ok = match name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        // The grammar leaves out zones and embedded IPv4 addresses.
+        Some(v6) => !v6.contains('.') && v6.parse::<std::net::Ipv6Addr>().is_ok(),
         None => name.split('.').all(|part| {
             !part.is_empty()
                 && !part.starts_with('-')
@@ -174,15 +190,21 @@ fn is_tag(tag: &str) -> bool {
         && tag.bytes().all(|b| is_word(b) || b == b'.' || b == b'-')
 }
 
+/// The algorithms that Docker and BuildKit know; the grammar alone would take others.
 fn is_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else { return false };
-    let algorithm_ok = algorithm.split(['+', '.', '_', '-']).all(|part| {
-        part.bytes().next().is_some_and(|b| b.is_ascii_alphabetic()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
-    });
-    let length_ok = match algorithm {
-        "sha256" => hex.len() == 64,
-        "sha512" => hex.len() == 128,
-        _ => hex.len() >= 32,
+    let length = match algorithm {
+        "sha256" => 64,
+        "sha384" => 96,
+        "sha512" => 128,
+        _ => return false,
     };
-    algorithm_ok && length_ok && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    hex.len() == length && hex.bytes().all(is_lower_hex)
 }
+
+fn is_lower_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
+#[cfg(test)]
+mod tests;

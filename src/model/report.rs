@@ -48,6 +48,8 @@ pub struct Tally {
     steps: HashMap<StepId, Option<bool>>,
     /// The furthest that each transfer came.
     moved: HashMap<(StepId, String), u64>,
+    /// Layers that came from registries; 0 bytes where the engine did not say.
+    pulled: BTreeMap<String, u64>,
     pushed: HashMap<(String, String), u64>,
 }
 
@@ -68,6 +70,10 @@ impl Tally {
                     *done = Some(*cached);
                 }
             }
+            Event::StepProgress { what, current, .. } if pulled_layer(what).is_some() => {
+                let most = self.pulled.entry(pulled_layer(what).unwrap_or_default().to_owned()).or_default();
+                *most = (*most).max(*current);
+            }
             Event::StepProgress { step, what, current, .. } => {
                 let most = self.moved.entry((*step, what.clone())).or_default();
                 *most = (*most).max(*current);
@@ -80,6 +86,11 @@ impl Tally {
         }
     }
 
+    /// Digests of layers that were pulled, and whose size the engine did not say.
+    pub fn unsized_layers(&self) -> impl Iterator<Item = &str> {
+        self.pulled.iter().filter(|(_, bytes)| **bytes == 0).map(|(digest, _)| digest.as_str())
+    }
+
     /// What it came to.
     pub fn report(self) -> Report {
         let count = |wanted: fn(&bool) -> bool| self.steps.values().flatten().filter(|done| wanted(done)).count();
@@ -90,15 +101,18 @@ impl Tally {
             steps: u32::try_from(count(|_| true)).unwrap_or(u32::MAX),
             cached_steps: u32::try_from(count(|cached| *cached)).unwrap_or(u32::MAX),
             context_bytes: moved(|what| what.starts_with("transferring")),
-            pulled_bytes: moved(|what| what.contains("sha256:") && !is_push(what)),
-            pushed_bytes: moved(|what| what.contains("sha256:") && is_push(what)) + self.pushed.values().sum::<u64>(),
+            pulled_bytes: self.pulled.values().sum(),
+            pushed_bytes: self.pushed.values().sum(),
             ..Report::default()
         }
     }
 }
 
-fn is_push(what: &str) -> bool {
-    what.starts_with("pushing")
+/// The layer that a transfer brings: `sha256:...` with its bytes for a base image, `pulling sha256:...` without them for
+/// a layer of the cache.
+fn pulled_layer(what: &str) -> Option<&str> {
+    let digest = what.strip_prefix("pulling ").unwrap_or(what);
+    digest.starts_with("sha256:").then_some(digest)
 }
 
 /// `BuildKit` shows what it does for itself as steps too; a person counts the lines of the Dockerfile that do

@@ -120,17 +120,14 @@ impl Bearer {
         if let Some(service) = &self.service {
             pairs.append_pair("service", service);
         }
-        match credential {
-            // Only this way takes several scopes in one value.
-            Credential::IdentityToken(secret) => {
-                let scopes = [Some(ours.as_str()), theirs].into_iter().flatten().collect::<Vec<_>>().join(" ");
-                pairs.append_pair("grant_type", "refresh_token").append_pair("scope", &scopes);
-                pairs.append_pair("refresh_token", secret);
-            }
-            _ => {
-                pairs.append_pair("scope", &ours);
-                theirs.map(|theirs| pairs.append_pair("scope", theirs));
-            }
+        if let Credential::IdentityToken(secret) = credential {
+            // This way takes several scopes in one value, the other in one each.
+            let scopes = theirs.map_or_else(|| ours.clone(), |theirs| format!("{ours} {theirs}"));
+            pairs.append_pair("grant_type", "refresh_token").append_pair("scope", &scopes);
+            pairs.append_pair("refresh_token", secret);
+        } else {
+            pairs.append_pair("scope", &ours);
+            theirs.map(|theirs| pairs.append_pair("scope", theirs));
         }
         drop(pairs);
         Ok(match credential {

@@ -9,6 +9,7 @@ mod error;
 mod retrying;
 
 use std::{
+    fmt::Write as _,
     net::IpAddr,
     sync::OnceLock,
     time::{Duration, SystemTime},
@@ -53,10 +54,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A client for registries. rustls' crypto provider must have been installed before.
-    ///
-    /// # Panics
-    /// Never with a provider installed.
+    /// A client for registries. The crypto provider of rustls must have been installed before.
     pub fn new(options: Options) -> Self {
         let plain = builder().no_proxy().tls_certs_only([]).build().unwrap_or_default();
         Self { insecure: options.insecure, plain, secure: OnceLock::new() }
@@ -161,8 +159,11 @@ fn is_digest(text: &str) -> bool {
 }
 
 fn sha256(body: &[u8]) -> String {
-    let hex: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    Sha256::digest(body).iter().fold("sha256:".to_owned(), |mut digest, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(digest, "{byte:02x}");
+        digest
+    })
 }
 
 /// What `Retry-After` asks for: seconds, or a date, as RFC 9110 (10.2.3) has it. A date that has passed asks for

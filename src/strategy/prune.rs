@@ -170,5 +170,4 @@ fn as_f64(number: usize) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "prune_tests.rs"]
 mod tests;

@@ -10,7 +10,7 @@ use crate::{
 
 /// The status that carries a failure to the client.
 pub fn to_status(failure: Failure) -> Status {
-    let Failure { kind, what, next, log, excerpt } = failure;
+    let Failure { kind, what, next, step, log, excerpt } = failure;
     let code = match kind {
         FailureKind::Build => Code::Aborted,
         FailureKind::Usage => Code::InvalidArgument,
@@ -22,7 +22,7 @@ pub fn to_status(failure: Failure) -> Status {
     };
     // The message travels in a header, which has its limits: a person with a stock client gets the first line.
     let message = first_line(&what);
-    let details = pb::Failure { kind: to_kind(kind) as i32, what, next, log, excerpt: excerpt.map(to_excerpt) };
+    let details = pb::Failure { kind: to_kind(kind) as i32, what, next, log, excerpt: excerpt.map(to_excerpt), step };
     Status::with_details(code, message, fitting(details).encode_to_vec().into())
 }
 
@@ -30,9 +30,9 @@ pub fn to_status(failure: Failure) -> Status {
 pub fn from_status(status: &Status) -> Failure {
     if let Ok(details) = pb::Failure::decode(status.details()) {
         if !details.what.is_empty() {
-            let pb::Failure { kind, what, next, log, excerpt } = details;
+            let pb::Failure { kind, what, next, log, excerpt, step } = details;
             let kind = from_kind(pb::FailureKind::try_from(kind).unwrap_or_default());
-            return Failure { kind, what, next, log, excerpt: excerpt.map(from_excerpt) };
+            return Failure { kind, what, next, step, log, excerpt: excerpt.map(from_excerpt) };
         }
     }
     let (kind, next) = match status.code() {
@@ -60,6 +60,7 @@ fn fitting(mut failure: pb::Failure) -> pb::Failure {
     }
     if failure.encoded_len() > DETAILS_LIMIT {
         failure.excerpt = None;
+        failure.step.truncate(failure.step.floor_char_boundary(1000));
         let end = failure.what.floor_char_boundary(DETAILS_LIMIT / 2);
         failure.what.truncate(end);
     }
@@ -119,6 +120,7 @@ mod tests {
             kind: FailureKind::Build,
             what: "RUN make: exit code: 2".to_owned(),
             next: "look above".to_owned(),
+            step: "[2/2] RUN make".to_owned(),
             log: vec!["make: *** no rule".to_owned()],
             excerpt: Some(Excerpt {
                 file: "Dockerfile".to_owned(),
