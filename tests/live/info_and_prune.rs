@@ -56,12 +56,12 @@ fn prune_frees_what_a_dry_run_says(kind: Kind) {
     client.build(context.path(), &["-t", &tag, "--no-cache"]).code(0);
 
     let before = client.run(&["info"]).code(0).stdout;
-    let dry = client.run(&["prune", "--all", "--dry-run"]).code(0).stdout;
+    let dry = client.run(&["prune", "--all", "--dry-run"]).code(0).told();
     assert_eq!(before, client.run(&["info"]).code(0).stdout, "a dry run changed something");
-    let real = client.run(&["prune", "--all"]).code(0).stdout;
+    let real = client.run(&["prune", "--all"]).code(0).told();
     assert_eq!(numbers(&dry), numbers(&real), "--- dry run\n{dry}\n--- prune\n{real}");
     assert_ne!(dry, real, "a dry run says that it is one");
-    let again = client.run(&["prune", "--all"]).code(0).stdout;
+    let again = client.run(&["prune", "--all"]).code(0).told();
     assert_ne!(numbers(&real), numbers(&again), "{again}");
     client.build(context.path(), &["-t", &tag]).code(0);
 }
