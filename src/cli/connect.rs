@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bollard_buildkit_proto::health::{HealthCheckRequest, health_client::HealthClient};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tonic::{
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{args::Connection, text};
 use crate::{

@@ -13,7 +13,7 @@ use bollard_buildkit_proto::{
 use tokio::sync::mpsc;
 use tonic::metadata::MetadataValue;
 
-use super::{Engine, attach, fault, status::Translator};
+use super::{Engine, Error, attach, fault, status::Translator};
 use crate::{
     grpc::Channel,
     model::{BuildRequest, Event, Failure, Network, Reference},
@@ -60,6 +60,8 @@ impl Engine {
         };
         match solved {
             Ok(response) => Ok(Outcome { exporter: response.exporter_response.into_iter().collect() }),
+            // It comes from our own end of the connection, not from the engine.
+            Err(status) if std::error::Error::source(&status).is_some() => Err(Error::broken(&self.url, status).into()),
             Err(status) => Err(fault::failure(&status, &translator)),
         }
     }
