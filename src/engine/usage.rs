@@ -138,7 +138,9 @@ impl Engine {
             let images = df.images.unwrap_or_default();
             let (count, bytes) =
                 images.iter().filter(goes).fold((0, 0), |sum, image| (sum.0 + 1, sum.1 + image.own_bytes()));
-            return Ok(Freed { count, bytes });
+            // What the build cache holds as well goes with the cache, not with the image.
+            let shared = self.cache_records().await?.iter().filter(|r| r.shared).map(|r| positive(r.size)).sum();
+            return Ok(Freed { count, bytes: bytes.saturating_sub(shared) });
         }
         let before = self.image_ids().await?;
         let options = PruneImagesOptionsBuilder::default().filters(&image_filters(request)).build();

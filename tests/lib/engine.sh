@@ -148,7 +148,8 @@ start() {
     echo "$port" >"$dir/port"
   fi
   write_config "$kind" "$dir" "$inside" "$port"
-  rm -f "$dir/engine.sock" "$dir/docker.pid"
+  # Ids of processes in an earlier namespace mean others in the next one.
+  rm -rf "$dir/engine.sock" "$dir/docker.pid" "$dir/exec"
   unshare --mount --pid --fork --kill-child --mount-proc \
     "$here/engine.sh" run-inside "$kind" "$dir" </dev/null >>"$dir/engine.log" 2>&1 9>&- &
   echo $! >"$dir/engine.pid"
