@@ -21,7 +21,7 @@ docker version >/dev/null
 export DOCKER_CONFIG=$release/config-sid
 docker=$release/sid/usr/bin/docker
 start_agent
-"$client" info --wait 10s >/dev/null
+agent_ready
 
 theirs() { "$docker" buildx build -q --network host -t "$registry/theirs:1" "$1"; }
 ours() { "$client" build -q --network host -t "$registry/ours:1" "$1"; }
