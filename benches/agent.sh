@@ -23,7 +23,7 @@ done >"$bed/ready"
 row "ready after start, median of ten" "$(median <"$bed/ready")" ms 50
 
 start_agent
-"$client" info --wait 10s >/dev/null
+agent_ready
 sleep 1
 row "idle, resident" "$(memory "$agent_pid" VmRSS)" MB 20
 

@@ -3,6 +3,8 @@
 # shellcheck shell=bash
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lib=$root/tests/lib
+# shellcheck source=tests/lib/net.sh
+source "$lib/net.sh"
 engine_kind=${REMORA_BENCH_ENGINE:-28}
 # shellcheck disable=SC2034 # the scripts that source this use it
 client=$root/target/x86_64-unknown-linux-gnu/release/remora
@@ -38,6 +40,9 @@ start_agent() {
   "$agent" --listen "$REMORA_AGENT" --allow-entitlement network.host >>"$bed/agent.log" 2>&1 &
   agent_pid=$!
 }
+
+# The agent answers at once, but knows its engine a moment later.
+agent_ready() { await 10 "$agent_pid" "$client" info --wait 5s; }
 
 stop_agent() {
   kill "$agent_pid"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `remora build -q` against `docker buildx build -q`, in turns on one private engine 28: the whole process each time.
 #
-#   benches/build.sh [noop] [files] [large]    all three by default; RUNS (10) turns of noop, RUNS/3 of the others
+#   benches/build.sh [noop] [files] [large]    all three by default; RUNS (10) turns of each
 #
 # noop   nothing to do: every step is cached in the engine
 # files  a context of 20,000 files, 45 MB, to an engine that has nothing of it
@@ -21,22 +21,23 @@ docker version >/dev/null
 export DOCKER_CONFIG=$release/config-sid
 docker=$release/sid/usr/bin/docker
 start_agent
-"$client" info --wait 10s >/dev/null
+agent_ready
 
 theirs() { "$docker" buildx build -q --network host -t "$registry/theirs:1" "$1"; }
 ours() { "$client" build -q --network host -t "$registry/ours:1" "$1"; }
 
 # compare NAME LIMIT RUNS PREPARE CONTEXT
 compare() {
-  local name=$1 limit=$2 runs=$3 prepare=$4 context=$5 turn a b
+  local name=$1 limit=$2 runs=$3 prepare=$4 context=$5 turn who a b
   rm -f "$bed/theirs" "$bed/ours"
   theirs "$context" >/dev/null
   ours "$context" >/dev/null
   for ((turn = 0; turn < runs; turn++)); do
-    $prepare
-    seconds theirs "$context" >>"$bed/theirs"
-    $prepare
-    seconds ours "$context" >>"$bed/ours"
+    # Whoever comes second finds the disk busier: they take turns in that too.
+    for who in $( ((turn % 2)) && echo ours theirs || echo theirs ours); do
+      $prepare
+      seconds "$who" "$context" >>"$bed/$who"
+    done
   done
   a=$(median <"$bed/theirs")
   b=$(median <"$bed/ours")
@@ -44,7 +45,11 @@ compare() {
     printf "%-6s %5d %9.3f s %9.3f s %7.2f   at most %.1f: %s\n", name, runs, a, b, b / a, limit, b / a <= limit ? "yes" : "NO" }'
 }
 
-forget() { "$docker" buildx prune -af >/dev/null; }
+# Makes the engine forget the context. Deleting goes on in the background, and would be in the way.
+forget() {
+  "$docker" buildx prune -af >/dev/null
+  sync
+}
 
 printf '%-6s %5s %11s %11s %7s\n' job turns buildx remora ratio
 for job; do
@@ -65,12 +70,12 @@ for job; do
         find "$context" -maxdepth 1 -name "fa$letter*" -exec mv -t "$context/$letter" {} +
         find "$context" -maxdepth 1 -name "fb$letter*" -exec mv -t "$context/$letter" {} +
       done
-      compare files 1.0 $((runs / 3)) forget "$context"
+      compare files 1.0 "$runs" forget "$context"
       ;;
     large)
       printf 'FROM scratch\nCOPY . /\n' >"$context/Dockerfile"
       for n in 1 2 3 4 5; do head -c 100000000 /dev/urandom >"$context/$n"; done
-      compare large 1.0 $((runs / 3)) forget "$context"
+      compare large 1.0 "$runs" forget "$context"
       ;;
     *)
       echo "unknown: $job" >&2
