@@ -65,7 +65,7 @@ impl Engine {
         credential: &Credential,
         events: &mpsc::Sender<Event>,
     ) -> Result<Option<String>, PushError> {
-        let failed = |text: String| PushError::Registry { tag: tag.clone(), text };
+        let failed = |text: String| said(tag, text);
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("/images/{}/push?tag={}", tag.name(), tag.tag()))
@@ -83,7 +83,7 @@ impl Engine {
             buffer.extend_from_slice(&data);
             while let Some(end) = buffer.iter().position(|&byte| byte == b'\n') {
                 let line = buffer.split_to(end + 1);
-                if let Some(event) = tally.line(&line).map_err(failed)? {
+                if let Some(event) = tally.line(&line).map_err(&failed)? {
                     drop(events.send(event).await);
                 }
             }
@@ -94,7 +94,7 @@ impl Engine {
         if status != StatusCode::OK {
             return Err(refused(tag, status, &buffer));
         }
-        tally.line(&buffer).map_err(failed)?;
+        tally.line(&buffer).map_err(&failed)?;
         Ok(tally.digest)
     }
 }
@@ -105,7 +105,13 @@ fn refused(tag: &Reference, status: StatusCode, body: &[u8]) -> PushError {
         message: String,
     }
     let text = serde_json::from_slice::<Message>(body).map_or_else(|_| status.to_string(), |m| m.message);
-    if status == StatusCode::NOT_FOUND || text.contains("does not exist") {
+    if status == StatusCode::NOT_FOUND { PushError::Unknown { tag: tag.clone() } } else { said(tag, text) }
+}
+
+/// What the engine said of a push that failed: before it began, or in the middle of its answer.
+fn said(tag: &Reference, text: String) -> PushError {
+    const UNKNOWN: &[&str] = &["does not exist locally", "tag does not exist", "No such image", "no such image"];
+    if UNKNOWN.iter().any(|unknown| text.contains(unknown)) {
         return PushError::Unknown { tag: tag.clone() };
     }
     PushError::Registry { tag: tag.clone(), text }
