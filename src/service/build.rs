@@ -53,7 +53,11 @@ pub(super) async fn build(
     size_layers(&agent, &plan, &lent, &mut tally).await;
     report.tags = request.tags.iter().map(ToString::to_string).collect();
     report.elapsed_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-    Ok(Report { build_id: id, ..tally.report().with_result(report) })
+    let mut report = Report { build_id: id, ..tally.report().with_result(report) };
+    if plan.push == PushMechanism::InSolve {
+        report.pushed_bytes = None;
+    }
+    Ok(report)
 }
 
 /// The engine names the layers that it takes from a cache ref, and not their size: the ref's manifest does.
