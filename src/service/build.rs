@@ -125,7 +125,9 @@ impl Run<'_> {
         };
         let trouble = |(failure, retry_after): &(Failure, _)| (self.trouble(failure), *retry_after);
         registry::retrying(&Policy::default(), operation, trouble, |attempt| {
-            self.pusher().notice("push", attempt, &attempt.error.0.what);
+            let text = attempt.notice("push", &attempt.error.0.what);
+            let pusher = self.pusher();
+            async move { pusher.notice(text).await }
         })
         .await
         .map_err(|(failure, _)| failure)
