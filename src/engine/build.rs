@@ -92,7 +92,7 @@ async fn solve(
     plan: &Plan,
 ) -> Result<SolveResponse, tonic::Status> {
     let mut control = ControlClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
-    let outer = control.solve(outer_request(id, session, plan));
+    let outer = control.solve(outer_request(id, session, request, plan));
     let gateway = make_result(channel, id, request, plan);
     tokio::pin!(outer, gateway);
     // The outer solve lasts until the gateway returns a result, and then exports it.
@@ -130,7 +130,7 @@ fn rpc_status(status: &tonic::Status) -> google::rpc::Status {
     google::rpc::Status { code: status.code() as i32, message: status.message().to_owned(), details: Vec::new() }
 }
 
-fn outer_request(id: &str, session: &str, plan: &Plan) -> SolveRequest {
+fn outer_request(id: &str, session: &str, request: &BuildRequest, plan: &Plan) -> SolveRequest {
     let exporter = plan.exporter.as_ref();
     let attrs = |e: &crate::strategy::Exporter| e.attrs.clone().into_iter().collect::<HashMap<_, _>>();
     SolveRequest {
@@ -145,6 +145,8 @@ fn outer_request(id: &str, session: &str, plan: &Plan) -> SolveRequest {
             ..CacheOptions::default()
         }),
         entitlements: plan.entitlements.clone(),
+        // The result's platforms are checked against these.
+        frontend_attrs: platform_attr(request).collect(),
         ..SolveRequest::default()
     }
 }
@@ -159,8 +161,13 @@ fn frontend_request(request: &BuildRequest, plan: &Plan) -> frontend::SolveReque
     }
 }
 
+fn platform_attr(request: &BuildRequest) -> impl Iterator<Item = (String, String)> {
+    let platforms = (!request.platforms.is_empty()).then(|| request.platforms.join(","));
+    platforms.into_iter().map(|platforms| ("platform".to_owned(), platforms))
+}
+
 fn frontend_attrs(request: &BuildRequest, plan: &Plan) -> HashMap<String, String> {
-    let mut attrs = HashMap::new();
+    let mut attrs: HashMap<_, _> = platform_attr(request).collect();
     let mut set = |key: &str, value: String| attrs.insert(key.to_owned(), value);
     set("filename", request.dockerfile.clone());
     if let Some(target) = &request.target {
@@ -178,9 +185,6 @@ fn frontend_attrs(request: &BuildRequest, plan: &Plan) -> HashMap<String, String
     }
     if request.pull {
         set("image-resolve-mode", "pull".to_owned());
-    }
-    if !request.platforms.is_empty() {
-        set("platform", request.platforms.join(","));
     }
     match request.network {
         Network::Default => {}
