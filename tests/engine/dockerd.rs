@@ -17,9 +17,8 @@ use tokio::{
     sync::mpsc,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 
-use super::fake::BuildKit;
+use super::{fake::BuildKit, socket::Peer};
 
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
 
@@ -76,24 +75,14 @@ impl Dockerd {
         Self { rest: Arc::new(move |asked| Box::pin(handle(asked))), ..self }
     }
 
-    /// Serves HTTP/1.1 on `io` until it ends; what was upgraded, until `running` does.
-    pub(super) async fn serve(
-        self,
-        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        connection: u64,
-        running: CancellationToken,
-    ) {
-        let service = service_fn(|request| self.answer(request, connection, running.clone()));
+    /// Serves HTTP/1.1 on `io` until it ends, or is upgraded.
+    pub(super) async fn serve(self, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: Peer) {
+        let service = service_fn(|request| self.answer(request, peer.clone()));
         // How a connection ends is the test's affair.
         drop(http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades().await);
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        connection: u64,
-        running: CancellationToken,
-    ) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Infallible> {
         let asked = Asked {
             method: request.method().to_string(),
             path: request.uri().to_string(),
@@ -106,7 +95,7 @@ impl Dockerd {
         Ok(match path.split('?').next().unwrap() {
             "/version" => json(200, &format!(r#"{{"Version":"99.0","ApiVersion":"{}"}}"#, self.api)),
             "/info" => json(200, &format!(r#"{{"Driver":"{}","DriverStatus":{}}}"#, self.driver, self.driver_status)),
-            "/grpc" if self.no_grpc == 0 => self.hijacked(request, connection, running),
+            "/grpc" if self.no_grpc == 0 => self.hijacked(request, peer),
             "/grpc" => json(self.no_grpc, r#"{"message":"page not found"}"#),
             "/images/prune" => json(200, r#"{"SpaceReclaimed":7}"#),
             "/images/json" => json(200, "[]"),
@@ -115,13 +104,14 @@ impl Dockerd {
         })
     }
 
-    fn hijacked(&self, request: Request<Incoming>, connection: u64, running: CancellationToken) -> Response<Body> {
+    fn hijacked(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         assert_eq!(request.headers()[header::UPGRADE], "h2c");
         let buildkit = self.buildkit.clone();
-        tokio::spawn(running.run_until_cancelled_owned(async move {
+        tokio::spawn(peer.running.clone().run_until_cancelled_owned(async move {
             if let Ok(upgraded) = hyper::upgrade::on(request).await {
-                buildkit.serve(TokioIo::new(upgraded), connection).await;
+                buildkit.serve(TokioIo::new(upgraded), peer.number).await;
             }
+            drop(peer);
         }));
         let mut response = json(101, "");
         response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));

@@ -1,6 +1,9 @@
 //! The unix socket that a fake engine listens on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use remora::model::EngineUrl;
 use tempfile::TempDir;
@@ -83,13 +86,9 @@ impl Socket {
         let (running, open) = (self.running.clone(), self.open.clone());
         tokio::spawn(running.clone().run_until_cancelled_owned(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let serving = serve(daemon.clone(), stream, running.clone());
-                let open = Open::new(&open);
-                let running = running.clone();
-                tokio::spawn(async move {
-                    running.run_until_cancelled(serving).await;
-                    drop(open);
-                });
+                let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+                let peer = Peer { number, running: running.clone(), _open: Arc::new(Open::new(&open)) };
+                tokio::spawn(running.clone().run_until_cancelled_owned(serve(daemon.clone(), stream, peer)));
             }
         }));
     }
@@ -104,6 +103,15 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.running.cancel();
     }
+}
+
+/// A connection. It counts as open until its last clone is dropped, upgraded or not.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub(super) number: u64,
+    /// Ends when the engine closes its connections.
+    pub(super) running: CancellationToken,
+    _open: Arc<Open>,
 }
 
 /// Counts a connection for as long as it is open.
@@ -122,10 +130,9 @@ impl Drop for Open {
     }
 }
 
-async fn serve(daemon: Daemon, mut stream: UnixStream, running: CancellationToken) {
-    let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+async fn serve(daemon: Daemon, mut stream: UnixStream, peer: Peer) {
     match daemon {
-        Daemon::Buildkitd(buildkit) => buildkit.serve(stream, connection).await,
+        Daemon::Buildkitd(buildkit) => buildkit.serve(stream, peer.number).await,
         Daemon::Dockerd(dockerd) => {
             let mut first = vec![0; 3];
             if stream.read_exact(&mut first).await.is_err() {
@@ -136,9 +143,9 @@ async fn serve(daemon: Daemon, mut stream: UnixStream, running: CancellationToke
             let (reads, writes) = stream.into_split();
             let whole = join(std::io::Cursor::new(first).chain(reads), writes);
             if native {
-                dockerd.buildkit.serve(whole, connection).await;
+                dockerd.buildkit.serve(whole, peer.number).await;
             } else {
-                dockerd.serve(whole, connection, running).await;
+                dockerd.serve(whole, peer).await;
             }
         }
     }
