@@ -28,9 +28,11 @@ fn lasting(go: &Arc<Notify>) -> BuildKit {
 
 #[tokio::test]
 async fn a_build_that_nobody_wants_stops_and_hurts_no_other() {
-    for daemon in [Daemon::from, |fake| Dockerd::graphdriver(fake).into(), |fake| {
-        Dockerd { api: "1.53", native: true, ..Dockerd::containerd(fake) }.into()
-    }] as [fn(BuildKit) -> Daemon; 3]
+    for daemon in [
+        Daemon::from,
+        |fake| Dockerd::graphdriver(fake).into(),
+        |fake| Dockerd { api: "1.53", native: true, ..Dockerd::containerd(fake) }.into(),
+    ] as [fn(BuildKit) -> Daemon; 3]
     {
         let go = Arc::new(Notify::new());
         let fake = lasting(&go);

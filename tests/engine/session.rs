@@ -87,7 +87,8 @@ async fn content(id: u32, packets: &mpsc::Sender<Packet>, received: &mut Streami
 async fn the_engine_learns_what_it_may_call_and_whose_directory_it_is() {
     let client = Client::lend(&[]).await;
     let announced = during(&client, async |session| {
-        let all = |key| session.metadata.get_all(key).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let all =
+            |key| session.metadata.get_all(key).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>();
         assert_eq!(all("x-docker-expose-session-sharedkey"), [offer().shared_key]);
         assert_eq!(all("x-docker-expose-session-name"), ["remora"]);
         let methods = all("x-docker-expose-session-grpc-method");
