@@ -6,6 +6,7 @@
 //! what the agent's own `main` calls.
 #![cfg(all(feature = "agent", feature = "client"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::large_futures, reason = "a test's own stack holds them")]
 
 #[path = "engine/agent.rs"]
 mod agent;
@@ -19,6 +20,8 @@ mod channel;
 mod control;
 #[path = "engine/dockerd.rs"]
 mod dockerd;
+#[path = "engine/draining.rs"]
+mod draining;
 #[path = "engine/failing.rs"]
 mod failing;
 #[path = "engine/fake.rs"]
@@ -29,6 +32,8 @@ mod progress;
 mod push;
 #[path = "engine/readiness.rs"]
 mod readiness;
+#[path = "engine/retrying.rs"]
+mod retrying;
 #[path = "engine/rig.rs"]
 mod rig;
 #[path = "engine/service.rs"]

@@ -99,7 +99,7 @@ impl Control for BuildKit {
             return Err(refuse());
         }
         let build = self.build(&request.r#ref);
-        self.note(Seen::Outer { connection, request: request.clone() });
+        self.note(Seen::Outer { connection, request: Box::new(request.clone()) });
         let mut dropped = Note(self, Some(Seen::Dropped { build: build.id.clone() }));
         build.shared.outer.send_replace(Some(request));
         let mut returned = build.shared.returned.subscribe();
@@ -147,7 +147,7 @@ impl Control for BuildKit {
                 }
             }
             fake.state.sessions.send_modify(|all| drop(all.remove(&id)));
-            fake.note(Seen::SessionEnded { id });
+            fake.note(Seen::SessionEnded);
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
@@ -208,7 +208,7 @@ impl LlbBridge for BuildKit {
     ) -> Result<Response<frontend::ReturnResponse>, Status> {
         let build = self.build(&build_id(&request)?);
         let request = request.into_inner();
-        self.note(Seen::Returned { build: build.id.clone(), request: request.clone() });
+        self.note(Seen::Returned(request.clone()));
         build.shared.returned.send_replace(Some(request));
         (self.returned)(build).await;
         Ok(Response::new(frontend::ReturnResponse {}))

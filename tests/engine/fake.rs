@@ -51,24 +51,19 @@ pub(crate) enum Seen {
     Workers,
     Outer {
         connection: u64,
-        request: SolveRequest,
+        request: Box<SolveRequest>,
     },
     Frontend {
         connection: u64,
         build: String,
         request: frontend::SolveRequest,
     },
-    Returned {
-        build: String,
-        request: ReturnRequest,
-    },
+    Returned(ReturnRequest),
     /// The caller of the outer solve went away before it was answered.
     Dropped {
         build: String,
     },
-    SessionEnded {
-        id: String,
-    },
+    SessionEnded,
     Prune(PruneRequest),
     PruneDropped,
 }

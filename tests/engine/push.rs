@@ -198,7 +198,7 @@ async fn an_endless_line_ends_the_push_and_not_the_agent() {
 
 #[tokio::test]
 async fn a_push_that_nobody_wants_stops() {
-    let (began, mut begun) = mpsc::channel(1);
+    let (began, mut waiting) = mpsc::channel(1);
     let rig = Rig::new(pushing(move |_| {
         let (pieces, response) = streamed();
         began.try_send(pieces).unwrap();
@@ -207,7 +207,7 @@ async fn a_push_that_nobody_wants_stops() {
     .await;
     let pieces = tokio::select! {
         (pushed, _) = push(&rig, &Credential::Anonymous) => panic!("{pushed:?}"),
-        pieces = begun.recv() => pieces.unwrap(),
+        pieces = waiting.recv() => pieces.unwrap(),
     };
     // The engine notices when it next has something to say.
     soon(async { while pieces.send(Ok::<_, io::Error>(Bytes::from(format!("{MOVES}\r\n")))).await.is_ok() {} }).await;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bollard_buildkit_proto::moby::buildkit::v1::ListWorkersResponse;
 use remora::{
     engine::{Engine, State},
     model::{Failure, FailureKind},
@@ -46,7 +47,7 @@ async fn a_job_that_starts_before_its_engine_needs_no_loop_of_its_own() {
 async fn an_engine_that_listens_and_is_not_ready_yet_is_asked_again() {
     let fake = BuildKit::new().workers(async |number| match number {
         1 => Err(Status::unavailable("still starting")),
-        2 => Ok(Default::default()),
+        2 => Ok(ListWorkersResponse::default()),
         _ => Ok(one_worker()),
     });
     let socket = Socket::listening(fake.clone());

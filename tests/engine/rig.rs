@@ -99,7 +99,7 @@ pub(crate) fn request() -> BuildRequest {
 pub(crate) struct Client {
     pub(crate) lent: Lent,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) context: TempDir,
+    _context: TempDir,
 }
 
 impl Client {
@@ -112,7 +112,7 @@ impl Client {
         let attachables = attachables(&context, Arc::clone(&counters));
         let (near, far) = tokio::io::duplex(64 << 10);
         tokio::spawn(session::serve(far, attachables));
-        Self { lent: Lent::open(near, offer()).await.unwrap(), counters, context }
+        Self { lent: Lent::open(near, offer()).await.unwrap(), counters, _context: context }
     }
 }
 

@@ -14,20 +14,15 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use tonic_reflection::pb::v1 as reflection;
 
 use super::{
-    agent::{self, Agent, build, end, lend, lend_nothing, millis},
-    dockerd::{Dockerd, lines},
+    agent::{Agent, build, end, lend, lend_nothing},
+    dockerd::Dockerd,
     fake::{Build, BuildKit, Seen},
-    push::pushing,
     rig::{new_id, soon},
     socket::Socket,
 };
 
-#[path = "../registry/fake.rs"]
-#[allow(dead_code, reason = "the tests of the registry room use the rest")]
-mod registry;
-
-/// A fake whose builds last until `go`, and which notifies `began`.
-fn lasting() -> (BuildKit, Arc<Notify>) {
+/// A fake whose builds last until it is told to go on.
+pub(crate) fn lasting() -> (BuildKit, Arc<Notify>) {
     let go = Arc::new(Notify::new());
     let wait = Arc::clone(&go);
     let fake = BuildKit::new().make(move |_| {
@@ -40,7 +35,8 @@ fn lasting() -> (BuildKit, Arc<Notify>) {
     (fake, go)
 }
 
-async fn begun(fake: &BuildKit) {
+/// Returns when the engine is at work.
+pub(crate) async fn begun(fake: &BuildKit) {
     fake.see(|seen| matches!(seen, Seen::Frontend { .. } | Seen::Prune(_)).then_some(())).await;
 }
 
@@ -237,80 +233,33 @@ async fn a_build_ends_with_the_session_that_it_needs() {
     fake.see(|seen| matches!(seen, Seen::Dropped { .. }).then_some(())).await;
 }
 
-// Draining.
-
 #[tokio::test]
-async fn an_agent_that_shuts_down_finishes_what_runs_and_takes_nothing_new() {
-    let (fake, go) = lasting();
-    let mut agent = Agent::beside(fake.clone()).await;
-    let mut client = agent.client().await;
-    let mut health = HealthClient::new(agent.channel().await);
-    let session = lend_nothing(&client).await;
-    let running = client.build(build(&session.id)).await.unwrap().into_inner();
-    begun(&fake).await;
-    let mut watched = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-    agent.drain.cancel();
-    while soon(watched.message()).await.unwrap().unwrap().status() != ServingStatus::NotServing {}
-    // Whether it still gets through or not, it is the agent's going and no decision of the caller.
-    let refused = client.build(build(&session.id)).await.unwrap_err();
-    assert_eq!(wire::from_status(&refused).kind, FailureKind::Agent, "{refused:?}");
-    go.notify_one();
-    end(running).await.1.unwrap();
-    drop((session, client, health, watched));
-    soon(&mut agent.served).await.unwrap().unwrap();
-}
-
-/// A fake whose prune frees one record, waits for `go`, and frees another.
-fn pruning() -> (BuildKit, Arc<Notify>, Arc<Notify>) {
-    let (go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (wait, tell) = (Arc::clone(&go), Arc::clone(&done));
-    let fake = BuildKit::new().prune(move |freed| {
-        let (wait, tell) = (Arc::clone(&wait), Arc::clone(&tell));
-        async move {
-            freed.send(Ok(Default::default())).await.unwrap();
-            wait.notified().await;
-            freed.send(Ok(Default::default())).await.unwrap();
-            tell.notify_one();
-        }
+async fn a_step_that_fails_reaches_the_client_with_all_that_is_known() {
+    let fake = BuildKit::new().make(async |build| {
+        use super::progress::{log, of, vertex};
+        let step = "[1/1] RUN make";
+        build.tell(of([vertex(step, 1, None)])).await;
+        build.tell(log(step, "no rule\n")).await;
+        let mut failed = vertex(step, 1, Some(2));
+        failed.error = "exit code: 2".to_owned();
+        build.tell(of([failed])).await;
+        Err(Status::unknown("failed to solve: process \"make\" did not complete successfully: exit code: 2"))
     });
-    (fake, go, done)
-}
-
-fn prune() -> pb::PruneRequest {
-    pb::PruneRequest { wait_ms: millis(), ..pb::PruneRequest::default() }
-}
-
-#[tokio::test]
-async fn a_prune_goes_on_when_its_caller_hangs_up() {
-    let (fake, go, done) = pruning();
-    let agent = Agent::beside(fake.clone()).await;
-    let client = agent.client().await;
-    let events = client.clone().prune(prune()).await.unwrap();
-    begun(&fake).await;
-    drop((events, client));
-    // Another caller's answer shows that the agent had its turn.
-    agent.client().await.info(pb::InfoRequest {}).await.unwrap();
-    go.notify_one();
-    soon(done.notified()).await;
-    assert!(!fake.seen().iter().any(|seen| matches!(seen, Seen::PruneDropped)));
-}
-
-#[tokio::test]
-async fn an_agent_that_shuts_down_does_not_cut_a_prune_in_half() {
-    let (fake, go, done) = pruning();
-    let mut agent = Agent::beside(fake.clone()).await;
-    let client = agent.client().await;
-    let events = client.clone().prune(prune()).await.unwrap();
-    begun(&fake).await;
-    drop((events, client));
-    tokio::time::pause();
-    agent.drain.cancel();
-    let ended = tokio::time::timeout(Duration::from_secs(30), &mut agent.served).await;
-    assert!(ended.is_err(), "it ends in the middle of a prune");
-    tokio::time::resume();
-    go.notify_one();
-    soon(done.notified()).await;
-    soon(&mut agent.served).await.unwrap().unwrap();
+    let agent = Agent::beside(fake).await;
+    let mut client = agent.client().await;
+    let session = lend_nothing(&client).await;
+    let status = {
+        let mut events = client.build(build(&session.id)).await.unwrap().into_inner();
+        loop {
+            if let Err(status) = soon(events.message()).await {
+                break status;
+            }
+        }
+    };
+    assert_eq!(status.code(), Code::Aborted);
+    assert!(status.message().contains("exit code: 2"), "what a stock client shows: {status:?}");
+    let failure = wire::from_status(&status);
+    assert_eq!((failure.step.as_str(), failure.log), ("[1/1] RUN make", vec!["no rule".to_owned()]));
 }
 
 // Who may call.
@@ -354,80 +303,4 @@ async fn a_kubelet_probes_health_without_the_token() {
 async fn the_mode_of_a_unix_socket_is_its_token() {
     let agent = Agent::start(Socket::unbound(), with_token(), false).await;
     asks(&agent, None).await.unwrap();
-}
-
-// Pushes that are tried again.
-
-#[tokio::test]
-async fn a_push_that_came_too_fast_is_repeated_when_the_registry_wants_it() {
-    use registry::{Answer, Fake};
-    let registry = Fake::start(|_, _| Answer::new(429, "").with("retry-after", "0")).await;
-    let pushes = std::sync::atomic::AtomicUsize::new(0);
-    let dockerd = pushing(move |_| match pushes.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-        0 => lines(&[r#"{"error":"toomanyrequests: slow down"}"#], false),
-        _ => lines(&[r#"{"aux":{"Digest":"sha256:abc"}}"#], false),
-    });
-    let agent = Agent::beside(dockerd).await;
-    let tag = format!("{}/app:1", registry.host);
-    let request = pb::PushRequest { tags: vec![tag.clone()], ..pb::PushRequest::default() };
-    let (events, report) = end(agent.client().await.push(request).await.unwrap().into_inner()).await;
-    assert_eq!(report.unwrap().digest, "sha256:abc");
-    let [Kind::Notice(notice), Kind::Pushed(pushed)] = events.as_slice() else { panic!("{events:?}") };
-    assert!(notice.warning && notice.text.contains("toomanyrequests: slow down, attempt 2 of 5 in "), "{notice:?}");
-    assert_eq!((&pushed.reference, pushed.digest.as_str()), (&tag, "sha256:abc"));
-    // The registry said how long to wait; less than a second, where it would have been half a second at least.
-    assert_eq!(registry.seen().len(), 1);
-}
-
-#[tokio::test]
-async fn a_registry_that_asks_for_an_hour_is_not_waited_for() {
-    use registry::{Answer, Fake};
-    let registry = Fake::start(|_, _| Answer::new(429, "").with("retry-after", "3600")).await;
-    let dockerd = pushing(|_| lines(&[r#"{"error":"toomanyrequests: slow down"}"#], false));
-    let agent = Agent::beside(dockerd).await;
-    let tags = vec![format!("{}/app:1", registry.host)];
-    let request = pb::PushRequest { tags, ..pb::PushRequest::default() };
-    let failure = end(agent.client().await.push(request).await.unwrap().into_inner()).await.1.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Registry);
-    assert!(failure.next.contains("try again in 3600 s"), "{failure:?}");
-}
-
-#[tokio::test]
-async fn a_tag_that_the_engine_lacks_is_not_tried_again() {
-    let dockerd = pushing(|_| lines(&[r#"{"error":"An image does not exist locally with the tag: a"}"#], false));
-    let agent = Agent::beside(dockerd).await;
-    let request = pb::PushRequest { tags: vec!["r.example.com/a:1".to_owned()], ..pb::PushRequest::default() };
-    let (events, report) = end(agent.client().await.push(request).await.unwrap().into_inner()).await;
-    let failure = report.unwrap_err();
-    assert_eq!((failure.kind, events.len()), (FailureKind::Usage, 0));
-    assert_eq!(failure.what, "the engine holds no image r.example.com/a:1");
-}
-
-#[tokio::test]
-async fn a_step_that_fails_reaches_the_client_with_all_that_is_known() {
-    let fake = BuildKit::new().make(async |build| {
-        use super::progress::{log, of, vertex};
-        let step = "[1/1] RUN make";
-        build.tell(of([vertex(step, 1, None)])).await;
-        build.tell(log(step, "no rule\n")).await;
-        let mut failed = vertex(step, 1, Some(2));
-        failed.error = "exit code: 2".to_owned();
-        build.tell(of([failed])).await;
-        Err(Status::unknown("failed to solve: process \"make\" did not complete successfully: exit code: 2"))
-    });
-    let agent = Agent::beside(fake).await;
-    let mut client = agent.client().await;
-    let session = agent::lend_nothing(&client).await;
-    let status = {
-        let mut events = client.build(build(&session.id)).await.unwrap().into_inner();
-        loop {
-            if let Err(status) = soon(events.message()).await {
-                break status;
-            }
-        }
-    };
-    assert_eq!(status.code(), Code::Aborted);
-    assert!(status.message().contains("exit code: 2"), "what a stock client shows: {status:?}");
-    let failure = wire::from_status(&status);
-    assert_eq!((failure.step.as_str(), failure.log), ("[1/1] RUN make", vec!["no rule".to_owned()]));
 }

@@ -11,7 +11,9 @@ use std::{
 use bollard_buildkit_proto::{
     fsutil::types::{Packet, packet::PacketType},
     health::{HealthCheckRequest, health_client::HealthClient},
-    moby::filesync::v1::{CredentialsRequest, auth_client::AuthClient, file_sync_client::FileSyncClient},
+    moby::filesync::v1::{
+        CredentialsRequest, GetTokenAuthorityRequest, auth_client::AuthClient, file_sync_client::FileSyncClient,
+    },
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -131,7 +133,7 @@ async fn a_status_of_the_client_reaches_the_engine_as_it_is() {
         assert_eq!(status.code(), Code::FailedPrecondition);
         assert!(status.message().contains("config.json"), "{status:?}");
         // An engine that is told so asks for the credentials instead.
-        let status = auth.get_token_authority(tonic::Request::new(Default::default())).await.unwrap_err();
+        let status = auth.get_token_authority(GetTokenAuthorityRequest::default()).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented);
     });
     asked.await.unwrap();
@@ -268,7 +270,7 @@ async fn a_cancelled_build_stops_the_transfer_at_the_client() {
         () = reading.notified() => {}
     }
     soon(dropped.notified()).await;
-    fake.see(|seen| matches!(seen, Seen::SessionEnded { .. }).then_some(())).await;
+    fake.see(|seen| matches!(seen, Seen::SessionEnded).then_some(())).await;
     // The client's own session is still good for the next build.
     assert!(tokio::time::timeout(Duration::ZERO, lent.ended()).await.is_err());
 }

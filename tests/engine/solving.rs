@@ -24,7 +24,7 @@ async fn asked(
     let fake = BuildKit::new();
     let rig = Rig::new(daemon(fake.clone())).await;
     let outcome = rig.build(request).await.0.unwrap();
-    let outer = fake.see(|seen| if let Seen::Outer { request, .. } = seen { Some(request.clone()) } else { None });
+    let outer = fake.see(|seen| if let Seen::Outer { request, .. } = seen { Some((**request).clone()) } else { None });
     let inner = fake.see(|seen| match seen {
         Seen::Frontend { build, request, .. } => Some((build.clone(), request.clone())),
         _ => None,
@@ -145,7 +145,7 @@ async fn what_the_frontend_made_is_what_is_exported() {
     let rig = Rig::new(fake.clone()).await;
     rig.build(&request()).await.0.unwrap();
     let returned = fake.see(|seen| match seen {
-        Seen::Returned { request, .. } => Some(request.clone()),
+        Seen::Returned(request) => Some(request.clone()),
         _ => None,
     });
     let returned = returned.await;
