@@ -1,6 +1,6 @@
 //! Whether the engine is there: it need not be yet, and may go and come back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bollard_buildkit_proto::moby::buildkit::v1::ListWorkersResponse;
 use remora::{
@@ -103,6 +103,19 @@ async fn an_engine_that_restarts_at_once_is_found_again() {
     rig.engine.changed().await;
     rig.engine.wait(LIMIT).await.unwrap();
     rig.build(&request()).await.0.unwrap();
+}
+
+#[tokio::test]
+async fn an_engine_that_hangs_up_again_and_again_is_left_in_peace_in_between() {
+    let mut rig = Rig::new(BuildKit::new()).await;
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    for _ in 0..5 {
+        rig.socket.restart();
+        absent(&mut rig.engine, "").await;
+        rig.engine.wait(LIMIT).await.unwrap();
+    }
+    assert!(start.elapsed() >= Duration::from_millis(20 + 40 + 80 + 160 + 320), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
