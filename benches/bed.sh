@@ -16,7 +16,7 @@ enter_bed() {
     [[ $EUID == 0 ]] || { echo "a private Docker engine needs root" >&2; exit 1; }
     "$lib/install.sh" docker.io docker-registry busybox-static debootstrap iproute2 curl openssl
     "$lib/engine.sh" roots 28 >/dev/null
-    (cd "$root" && cargo static && cargo build --release --bin remora-agent)
+    (cd "$root" && cargo static --quiet && cargo build --quiet --release --bin remora-agent)
     # Not in /tmp, which may be in memory.
     local dir status=0
     dir=$(mktemp -d /var/tmp/remora-bench.XXXXXX)

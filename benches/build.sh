@@ -23,13 +23,14 @@ docker=$release/sid/usr/bin/docker
 start_agent
 agent_ready
 
-theirs() { "$docker" buildx build -q --network host -t "$registry/theirs:1" "$1"; }
-ours() { "$client" build -q --network host -t "$registry/ours:1" "$1"; }
+theirs() { "$docker" buildx build -q --network host -t "$registry/theirs:$turn" "$1"; }
+ours() { "$client" build -q --network host -t "$registry/ours:$turn" "$1"; }
 
 # compare NAME LIMIT RUNS PREPARE CONTEXT
 compare() {
-  local name=$1 limit=$2 runs=$3 prepare=$4 context=$5 turn who a b
+  local name=$1 limit=$2 runs=$3 prepare=$4 context=$5 who a b
   rm -f "$bed/theirs" "$bed/ours"
+  turn=warm
   theirs "$context" >/dev/null
   ours "$context" >/dev/null
   for ((turn = 0; turn < runs; turn++)); do
@@ -45,8 +46,10 @@ compare() {
     printf "%-6s %5d %9.3f s %9.3f s %7.2f   at most %.1f: %s\n", name, runs, a, b, b / a, limit, b / a <= limit ? "yes" : "NO" }'
 }
 
-# Makes the engine forget the context. Deleting goes on in the background, and would be in the way.
+# Makes the engine forget the context, and the images that remora would take cache from, which buildx is not told to do.
+# Deleting goes on in the background, and would be in the way.
 forget() {
+  "$docker" image prune -af >/dev/null
   "$docker" buildx prune -af >/dev/null
   sync
 }

@@ -97,7 +97,7 @@ public_base() {
 
 say "Starting a private engine, a registry and the agent"
 ip link add $bridge type bridge
-ip addr add 192.0.2.1/28 dev $bridge
+ip addr add 203.0.113.1/28 dev $bridge
 registry=$("$lib/registry.sh" start "$work/registry")
 start_engine
 start_agent

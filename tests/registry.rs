@@ -145,7 +145,10 @@ async fn trouble_that_passes_is_waited_out_and_reported() {
         &policy,
         || registry.retag(&app, &[], &Credential::Anonymous),
         Error::trouble,
-        |attempt| notices.lock().unwrap().push(attempt.notice("tag", &attempt.error.reason())),
+        |attempt| {
+            notices.lock().unwrap().push(attempt.notice("tag", &attempt.error.reason()));
+            std::future::ready(())
+        },
     )
     .await;
     assert!(done.is_ok(), "{done:?}");
@@ -167,7 +170,9 @@ async fn a_refusal_is_final_and_worded() {
     let (registry, app) = (client(), reference(&fake.host, "team/app:1"));
     let policy = Policy::default();
     let retag = || registry.retag(&app, std::slice::from_ref(&app), &Credential::Anonymous);
-    let error = retrying(&policy, retag, Error::trouble, |_| panic!("retried")).await.unwrap_err();
+    let error = retrying(&policy, retag, Error::trouble, |_| -> std::future::Ready<()> { panic!("retried") })
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(

@@ -134,12 +134,15 @@ fn write(path: &Path, content: &str) -> Result<(), Failure> {
 }
 
 fn summary(report: &Report) {
+    let pushed = match report.pushed_bytes {
+        Some(bytes) => format!("{} to registries", text::bytes(bytes)),
+        None => "what was new to registries (this engine does not say how much)".to_owned(),
+    };
     text::notice(&format!(
-        "{} of {} steps cached; sent {} of context, {} to registries; received {}; {}",
+        "{} of {} steps cached; sent {} of context, {pushed}; received {}; {}",
         report.cached_steps,
         report.steps,
         text::bytes(report.context_bytes),
-        text::bytes(report.pushed_bytes),
         text::bytes(report.pulled_bytes),
         text::seconds(report.elapsed_ms),
     ));

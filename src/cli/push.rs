@@ -18,10 +18,10 @@ pub(super) async fn push(connection: &Connection, args: Push) -> Result<(), Fail
         text::data(&report.digest);
     } else {
         text::notice(&format!(
-            "pushed {} in {}: {} sent",
+            "pushed {} in {}; {} sent",
             report.tags.join(", "),
             text::seconds(report.elapsed_ms),
-            text::bytes(report.pushed_bytes)
+            text::bytes(report.pushed_bytes.unwrap_or_default())
         ));
     }
     Ok(())

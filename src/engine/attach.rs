@@ -3,16 +3,18 @@
 use std::convert::Infallible;
 
 use bollard_buildkit_proto::moby::buildkit::v1::{BytesMessage, control_client::ControlClient};
-use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use hyper::{body::Incoming, rt, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinHandle;
-use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
+use tonic::metadata::MetadataMap;
 
-use super::Error;
+use super::{
+    Error,
+    dial::{self, Grpc, Transport},
+};
 use crate::{
-    grpc::Channel,
-    model::Failure,
+    model::{EngineUrl, Failure},
     session::{Lent, pipe},
 };
 
@@ -29,33 +31,56 @@ impl Drop for Attachment {
 }
 
 /// Opens a session with everything that `lent` offers.
-pub(super) fn attach(channel: Channel, lent: Lent) -> Result<Attachment, Failure> {
+pub(super) fn attach(url: &EngineUrl, connection: &Grpc, lent: Lent) -> Result<Attachment, Failure> {
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let (writer, outgoing) = pipe::<BytesMessage>();
-    let mut request = tonic::Request::new(outgoing);
-    let metadata = request.metadata_mut();
-    metadata.insert("x-docker-expose-session-uuid", value(&id)?);
-    metadata.insert("x-docker-expose-session-name", MetadataValue::from_static("remora"));
-    metadata.insert("x-docker-expose-session-sharedkey", value(&lent.offer().shared_key)?);
-    let key = MetadataKey::<Ascii>::from_static("x-docker-expose-session-grpc-method");
-    for method in &lent.offer().methods {
-        metadata.append(key.clone(), value(method)?);
-    }
+    let headers = headers(&id, &lent)?;
+    let (url, channel, transport) = (url.clone(), connection.channel.clone(), connection.transport);
     let task = tokio::spawn(async move {
-        let mut control = ControlClient::new(channel);
-        let incoming = match control.session(request).await {
-            Ok(response) => response.into_inner(),
-            Err(status) => return tracing::debug!(%status, "the engine refused the session"),
-        };
-        let served = http2::Builder::new(TokioExecutor::new())
-            .max_send_buf_size(256 << 10)
-            .serve_connection(TokioIo::new(writer.join(incoming)), service_fn(move |call| forward(lent.clone(), call)))
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(%error, "session ended");
+        // The session's bytes as they are cost the engine less than wrapped in messages, which it has to take apart.
+        if transport == Transport::Hijack
+            && let Ok(io) = dial::hijack(&url, "/session", headers.clone()).await
+        {
+            return serve(io, lent).await;
+        }
+        let (writer, outgoing) = pipe::<BytesMessage>();
+        let mut request = tonic::Request::new(outgoing);
+        *request.metadata_mut() = MetadataMap::from_headers(headers);
+        match ControlClient::new(channel).session(request).await {
+            Ok(response) => serve(TokioIo::new(writer.join(response.into_inner())), lent).await,
+            Err(status) => tracing::debug!(%status, "the engine refused the session"),
         }
     });
     Ok(Attachment { id, task })
+}
+
+/// What the engine learns of the session before it makes a call.
+fn headers(id: &str, lent: &Lent) -> Result<HeaderMap, Failure> {
+    let value = |text: &str| {
+        let problem = format!("'{}' in its metadata", text.escape_debug());
+        HeaderValue::from_str(text).map_err(|_| Error::Refused { call: "Session", problem })
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert("x-docker-expose-session-uuid", value(id)?);
+    headers.insert("x-docker-expose-session-name", HeaderValue::from_static("remora"));
+    headers.insert("x-docker-expose-session-sharedkey", value(&lent.offer().shared_key)?);
+    for method in &lent.offer().methods {
+        headers.append("x-docker-expose-session-grpc-method", value(method)?);
+    }
+    Ok(headers)
+}
+
+/// Is the HTTP/2 server of the session's bytes, until they end.
+async fn serve<IO>(io: IO, lent: Lent)
+where
+    IO: rt::Read + rt::Write + Unpin,
+{
+    let served = http2::Builder::new(TokioExecutor::new())
+        .max_send_buf_size(256 << 10)
+        .serve_connection(io, service_fn(move |call| forward(lent.clone(), call)))
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "session ended");
+    }
 }
 
 async fn forward(lent: Lent, call: Request<Incoming>) -> Result<Response<tonic::body::Body>, Infallible> {
@@ -64,9 +89,4 @@ async fn forward(lent: Lent, call: Request<Incoming>) -> Result<Response<tonic::
         tracing::debug!(method, %error, "the client did not answer");
         tonic::Status::unavailable("the client that lends the build context is gone").into_http()
     }))
-}
-
-fn value(text: &str) -> Result<MetadataValue<Ascii>, Failure> {
-    let invalid = |_| Error::Refused { call: "Session", problem: format!("'{}' in its metadata", text.escape_debug()) };
-    Ok(text.parse().map_err(invalid)?)
 }

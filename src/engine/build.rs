@@ -44,7 +44,7 @@ impl Engine {
     ) -> Result<Outcome, Failure> {
         let connection = self.grpc().await?;
         let channel = connection.channel.clone();
-        let session = attach::attach(channel.clone(), lent.clone())?;
+        let session = attach::attach(&self.url, &connection, lent.clone())?;
         let mut translator = Translator::default();
         let solved = {
             let solving = solve(channel.clone(), id, &session.id, request, plan);

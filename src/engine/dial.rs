@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use http::{Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use hyper::{body::Incoming, client::conn};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
@@ -35,6 +35,7 @@ pub(super) enum Transport {
 /// A gRPC connection of its own to the engine; dropped, it ends, and what runs in it with it.
 pub(super) struct Grpc {
     pub(super) channel: Channel,
+    pub(super) transport: Transport,
     driver: JoinHandle<()>,
 }
 
@@ -42,9 +43,9 @@ impl Grpc {
     pub(super) async fn connect(url: &EngineUrl, transport: Transport) -> Result<Self, Error> {
         let (channel, driver) = match transport {
             Transport::Native => handshake(url, TokioIo::new(connect(url, b"h2").await?)).await?,
-            Transport::Hijack => handshake(url, hijack(url).await?).await?,
+            Transport::Hijack => handshake(url, hijack(url, "/grpc", HeaderMap::new()).await?).await?,
         };
-        Ok(Self { channel, driver })
+        Ok(Self { channel, transport, driver })
     }
 
     /// Returns when the connection has ended.
@@ -86,16 +87,22 @@ where
     sender.send_request(request).await.map_err(|e| Error::broken(url, e))
 }
 
-/// Has dockerd hand over a connection for gRPC: after its 101 the stream is HTTP/2 with prior knowledge.
-async fn hijack(url: &EngineUrl) -> Result<hyper::upgrade::Upgraded, Error> {
+/// Has dockerd hand over a connection: after its 101 the stream is HTTP/2 with prior knowledge. On `/grpc` we are the
+/// client, on `/session` the server.
+pub(super) async fn hijack(
+    url: &EngineUrl,
+    path: &'static str,
+    headers: HeaderMap,
+) -> Result<hyper::upgrade::Upgraded, Error> {
     let mut request = Request::new(http_body_util::Empty::<bytes::Bytes>::new());
     *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = Uri::from_static("/grpc");
+    *request.uri_mut() = Uri::from_static(path);
+    *request.headers_mut() = headers;
     request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
     request.headers_mut().insert(header::UPGRADE, header::HeaderValue::from_static("h2c"));
     let response = rest(url, request).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Error::NoGrpc { url: url.to_string(), status: response.status().as_u16() });
+        return Err(Error::NoHijack { url: url.to_string(), path, status: response.status().as_u16() });
     }
     hyper::upgrade::on(response).await.map_err(|e| Error::broken(url, e))
 }

@@ -22,10 +22,12 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It is a Docker engine without `BuildKit`.
-    #[error("the engine at {url} answered {status} to /grpc: it offers no BuildKit")]
-    NoGrpc {
+    #[error("the engine at {url} answered {status} to {path}: it offers no BuildKit")]
+    NoHijack {
         /// Where.
         url: String,
+        /// What was asked.
+        path: &'static str,
         /// HTTP status.
         status: u16,
     },
@@ -71,7 +73,7 @@ impl From<Error> for Failure {
                 "check that the engine's container runs, and that the agent's --engine names its socket"
             }
             Error::Tls { .. } => "check DOCKER_CERT_PATH: it must hold ca.pem, cert.pem and key.pem",
-            Error::NoGrpc { .. } => "use Docker 20.10 or later, or a buildkitd",
+            Error::NoHijack { .. } => "use Docker 20.10 or later, or a buildkitd",
             Error::Broken { .. } | Error::Refused { .. } => "look at the engine's own log",
         };
         Failure::new(FailureKind::Engine, error.to_string()).next(next)

@@ -16,6 +16,9 @@ use crate::model::{Capabilities, EngineUrl, Failure};
 /// The pause before the next try doubles from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// How long the first look at an engine may keep a caller who only wants to know.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
 /// Whether the engine is there.
 #[derive(Clone)]
 pub enum State {
@@ -35,6 +38,8 @@ pub struct Engine {
 
 #[derive(Clone)]
 enum Internal {
+    /// Nothing is known yet.
+    Looking(Failure),
     Absent(Failure),
     Ready(Arc<Ready>),
 }
@@ -51,7 +56,7 @@ impl Engine {
     /// Starts to look for the engine, and keeps at it until the last clone is dropped.
     pub fn connect(url: EngineUrl) -> Self {
         let starting = Failure::new(crate::model::FailureKind::Engine, format!("connecting to the engine at {url}"));
-        let (publish, state) = watch::channel(Internal::Absent(starting));
+        let (publish, state) = watch::channel(Internal::Looking(starting));
         let stop = tokio_util::sync::CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(supervise(url.clone(), publish)));
         Self { url, state, _stop: Arc::new(stop.drop_guard()) }
@@ -62,10 +67,18 @@ impl Engine {
         &self.url
     }
 
+    /// Whether it is there now. Right after the start it waits for the first look, at most for a moment.
+    pub async fn settled(&self) -> State {
+        let mut state = self.state.clone();
+        let has_looked = state.wait_for(|state| !matches!(state, Internal::Looking(_)));
+        drop(tokio::time::timeout(FIRST_LOOK, has_looked).await);
+        self.state()
+    }
+
     /// Whether it is there now.
     pub fn state(&self) -> State {
         match &*self.state.borrow() {
-            Internal::Absent(failure) => State::Absent(failure.clone()),
+            Internal::Looking(failure) | Internal::Absent(failure) => State::Absent(failure.clone()),
             Internal::Ready(ready) => State::Ready(Arc::clone(&ready.capabilities)),
         }
     }
@@ -83,7 +96,7 @@ impl Engine {
 
     pub(super) fn ready(&self) -> Result<Arc<Ready>, Failure> {
         match &*self.state.borrow() {
-            Internal::Absent(failure) => Err(failure.clone()),
+            Internal::Looking(failure) | Internal::Absent(failure) => Err(failure.clone()),
             Internal::Ready(ready) => Ok(Arc::clone(ready)),
         }
     }

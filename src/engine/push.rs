@@ -113,10 +113,10 @@ fn refusal(tag: &Reference, status: StatusCode, body: &[u8]) -> PushError {
     if status == StatusCode::NOT_FOUND { PushError::Unknown { tag: tag.clone() } } else { failed(tag, text) }
 }
 
-/// What the engine means by a text. Where it lacks the image, it has often begun its answer with a success.
+/// What the engine said of a push that failed: before it began, or in the middle of its answer.
 fn failed(tag: &Reference, text: String) -> PushError {
-    const LACKS: &[&str] = &["does not exist locally", "tag does not exist"];
-    if LACKS.iter().any(|words| text.contains(words)) {
+    const UNKNOWN: &[&str] = &["does not exist locally", "tag does not exist", "No such image", "no such image"];
+    if UNKNOWN.iter().any(|unknown| text.contains(unknown)) {
         return PushError::Unknown { tag: tag.clone() };
     }
     PushError::Registry { tag: tag.clone(), text }

@@ -15,8 +15,8 @@ pub struct Report {
     pub context_bytes: u64,
     /// Bytes of layers that came from registries.
     pub pulled_bytes: u64,
-    /// Bytes of layers that went to registries.
-    pub pushed_bytes: u64,
+    /// Bytes of layers that went to registries; `None` where the engine pushed by itself, which it does without a word.
+    pub pushed_bytes: Option<u64>,
     /// How long it took.
     pub elapsed_ms: u64,
     /// What the engine knows the image by: its config's digest on a graphdriver store, else its manifest's.
@@ -108,7 +108,7 @@ impl Tally {
             cached_steps: u32::try_from(count(|cached| *cached)).unwrap_or(u32::MAX),
             context_bytes: moved(|what| what.starts_with("transferring")),
             pulled_bytes: self.pulled.values().sum(),
-            pushed_bytes: self.pushed.values().sum(),
+            pushed_bytes: Some(self.pushed.values().sum()),
             ..Report::default()
         }
     }

@@ -36,14 +36,15 @@ impl<E> Attempt<'_, E> {
 ///
 /// `trouble` says of an error what sort it is, and how long the registry asked to be left alone. `on_retry` hears of
 /// each further attempt before the wait. Dropping the future ends it, in a wait as well.
-pub async fn retrying<T, E, F>(
+pub async fn retrying<T, E, F, N>(
     policy: &Policy,
     mut operation: impl FnMut() -> F,
     trouble: impl Fn(&E) -> (Trouble, Option<Duration>),
-    mut on_retry: impl FnMut(&Attempt<'_, E>),
+    mut on_retry: impl FnMut(&Attempt<'_, E>) -> N,
 ) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
+    N: Future<Output = ()>,
 {
     let mut number = 1;
     loop {
@@ -54,7 +55,7 @@ where
         let (sort, asked) = trouble(&error);
         let Some(wait) = policy.wait(number, sort, asked, jitter()) else { return Err(error) };
         number += 1;
-        on_retry(&Attempt { number, of: policy.attempts, wait, error: &error });
+        on_retry(&Attempt { number, of: policy.attempts, wait, error: &error }).await;
         tokio::time::sleep(wait).await;
     }
 }
@@ -84,7 +85,11 @@ mod tests {
             let call = calls.get();
             async move { if call > failures { Ok(call) } else { Err("429 Too Many Requests") } }
         };
-        let done = retrying(&Policy::default(), operation, |_| how, |attempt| waits.push(attempt.wait)).await;
+        let on_retry = |attempt: &Attempt<'_, _>| {
+            waits.push(attempt.wait);
+            std::future::ready(())
+        };
+        let done = retrying(&Policy::default(), operation, |_| how, on_retry).await;
         (done, waits)
     }
 

@@ -88,7 +88,7 @@ impl Inner {
         wait: Duration,
         events: &mpsc::Sender<Event>,
     ) -> Result<Arc<Capabilities>, Failure> {
-        if let State::Absent(failure) = self.engine.state() {
+        if let State::Absent(failure) = self.engine.settled().await {
             let text = format!("waiting for the engine: {}", failure.what);
             drop(events.send(Event::Notice { warning: false, text }).await);
         }

@@ -53,7 +53,11 @@ pub(super) async fn build(
     size_layers(&agent, &plan, &lent, &mut tally).await;
     report.tags = request.tags.iter().map(ToString::to_string).collect();
     report.elapsed_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-    Ok(Report { build_id: id, ..tally.report().with_result(report) })
+    let mut report = Report { build_id: id, ..tally.report().with_result(report) };
+    if plan.push == PushMechanism::InSolve {
+        report.pushed_bytes = None;
+    }
+    Ok(report)
 }
 
 /// The engine names the layers that it takes from a cache ref, and not their size: the ref's manifest does.
@@ -121,7 +125,9 @@ impl Run<'_> {
         };
         let trouble = |(failure, retry_after): &(Failure, _)| (self.trouble(failure), *retry_after);
         registry::retrying(&Policy::default(), operation, trouble, |attempt| {
-            self.pusher().notice("push", attempt, &attempt.error.0.what);
+            let text = attempt.notice("push", &attempt.error.0.what);
+            let pusher = self.pusher();
+            async move { pusher.notice(text).await }
         })
         .await
         .map_err(|(failure, _)| failure)

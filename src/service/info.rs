@@ -10,7 +10,7 @@ pub(super) async fn info(agent: &Inner) -> pb::InfoResponse {
         builds: agent.builds.list(),
         ..pb::InfoResponse::default()
     };
-    match agent.engine.state() {
+    match agent.engine.settled().await {
         State::Absent(failure) => info.engine_problem = failure.what,
         State::Ready(capabilities) => {
             info.engine = Some(wire::to_engine(&capabilities, agent.engine.url().to_string()));

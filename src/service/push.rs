@@ -8,7 +8,7 @@ use super::{agent::Inner, stream::tee};
 use crate::{
     engine::PushError,
     model::{Credential, Event, Failure, FailureKind, PushRequest, Reference, Report},
-    registry::{self, Attempt},
+    registry,
     session::Lent,
     strategy::{
         self, PushGroup,
@@ -98,7 +98,7 @@ impl Pusher<'_> {
         let operation = || self.push_attempt(tag, credential);
         let what = format!("push of {tag}");
         registry::retrying(&Policy::default(), operation, Failed::trouble, |attempt| {
-            self.notice(&what, attempt, &attempt.error.reason());
+            self.notice(attempt.notice(&what, &attempt.error.reason()))
         })
         .await
         .map_err(Failure::from)
@@ -123,7 +123,7 @@ impl Pusher<'_> {
         let operation = || self.agent.registry.retag(&pushed, &group.rest, credential);
         let what = format!("tagging {}", group.first.name());
         registry::retrying(&Policy::default(), operation, registry::Error::trouble, |attempt| {
-            self.notice(&what, attempt, &attempt.error.reason());
+            self.notice(attempt.notice(&what, &attempt.error.reason()))
         })
         .await?;
         for tag in &group.rest {
@@ -136,11 +136,10 @@ impl Pusher<'_> {
         drop(self.events.send(Event::Pushed { reference: tag.to_string(), digest: digest.to_owned() }).await);
     }
 
-    /// A retry is worth a line; a client too slow to take it loses it.
-    pub(super) fn notice<E>(&self, what: &str, attempt: &Attempt<'_, E>, reason: &str) {
-        let text = attempt.notice(what, reason);
+    /// Tells what is tried again.
+    pub(super) async fn notice(&self, text: String) {
         tracing::info!("{text}");
-        drop(self.events.try_send(Event::Notice { warning: true, text }));
+        drop(self.events.send(Event::Notice { warning: true, text }).await);
     }
 }
 

@@ -27,11 +27,11 @@ pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Outpu
     let (reporter, health) = tonic_health::server::health_reporter();
     // Health is told for as long as somebody may ask.
     let _reporting = AbortOnDropHandle::new(tokio::spawn(report_health(agent.clone(), reporter)));
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(crate::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(io::Error::other)?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(crate::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let router = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -39,7 +39,9 @@ pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Outpu
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .add_service(health)
-        .add_service(reflection)
+        .add_service(reflection().build_v1().map_err(io::Error::other)?)
+        // What older clients ask for.
+        .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
         .add_service(BuildAgentServer::with_interceptor(agent.clone(), token_check(&agent, &listener)));
     let stopping = agent.inner.draining.clone();
     let serving = accept(router, listener, stopping.cancelled_owned());

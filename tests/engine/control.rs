@@ -18,7 +18,7 @@ use tokio::{
     sync::mpsc,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming, service::Routes};
+use tonic::{Code, Request, Response, Status, Streaming, metadata::MetadataMap, service::Routes};
 use tower::ServiceExt as _;
 
 use super::{
@@ -40,6 +40,39 @@ impl BuildKit {
         });
         // How a connection ends is the test's affair.
         drop(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service).await);
+    }
+
+    /// Becomes the client of a session's bytes. The session is there until the value is dropped.
+    pub(super) async fn lent(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        metadata: MetadataMap,
+    ) -> Lent {
+        let id = metadata.get("x-docker-expose-session-uuid").unwrap().to_str().unwrap().to_owned();
+        let session = Session { metadata, channel: Channel::open(io).await };
+        self.state.sessions.send_modify(|all| drop(all.insert(id.clone(), session)));
+        Lent { fake: self.clone(), id }
+    }
+}
+
+/// A session that is open.
+pub(super) struct Lent {
+    fake: BuildKit,
+    id: String,
+}
+
+impl Lent {
+    /// Returns when the client has closed the session.
+    pub(super) async fn ended(&self) {
+        let channel = self.fake.state.sessions.borrow().get(&self.id).map(|session| session.channel.clone());
+        channel.unwrap().ended().await;
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.fake.state.sessions.send_modify(|all| drop(all.remove(&self.id)));
+        self.fake.note(Seen::SessionEnded);
     }
 }
 
@@ -124,7 +157,6 @@ impl Control for BuildKit {
         request: Request<Streaming<BytesMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (metadata, mut incoming) = (request.metadata().clone(), request.into_inner());
-        let id = metadata.get("x-docker-expose-session-uuid").unwrap().to_str().unwrap().to_owned();
         let (near, far) = tokio::io::duplex(64 << 10);
         let (mut far_reads, mut far_writes) = tokio::io::split(far);
         let (sender, outgoing) = mpsc::channel(1);
@@ -139,15 +171,13 @@ impl Control for BuildKit {
         });
         let fake = self.clone();
         tokio::spawn(async move {
-            let session = Session { metadata, channel: Channel::open(near).await };
-            fake.state.sessions.send_modify(|all| drop(all.insert(id.clone(), session)));
+            let lent = fake.lent(near, metadata).await;
             while let Ok(Some(message)) = incoming.message().await {
                 if far_writes.write_all(&message.data).await.is_err() {
                     break;
                 }
             }
-            fake.state.sessions.send_modify(|all| drop(all.remove(&id)));
-            fake.note(Seen::SessionEnded);
+            drop(lent);
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }

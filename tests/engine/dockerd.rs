@@ -17,6 +17,7 @@ use tokio::{
     sync::mpsc,
 };
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
 
 use super::{fake::BuildKit, socket::Peer};
 
@@ -44,6 +45,8 @@ pub(crate) struct Dockerd {
     pub(crate) native: bool,
     /// How `/grpc` is refused; 0 takes it.
     pub(crate) no_grpc: u16,
+    /// How `/session` is refused; 0 takes it.
+    pub(crate) no_session: u16,
     pub(crate) rest: Handler,
 }
 
@@ -57,6 +60,7 @@ impl Dockerd {
             driver_status: r#"[["Backing Filesystem","extfs"]]"#,
             native: false,
             no_grpc: 0,
+            no_session: 0,
             rest: Arc::new(|_| Box::pin(async { None })),
         }
     }
@@ -96,6 +100,8 @@ impl Dockerd {
             "/version" => json(200, &format!(r#"{{"Version":"99.0","ApiVersion":"{}"}}"#, self.api)),
             "/info" => json(200, &format!(r#"{{"Driver":"{}","DriverStatus":{}}}"#, self.driver, self.driver_status)),
             "/grpc" if self.no_grpc == 0 => self.hijacked(request, peer),
+            "/session" if self.no_session == 0 => self.hijacked(request, peer),
+            "/session" => json(self.no_session, r#"{"message":"page not found"}"#),
             "/grpc" => json(self.no_grpc, r#"{"message":"page not found"}"#),
             "/images/prune" => json(200, r#"{"SpaceReclaimed":7}"#),
             "/images/json" => json(200, "[]"),
@@ -107,9 +113,15 @@ impl Dockerd {
     fn hijacked(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         assert_eq!(request.headers()[header::UPGRADE], "h2c");
         let buildkit = self.buildkit.clone();
+        let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
         tokio::spawn(peer.running.clone().run_until_cancelled_owned(async move {
-            if let Ok(upgraded) = hyper::upgrade::on(request).await {
-                buildkit.serve(TokioIo::new(upgraded), peer.number).await;
+            match hyper::upgrade::on(request).await {
+                Ok(upgraded) if path == "/session" => {
+                    let lent = buildkit.lent(TokioIo::new(upgraded), MetadataMap::from_headers(headers)).await;
+                    lent.ended().await;
+                }
+                Ok(upgraded) => buildkit.serve(TokioIo::new(upgraded), peer.number).await,
+                Err(_) => {}
             }
             drop(peer);
         }));

@@ -28,6 +28,7 @@ use super::{
     dockerd::Dockerd,
     fake::{Build, BuildKit, Seen, Session},
     rig::{Client, Rig, offer, request, soon},
+    socket::Daemon,
 };
 
 /// Runs `calls` as BuildKit, in the middle of a build, and gives what came of the build.
@@ -44,9 +45,16 @@ where
             tokio::spawn(calls(session)).await.map_err(|panic| Status::internal(panic.to_string()))
         }
     });
-    // Through the hijack, which is the longer way.
-    let rig = Rig::new(Dockerd::graphdriver(fake)).await;
-    rig.build_with(&request(), &client.lent).await.0.map(drop)
+    // In the bytes of `/session`, in messages through a hijacked `/grpc`, and in messages to a buildkitd.
+    let daemons: [Daemon; 3] = [
+        Dockerd::graphdriver(fake.clone()).into(),
+        Dockerd { no_session: 404, ..Dockerd::graphdriver(fake.clone()) }.into(),
+        fake.into(),
+    ];
+    for daemon in daemons {
+        Rig::new(daemon).await.build_with(&request(), &client.lent).await.0?;
+    }
+    Ok(())
 }
 
 fn packet(kind: PacketType, id: u32) -> Packet {
@@ -157,7 +165,8 @@ async fn a_context_arrives_byte_for_byte() {
         }
     });
     transfer.await.unwrap();
-    assert_eq!((client.counters.files(), client.counters.bytes()), (3, 5_000_010));
+    // Three times over.
+    assert_eq!((client.counters.files(), client.counters.bytes()), (9, 15_000_030));
 }
 
 #[tokio::test]
@@ -219,6 +228,11 @@ async fn open(session: &Session) -> hyper::body::Incoming {
 
 #[tokio::test]
 async fn an_engine_that_does_not_read_holds_the_client_back_and_fills_no_memory() {
+    slow_reader(|fake| fake.into()).await;
+    slow_reader(|fake| Dockerd::graphdriver(fake).into()).await;
+}
+
+async fn slow_reader(daemon: fn(BuildKit) -> Daemon) {
     const BOUND: usize = 8 << 20;
     let (lent, taken, _) = endless().await;
     let read = Arc::new(AtomicUsize::new(0));
@@ -245,7 +259,7 @@ async fn an_engine_that_does_not_read_holds_the_client_back_and_fills_no_memory(
             Ok(())
         }
     });
-    Rig::new(fake).await.build_with(&request(), &lent).await.0.unwrap();
+    Rig::new(daemon(fake)).await.build_with(&request(), &lent).await.0.unwrap();
     assert!(read.load(Ordering::Relaxed) >= 6 * BOUND);
 }
 

@@ -147,11 +147,6 @@ impl Outcome {
         self
     }
 
-    /// Whatever it said, to people or to pipes.
-    pub(crate) fn told(&self) -> String {
-        format!("{}{}", self.stdout, self.stderr)
-    }
-
     /// Whether the step whose name has these words ended this way: CACHED, DONE or ERROR.
     pub(crate) fn step(&self, name: &str, end: &str) -> bool {
         self.stderr.lines().any(|line| line.contains(name) && line.split_whitespace().any(|word| word == end))
