@@ -228,7 +228,7 @@ async fn open(session: &Session) -> hyper::body::Incoming {
 
 #[tokio::test]
 async fn an_engine_that_does_not_read_holds_the_client_back_and_fills_no_memory() {
-    slow_reader(|fake| fake.into()).await;
+    slow_reader(Daemon::from).await;
     slow_reader(|fake| Dockerd::graphdriver(fake).into()).await;
 }
 
