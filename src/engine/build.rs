@@ -84,6 +84,7 @@ async fn watch(channel: Channel, id: &str, events: &mpsc::Sender<Event>, transla
     }
 }
 
+/// Solves: the Dockerfile frontend makes the result, and the outer solve exports it.
 async fn solve(
     channel: Channel,
     id: &str,
@@ -92,21 +93,9 @@ async fn solve(
     plan: &Plan,
 ) -> Result<SolveResponse, tonic::Status> {
     let mut control = ControlClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
-    let outer = control.solve(outer_request(id, session, request, plan));
-    let gateway = make_result(channel, id, request, plan);
-    tokio::pin!(outer, gateway);
-    // The outer solve lasts until the gateway returns a result, and then exports it.
-    let made = tokio::select! {
-        early = &mut outer => return early.map(tonic::Response::into_inner),
-        made = &mut gateway => made,
-    };
-    let exported = outer.await.map(tonic::Response::into_inner);
-    // The gateway's error is the cause, and has the details.
-    made.and(exported)
-}
-
-/// Has the Dockerfile frontend make the result, and returns it to the outer solve.
-async fn make_result(channel: Channel, id: &str, request: &BuildRequest, plan: &Plan) -> Result<(), tonic::Status> {
+    let outer =
+        async { control.solve(outer_request(id, session, request, plan)).await.map(tonic::Response::into_inner) };
+    tokio::pin!(outer);
     let build_id: MetadataValue<_> =
         id.parse().map_err(|_| tonic::Status::internal("a build id that is no header value"))?;
     let tag = |mut request: tonic::Request<()>| {
@@ -115,15 +104,22 @@ async fn make_result(channel: Channel, id: &str, request: &BuildRequest, plan: &
     };
     let channel = tonic::service::interceptor::InterceptedService::new(channel, tag);
     let mut bridge = LlbBridgeClient::new(channel).max_decoding_message_size(usize::MAX);
-    let solved = bridge.solve(frontend_request(request, plan)).await;
-    let answer = match &solved {
-        Ok(response) => ReturnRequest { result: response.get_ref().result.clone(), error: None },
+    let made = tokio::select! {
+        refused = &mut outer => return refused,
+        made = bridge.solve(frontend_request(request, plan)) => made.map(tonic::Response::into_inner),
+    };
+    let answer = match &made {
+        Ok(response) => ReturnRequest { result: response.result.clone(), error: None },
         Err(status) => ReturnRequest { result: None, error: Some(rpc_status(status)) },
     };
-    let returned = bridge.r#return(answer).await;
-    solved?;
-    returned?;
-    Ok(())
+    // The outer solve lasts until it is given a result, and then exports it. It may be done before it is said that the
+    // result was taken, and tells why where it was not.
+    let exported = tokio::select! {
+        exported = &mut outer => exported,
+        _ = bridge.r#return(answer) => outer.await,
+    };
+    // The frontend's error is the cause, and has the details.
+    made.and(exported)
 }
 
 fn rpc_status(status: &tonic::Status) -> google::rpc::Status {

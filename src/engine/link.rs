@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::DropGuard;
 
 use super::{
@@ -131,7 +131,7 @@ async fn supervise(url: EngineUrl, publish: watch::Sender<Internal>) {
     loop {
         match establish(&url).await {
             Ok((ready, mut connection)) => {
-                pause = RETRY.0;
+                let since = Instant::now();
                 let capabilities = &ready.capabilities;
                 tracing::info!(engine = %url, kind = capabilities.kind.as_str(), version = capabilities.version, "engine ready");
                 publish.send_replace(Internal::Ready(Arc::new(ready)));
@@ -139,14 +139,18 @@ async fn supervise(url: EngineUrl, publish: watch::Sender<Internal>) {
                 tracing::warn!(engine = %url, "engine went away");
                 let gone = Error::broken(&url, "the engine closed it");
                 publish.send_replace(Internal::Absent(gone.into()));
+                // One that hangs up again and again is asked ever more rarely.
+                if since.elapsed() > RETRY.1 {
+                    pause = RETRY.0;
+                }
             }
             Err(error) => {
                 tracing::debug!(engine = %url, %error, "engine not ready");
                 publish.send_replace(Internal::Absent(error.into()));
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RETRY.1);
             }
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
     }
 }
 

@@ -38,9 +38,9 @@ const NATIVE_SINCE: (u32, u32) = (1, 53);
 pub(super) async fn probe(url: &EngineUrl) -> Result<Found, Error> {
     match tokio::time::timeout(PATIENCE, docker::version(url)).await {
         Ok(Ok(version)) => dockerd(url, version).await,
-        Ok(Err(unreachable @ Error::Unreachable { .. })) => Err(unreachable),
-        // A buildkitd speaks HTTP/2 only.
-        Ok(Err(_)) => buildkitd(url).await,
+        // A buildkitd speaks HTTP/2 only: it breaks the connection, where a Docker engine refuses in so many words.
+        Ok(Err(Error::Broken { .. })) => buildkitd(url).await,
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(Error::Refused { call: "GET /version", problem: format!("nothing within {PATIENCE:?}") }),
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Empty, Limited};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -65,51 +65,56 @@ impl Engine {
         credential: &Credential,
         events: &mpsc::Sender<Event>,
     ) -> Result<Option<String>, PushError> {
-        let failed = |text: String| said(tag, text);
+        // A standalone buildkitd holds no images.
+        self.docker().map_err(PushError::Engine)?;
+        let broken = |e: Error| PushError::Engine(e.into());
+        let refused = |problem: String| broken(Error::Refused { call: "POST /images/push", problem });
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("/images/{}/push?tag={}", tag.name(), tag.tag()))
             .header("X-Registry-Auth", auth_header(credential, tag.registry()))
             .body(Empty::<Bytes>::new())
-            .map_err(|e| failed(e.to_string()))?;
-        let response = dial::rest(&self.url, request).await.map_err(|e| PushError::Engine(e.into()))?;
+            .map_err(|e| refused(e.to_string()))?;
+        let response = dial::rest(&self.url, request).await.map_err(broken)?;
         let status = response.status();
         let mut body = response.into_body();
+        if status != StatusCode::OK {
+            let body = Limited::new(body, LONGEST_LINE).collect().await.map_err(|e| refused(e.to_string()))?;
+            return Err(refusal(tag, status, &body.to_bytes()));
+        }
         let mut tally = Tally::new(tag);
         let mut buffer = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|e| PushError::Engine(Error::broken(&self.url, e).into()))?;
+            let frame = frame.map_err(|e| broken(Error::broken(&self.url, e)))?;
             let Ok(data) = frame.into_data() else { continue };
             buffer.extend_from_slice(&data);
             while let Some(end) = buffer.iter().position(|&byte| byte == b'\n') {
                 let line = buffer.split_to(end + 1);
-                if let Some(event) = tally.line(&line).map_err(&failed)? {
+                if let Some(event) = tally.line(&line).map_err(|text| failed(tag, text))? {
                     drop(events.send(event).await);
                 }
             }
             if buffer.len() > LONGEST_LINE {
-                return Err(failed("the engine's answer makes no sense".to_owned()));
+                return Err(refused(format!("a line of more than {LONGEST_LINE} bytes")));
             }
         }
-        if status != StatusCode::OK {
-            return Err(refused(tag, status, &buffer));
-        }
-        tally.line(&buffer).map_err(&failed)?;
+        tally.line(&buffer).map_err(|text| failed(tag, text))?;
         Ok(tally.digest)
     }
 }
 
-fn refused(tag: &Reference, status: StatusCode, body: &[u8]) -> PushError {
+/// What an answer that is no success means.
+fn refusal(tag: &Reference, status: StatusCode, body: &[u8]) -> PushError {
     #[derive(Deserialize)]
     struct Message {
         message: String,
     }
     let text = serde_json::from_slice::<Message>(body).map_or_else(|_| status.to_string(), |m| m.message);
-    if status == StatusCode::NOT_FOUND { PushError::Unknown { tag: tag.clone() } } else { said(tag, text) }
+    if status == StatusCode::NOT_FOUND { PushError::Unknown { tag: tag.clone() } } else { failed(tag, text) }
 }
 
 /// What the engine said of a push that failed: before it began, or in the middle of its answer.
-fn said(tag: &Reference, text: String) -> PushError {
+fn failed(tag: &Reference, text: String) -> PushError {
     const UNKNOWN: &[&str] = &["does not exist locally", "tag does not exist", "No such image", "no such image"];
     if UNKNOWN.iter().any(|unknown| text.contains(unknown)) {
         return PushError::Unknown { tag: tag.clone() };

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -51,6 +51,8 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) sessions: Sessions,
     pub(super) builds: Builds,
+    /// Every call that works: they are waited for before the agent ends.
+    pub(super) running: TaskTracker,
     pub(super) draining: CancellationToken,
 }
 
@@ -64,6 +66,7 @@ impl Agent {
             settings,
             sessions: Sessions::default(),
             builds: Builds::default(),
+            running: TaskTracker::new(),
             draining: CancellationToken::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -111,14 +114,14 @@ impl BuildAgent for Agent {
         self.refuse_while_draining().map_err(wire::to_status)?;
         let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
         let inner = Arc::clone(&self.inner);
-        Ok(stream(OnHangUp::Cancel, move |events| super::build::build(inner, request, events)))
+        Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::build::build(inner, request, events)))
     }
 
     async fn push(&self, request: Request<pb::PushRequest>) -> Result<Response<EventStream>, Status> {
         self.refuse_while_draining().map_err(wire::to_status)?;
         let request = PushRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
         let inner = Arc::clone(&self.inner);
-        Ok(stream(OnHangUp::Cancel, move |events| super::push::push(inner, request, events)))
+        Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::push::push(inner, request, events)))
     }
 
     async fn prune(&self, request: Request<pb::PruneRequest>) -> Result<Response<EventStream>, Status> {
@@ -126,7 +129,7 @@ impl BuildAgent for Agent {
         let request = PruneRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
         let inner = Arc::clone(&self.inner);
         // A prune that is cancelled half-way has hung later ones.
-        Ok(stream(OnHangUp::CarryOn, move |events| super::prune::prune(inner, request, events)))
+        Ok(stream(&self.inner.running, OnHangUp::CarryOn, move |events| super::prune::prune(inner, request, events)))
     }
 
     async fn info(&self, _: Request<pb::InfoRequest>) -> Result<Response<pb::InfoResponse>, Status> {

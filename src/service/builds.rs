@@ -6,14 +6,11 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::Notify;
-
 use crate::{model::Reference, pb};
 
 #[derive(Clone, Default)]
 pub(super) struct Builds {
     running: Arc<Mutex<BTreeMap<String, Running>>>,
-    left: Arc<Notify>,
 }
 
 struct Running {
@@ -43,17 +40,6 @@ impl Builds {
         self.lock().iter().map(build).collect()
     }
 
-    /// Returns when no build runs.
-    pub(super) async fn idle(&self) {
-        loop {
-            let left = self.left.notified();
-            if self.lock().is_empty() {
-                return;
-            }
-            left.await;
-        }
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Running>> {
         // The map is whole after every statement: a panic elsewhere does not spoil it.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,6 +49,5 @@ impl Builds {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.builds.lock().remove(&self.id);
-        self.builds.left.notify_waiters();
     }
 }

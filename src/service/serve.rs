@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{
     Status,
     transport::{Server, server::Router},
@@ -18,13 +19,14 @@ const SERVICE: &str = "remora.v1.BuildAgent";
 const STREAM_WINDOW: u32 = 1 << 20;
 /// HTTP/2 window of one client's connection, in bytes.
 const CONNECTION_WINDOW: u32 = 2 << 20;
-/// How long connections may linger once the last build has ended.
+/// How long connections may linger once the last call has done its work.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves until `shutdown`, then takes no new work, finishes what runs, and returns.
 pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    tokio::spawn(report_health(agent.clone(), reporter));
+    // Health is told for as long as somebody may ask.
+    let _reporting = AbortOnDropHandle::new(tokio::spawn(report_health(agent.clone(), reporter)));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(crate::DESCRIPTORS)
@@ -48,14 +50,19 @@ pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Outpu
         served = &mut serving => return served,
         () = shutdown => {}
     }
-    tracing::info!(builds = agent.inner.builds.list().len(), "draining");
+    tracing::info!(calls = agent.inner.running.len(), "draining");
     agent.inner.draining.cancel();
+    agent.inner.running.close();
     let idle = async {
-        agent.inner.builds.idle().await;
+        agent.inner.running.wait().await;
         tokio::time::sleep(LINGER).await;
     };
     tokio::select! {
-        served = &mut serving => served,
+        served = &mut serving => {
+            // Nobody is connected any more: a prune goes on all the same.
+            agent.inner.running.wait().await;
+            served
+        }
         () = idle => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tokio_util::task::TaskTracker;
 use tonic::{Response, Status};
 
 use crate::{
@@ -26,15 +27,15 @@ pub(super) enum OnHangUp {
 /// Events that may wait for a slow caller. A full queue holds the engine's stream back.
 const WAITING: usize = 64;
 
-/// Starts `work` and streams what it sends, and then its report or failure.
-pub(super) fn stream<W, F>(on_hang_up: OnHangUp, work: W) -> Response<EventStream>
+/// Starts `work`, tracked by `running`, and streams what it sends, and then its report or failure.
+pub(super) fn stream<W, F>(running: &TaskTracker, on_hang_up: OnHangUp, work: W) -> Response<EventStream>
 where
     W: FnOnce(mpsc::Sender<Event>) -> F + Send + 'static,
     F: Future<Output = Result<Report, Failure>> + Send + 'static,
 {
     let (events, received) = mpsc::channel(WAITING);
     let (end, ended) = mpsc::channel(1);
-    tokio::spawn(async move {
+    running.spawn(async move {
         let caller_gone = end.clone();
         let work = work(events);
         tokio::pin!(work);

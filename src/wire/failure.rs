@@ -26,6 +26,8 @@ pub fn to_status(failure: Failure) -> Status {
     Status::with_details(code, message, fitting(details).encode_to_vec().into())
 }
 
+const STOPPED: &str = "look at the agent's log: it may have been stopped while it worked";
+
 /// The failure that a status carries, or what its code means where it carries none.
 pub fn from_status(status: &Status) -> Failure {
     if let Ok(details) = pb::Failure::decode(status.details())
@@ -35,6 +37,11 @@ pub fn from_status(status: &Status) -> Failure {
         let kind = from_kind(pb::FailureKind::try_from(kind).unwrap_or_default());
         return Failure { kind, what, next, step, log, excerpt: excerpt.map(from_excerpt) };
     }
+    if std::error::Error::source(status).is_some() {
+        // It comes from our own end of the connection, not from the agent.
+        return Failure::new(FailureKind::Agent, format!("the connection to the agent broke: {}", status.message()))
+            .next(STOPPED);
+    }
     let (kind, next) = match status.code() {
         Code::Unimplemented => {
             (FailureKind::Usage, "the agent is older than this client: update the agent's image, or use its client")
@@ -43,9 +50,7 @@ pub fn from_status(status: &Status) -> Failure {
         Code::PermissionDenied => (FailureKind::Policy, ""),
         Code::InvalidArgument => (FailureKind::Usage, ""),
         Code::Cancelled => (FailureKind::Cancelled, ""),
-        Code::Unavailable | Code::Unknown => {
-            (FailureKind::Agent, "look at the agent's log: it may have been stopped while it worked")
-        }
+        Code::Unavailable | Code::Unknown => (FailureKind::Agent, STOPPED),
         _ => (FailureKind::Internal, "look at the agent's log"),
     };
     Failure::new(kind, format!("the agent answered {:?}: {}", status.code(), status.message())).next(next)

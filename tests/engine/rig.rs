@@ -1,0 +1,133 @@
+//! An engine handle at a fake engine, a client that lends a context, and what tests ask of them.
+
+use std::{sync::Arc, time::Duration};
+
+use remora::{
+    engine::{Engine, Outcome},
+    model::{BuildRequest, Capabilities, Event, Failure, Network, SessionId},
+    session::{self, Attachables, Counters, Credentials, Lent, METHODS, Offer},
+    strategy::{self, Facts, Plan},
+};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::socket::{Daemon, Socket};
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+/// The future's output, which must come soon.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(LIMIT, future).await.expect("it never comes")
+}
+
+/// A fake engine, and the engine room's handle on it.
+pub(crate) struct Rig {
+    pub(crate) socket: Socket,
+    pub(crate) engine: Engine,
+    pub(crate) capabilities: Arc<Capabilities>,
+}
+
+impl Rig {
+    pub(crate) async fn new(daemon: impl Into<Daemon>) -> Self {
+        let socket = Socket::listening(daemon);
+        let engine = Engine::connect(socket.url.clone());
+        let capabilities = engine.wait(LIMIT).await.unwrap();
+        Self { socket, engine, capabilities }
+    }
+
+    /// Builds, and gives what came of it and every event.
+    pub(crate) async fn build(&self, request: &BuildRequest) -> (Result<Outcome, Failure>, Vec<Event>) {
+        self.build_with(request, &Client::lend(&[]).await.lent).await
+    }
+
+    pub(crate) async fn build_with(
+        &self,
+        request: &BuildRequest,
+        lent: &Lent,
+    ) -> (Result<Outcome, Failure>, Vec<Event>) {
+        let (events, mut received) = mpsc::channel(16);
+        let plan = self.plan(request);
+        let building = async {
+            let outcome = self.engine.build(&new_id(), request, &plan, lent, &events).await;
+            drop(events);
+            outcome
+        };
+        let receiving = async {
+            let mut all = Vec::new();
+            while let Some(event) = received.recv().await {
+                all.push(event);
+            }
+            all
+        };
+        soon(async { tokio::join!(building, receiving) }).await
+    }
+
+    pub(crate) fn plan(&self, request: &BuildRequest) -> Plan {
+        let allowed = ["network.host".to_owned()];
+        let insecure = ["plain.example.com".to_owned()];
+        strategy::plan(Facts { request, capabilities: &self.capabilities, allowed: &allowed, insecure: &insecure })
+            .unwrap()
+    }
+}
+
+pub(crate) fn new_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// A build that asks for nothing.
+pub(crate) fn request() -> BuildRequest {
+    BuildRequest {
+        session: SessionId(new_id()),
+        dockerfile: "Dockerfile".to_owned(),
+        tags: Vec::new(),
+        target: None,
+        build_args: [].into(),
+        labels: [].into(),
+        no_cache: false,
+        pull: false,
+        platforms: Vec::new(),
+        network: Network::Default,
+        cache_from: Vec::new(),
+        push: false,
+        load: false,
+        wait: LIMIT,
+    }
+}
+
+/// A client that lends a directory.
+pub(crate) struct Client {
+    pub(crate) lent: Lent,
+    pub(crate) counters: Arc<Counters>,
+    _context: TempDir,
+}
+
+impl Client {
+    pub(crate) async fn lend(files: &[(&str, &[u8])]) -> Self {
+        let context = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            std::fs::write(context.path().join(name), content).unwrap();
+        }
+        let counters = Arc::default();
+        let attachables = attachables(&context, Arc::clone(&counters));
+        let (near, far) = tokio::io::duplex(64 << 10);
+        tokio::spawn(session::serve(far, attachables));
+        Self { lent: Lent::open(near, offer()).await.unwrap(), counters, _context: context }
+    }
+}
+
+/// What a client of this context lends. Its Docker configuration is in the context too.
+pub(crate) fn attachables(context: &TempDir, counters: Arc<Counters>) -> Attachables {
+    let path = context.path().to_owned();
+    Attachables {
+        dirs: [("context".to_owned(), path.clone()), ("dockerfile".to_owned(), path.clone())].into(),
+        credentials: Credentials::from_file(path.join("config.json")),
+        counters,
+        ..Attachables::default()
+    }
+}
+
+pub(crate) fn offer() -> Offer {
+    let methods = METHODS.iter().map(|&method| method.to_owned()).collect();
+    Offer { methods, shared_key: "the same directory".to_owned() }
+}
