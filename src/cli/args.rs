@@ -54,7 +54,7 @@ pub(super) enum Command {
     Push(Push),
     /// Free disk space of the engine: build cache and dangling images
     Prune(Prune),
-    /// Show what the agent and its engine are, and what they do
+    /// Show what the agent and its engine are, and what they do; this waits for the agent alone
     Info(Info),
 }
 

@@ -53,14 +53,18 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
         Err(failure) => return Err(located(ignored::explain(session.explain(failure), &root, &path), &path, &name)),
     };
     if let Some(path) = &args.iidfile {
+        if report.image_id.is_empty() {
+            return Err(usage("--iidfile: the build worked, and made no image that could have an id")
+                .next("use --push: this engine keeps no images"));
+        }
         write(path, &report.image_id)?;
     }
     if let Some(path) = &args.metadata_file {
         write(path, &metadata::metadata(&report))?;
     }
-    if args.quiet {
+    if args.quiet && !report.image_id.is_empty() {
         text::data(&report.image_id);
-    } else {
+    } else if !args.quiet {
         summary(&report);
     }
     Ok(())
@@ -148,6 +152,7 @@ fn summary(report: &Report) {
     ));
     let digest = if report.digest.is_empty() { &report.image_id } else { &report.digest };
     match report.tags.as_slice() {
+        _ if digest.is_empty() => {}
         [] => text::notice(digest),
         tags => tags.iter().for_each(|tag| text::notice(&format!("{tag} {digest}"))),
     }

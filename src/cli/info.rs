@@ -20,26 +20,17 @@ pub(super) async fn info(connection: &Connection, args: Info) -> Result<(), Fail
     }
     match info.engine {
         Some(_) => Ok(()),
-        None => Err(Failure::new(FailureKind::Engine, info.engine_problem)
-            .next("check that the engine's container runs, and that the agent's --engine names its socket")),
+        None => Err(Failure::new(FailureKind::Engine, info.engine_problem).next(info.engine_next)),
     }
 }
 
 fn print(info: &pb::InfoResponse) {
     let line = |key: &str, value: &str| text::data(&format!("{key:<15} {value}"));
     line("agent", &format!("{} (API revision {})", info.agent_version, info.revision));
-    let Some(engine) = &info.engine else { return line("engine", "not available") };
-    line("engine", &format!("{} {} at {}", engine.kind, engine.version, engine.address));
-    if !engine.api_version.is_empty() {
-        line("API", &engine.api_version);
+    match &info.engine {
+        Some(engine) => print_engine(engine, line),
+        None => line("engine", "not available"),
     }
-    if !engine.image_store.is_empty() {
-        line("image store", &format!("{} ({})", engine.image_store, engine.storage_driver));
-    }
-    line("platforms", &engine.platforms.join(", "));
-    line("exporters", &engine.exporters.join(", "));
-    line("cache exports", &engine.cache_exports.join(", "));
-    line("git", if engine.git { "yes" } else { "no: git contexts cannot be fetched by the engine" });
     for disk in &info.disk {
         let reclaimable = text::bytes(disk.reclaimable_bytes);
         let used = text::bytes(disk.bytes);
@@ -54,6 +45,21 @@ fn print(info: &pb::InfoResponse) {
     for build in &info.builds {
         line("build", &format!("{} {} for {}", build.id, build.tags.join(" "), text::seconds(build.running_ms)));
     }
+}
+
+fn print_engine(engine: &pb::Engine, line: impl Fn(&str, &str)) {
+    line("engine", &format!("{} {} at {}", engine.kind, engine.version, engine.address));
+    if !engine.api_version.is_empty() {
+        line("API", &engine.api_version);
+    }
+    match engine.image_store.as_str() {
+        "" => line("storage", &engine.storage_driver),
+        store => line("image store", &format!("{store} ({})", engine.storage_driver)),
+    }
+    line("platforms", &engine.platforms.join(", "));
+    line("exporters", &engine.exporters.join(", "));
+    line("cache exports", &engine.cache_exports.join(", "));
+    line("git", if engine.git { "yes" } else { "no: git contexts cannot be fetched by the engine" });
 }
 
 fn json(info: &pb::InfoResponse) -> serde_json::Value {

@@ -58,8 +58,12 @@ impl Progress {
                 self.push(&reference, &layer, &state, current, total);
             }
             Event::Pushed { reference, digest } => self.line(&format!("pushed {reference} {digest}")),
-            Event::Freed { kind, count, bytes, dry_run } => {
-                let verb = if dry_run { "would free" } else { "freed" };
+            Event::Freed { kind, count, bytes, dry_run, at_most } => {
+                let verb = match (dry_run, at_most) {
+                    (false, _) => "freed",
+                    (true, false) => "would free",
+                    (true, true) => "would free at most",
+                };
                 text::data(&format!("{verb} {} of {kind} ({count})", text::bytes(bytes)));
             }
             Event::StepProgress { .. } | Event::Accepted { .. } | Event::Done(_) => {}

@@ -11,6 +11,7 @@ use bollard_buildkit_proto::{
     },
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 
 use super::{Engine, Error, attach, fault, status::Translator};
@@ -28,8 +29,8 @@ pub struct Outcome {
     pub exporter: BTreeMap<String, String>,
 }
 
-/// How long the last events may take after the build itself has ended.
-const LAST_EVENTS: std::time::Duration = std::time::Duration::from_secs(3);
+/// How long the engine may be silent before its last events, once the build itself has ended.
+const LAST_EVENTS: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Engine {
     /// Builds by the plan. Dropping the future cancels the build: its connection closes, and the engine stops its
@@ -48,15 +49,13 @@ impl Engine {
         let mut translator = Translator::default();
         let solved = {
             let solving = solve(channel.clone(), id, &session.id, request, plan);
-            let watching = watch(channel, id, events, &mut translator);
-            tokio::pin!(solving, watching);
-            tokio::select! {
-                solved = &mut solving => {
-                    drop(tokio::time::timeout(LAST_EVENTS, &mut watching).await);
-                    solved
-                }
-                () = &mut watching => solving.await,
-            }
+            let over = CancellationToken::new();
+            let solving = async {
+                let solved = solving.await;
+                over.cancel();
+                solved
+            };
+            tokio::join!(solving, watch(channel, id, events, &mut translator, &over)).0
         };
         match solved {
             Ok(response) => Ok(Outcome { exporter: response.exporter_response.into_iter().collect() }),
@@ -67,19 +66,29 @@ impl Engine {
     }
 }
 
-/// Passes on what happens until the engine says that it was all.
-async fn watch(channel: Channel, id: &str, events: &mpsc::Sender<Event>, translator: &mut Translator) {
-    let mut control = ControlClient::new(channel).max_decoding_message_size(usize::MAX);
-    let mut statuses = match control.status(StatusRequest { r#ref: id.to_owned() }).await {
-        Ok(response) => response.into_inner(),
-        // The solve tells why.
-        Err(status) => return tracing::debug!(%status, "no status"),
+/// Passes on what happens until the engine says that it was all, or is silent after the build is over.
+async fn watch(
+    channel: Channel,
+    id: &str,
+    events: &mpsc::Sender<Event>,
+    translator: &mut Translator,
+    over: &CancellationToken,
+) {
+    let silence = || async {
+        over.cancelled().await;
+        tokio::time::sleep(LAST_EVENTS).await;
     };
-    while let Ok(Some(status)) = statuses.message().await {
+    let mut control = ControlClient::new(channel).max_decoding_message_size(usize::MAX);
+    let call = control.status(StatusRequest { r#ref: id.to_owned() });
+    let called = tokio::select! { called = call => called, () = silence() => return };
+    // Where there is nothing to see, the solve tells why.
+    let Ok(mut statuses) = called.map(tonic::Response::into_inner) else { return };
+    loop {
+        let next = tokio::select! { next = statuses.message() => next, () = silence() => return };
+        let Ok(Some(status)) = next else { return };
         for event in translator.translate(status) {
-            if events.send(event).await.is_err() {
-                return;
-            }
+            // Even where nobody listens, a failure will want to know the step.
+            drop(events.send(event).await);
         }
     }
 }

@@ -55,7 +55,13 @@ impl Error {
     }
 
     pub(super) fn refused(call: &'static str, status: &tonic::Status) -> Self {
-        Self::Refused { call, problem: status.message().to_owned() }
+        // Where our own end of the connection made the status, the cause is behind it.
+        let cause = std::iter::successors(std::error::Error::source(status), |cause| cause.source()).last();
+        let problem = match cause {
+            Some(cause) => format!("{}: {cause}", status.message()),
+            None => status.message().to_owned(),
+        };
+        Self::Refused { call, problem }
     }
 
     pub(super) fn docker(call: &'static str, error: &bollard::errors::Error) -> Self {

@@ -7,7 +7,10 @@ use serde::Deserialize;
 use tonic::{Code, Status};
 
 use super::status::Translator;
-use crate::model::{Excerpt, Failure, FailureKind};
+use crate::model::{Excerpt, Failure, FailureKind, base_image, own_step};
+
+/// What a step may be refused.
+const ENTITLEMENTS: &[&str] = &["network.host", "security.insecure"];
 
 /// Lines of the Dockerfile shown before and after those at fault.
 const AROUND: usize = 2;
@@ -20,10 +23,9 @@ pub(super) fn failure(status: &Status, translator: &Translator) -> Failure {
     let message = clean(status.message());
     let kind = kind(status, &message, step, details.source.is_some());
     let mut failure = Failure::new(kind, message);
-    if matches!(kind, FailureKind::Build | FailureKind::Registry) {
+    if matches!(kind, FailureKind::Build | FailureKind::Registry | FailureKind::Policy) {
         failure.excerpt = details.source.as_ref().and_then(Source::excerpt);
-        // Every step that a person wrote, and no other, has its place in brackets with a slash.
-        if step.split_once(']').is_some_and(|(place, _)| place.contains('/')) {
+        if own_step(step) {
             failure.what = format!("{step}: {}", failure.what);
             step.clone_into(&mut failure.step);
         }
@@ -70,9 +72,12 @@ fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> Fail
         "failed to resolve source metadata",
         "failed to copy",
     ];
-    let of_base_image = step.starts_with("[internal] load metadata for ");
-    if of_base_image || REGISTRY.iter().any(|text| message.contains(text)) {
+    if base_image(step).is_some() || REGISTRY.iter().any(|text| message.contains(text)) {
         return FailureKind::Registry;
+    }
+    // BuildKit words so what was not granted.
+    if message.contains("is not allowed") && ENTITLEMENTS.iter().any(|name| message.contains(name)) {
+        return FailureKind::Policy;
     }
     match status.code() {
         Code::Unavailable if !in_dockerfile => FailureKind::Engine,
@@ -84,6 +89,10 @@ fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> Fail
 fn next(failure: &Failure) -> Option<&'static str> {
     let has = |text: &str| failure.what.contains(text);
     match failure.kind {
+        FailureKind::Policy if has("network.host") => {
+            Some("build with --network host; the agent must allow it with --allow-entitlement network.host")
+        }
+        FailureKind::Policy => Some("leave it out of the Dockerfile: builds here cannot be given it"),
         FailureKind::Registry if has("denied") || has("authoriz") || has("401") || has("403") => {
             Some("log in with `docker login` where the client runs, or check that this account may use the repository")
         }

@@ -19,6 +19,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 /// How long the first look at an engine may keep a caller who only wants to know.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
+/// How often an engine is asked whether it still answers.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 /// Whether the engine is there.
 #[derive(Clone)]
 pub enum State {
@@ -128,16 +131,17 @@ impl Engine {
 
 async fn supervise(url: EngineUrl, publish: watch::Sender<Internal>) {
     let mut pause = RETRY.0;
+    let mut said = String::new();
     loop {
         match establish(&url).await {
             Ok((ready, mut connection)) => {
+                said.clear();
                 let since = Instant::now();
                 let capabilities = &ready.capabilities;
                 tracing::info!(engine = %url, kind = capabilities.kind.as_str(), version = capabilities.version, "engine ready");
                 publish.send_replace(Internal::Ready(Arc::new(ready)));
-                connection.closed().await;
-                tracing::warn!(engine = %url, "engine went away");
-                let gone = Error::broken(&url, "the engine closed it");
+                let gone = end_of(&url, &mut connection).await;
+                tracing::warn!(engine = %url, error = %gone, "engine went away");
                 publish.send_replace(Internal::Absent(gone.into()));
                 // One that hangs up again and again is asked ever more rarely.
                 if since.elapsed() > RETRY.1 {
@@ -145,12 +149,30 @@ async fn supervise(url: EngineUrl, publish: watch::Sender<Internal>) {
                 }
             }
             Err(error) => {
-                tracing::debug!(engine = %url, %error, "engine not ready");
+                let problem = error.to_string();
+                if problem != said {
+                    tracing::warn!(engine = %url, error = problem, "engine not ready");
+                    said = problem;
+                }
                 publish.send_replace(Internal::Absent(error.into()));
             }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY.1);
+    }
+}
+
+/// Why the engine is not there any more, once it is not.
+async fn end_of(url: &EngineUrl, connection: &mut Grpc) -> Error {
+    loop {
+        tokio::select! {
+            () = connection.closed() => return Error::broken(url, "the engine closed it"),
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+        // One that is stopped, or whose host is gone, closes nothing.
+        if let Err(error) = probe::alive(connection).await {
+            return error;
+        }
     }
 }
 

@@ -99,18 +99,23 @@ async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
 
 async fn workers(url: &EngineUrl, transport: Transport) -> Result<(Transport, Grpc, WorkerRecord), Error> {
     let connection = Grpc::connect(url, transport).await?;
-    let mut control = ControlClient::new(connection.channel.clone());
-    let answer = tokio::time::timeout(PATIENCE, control.list_workers(ListWorkersRequest { filter: Vec::new() }))
-        .await
-        .map_err(|_| Error::Refused { call: "ListWorkers", problem: format!("nothing within {PATIENCE:?}") })?
-        .map_err(|status| Error::refused("ListWorkers", &status))?;
-    let worker = answer
-        .into_inner()
-        .record
-        .into_iter()
-        .next()
-        .ok_or(Error::Refused { call: "ListWorkers", problem: "it has no worker".to_owned() })?;
+    let worker = list_workers(&connection, PATIENCE).await?;
+    let worker = worker.ok_or(Error::Refused { call: "ListWorkers", problem: "it has no worker".to_owned() })?;
     Ok((transport, connection, worker))
+}
+
+async fn list_workers(connection: &Grpc, patience: Duration) -> Result<Option<WorkerRecord>, Error> {
+    let mut control = ControlClient::new(connection.channel.clone());
+    let answer = tokio::time::timeout(patience, control.list_workers(ListWorkersRequest { filter: Vec::new() }))
+        .await
+        .map_err(|_| Error::Refused { call: "ListWorkers", problem: format!("nothing within {patience:?}") })?
+        .map_err(|status| Error::refused("ListWorkers", &status))?;
+    Ok(answer.into_inner().record.into_iter().next())
+}
+
+/// Whether the engine still answers.
+pub(super) async fn alive(connection: &Grpc) -> Result<(), Error> {
+    list_workers(connection, 3 * PATIENCE).await.map(drop)
 }
 
 /// Whether the engine can run git, learnt from how it fails to fetch from where nothing listens.

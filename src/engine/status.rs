@@ -84,13 +84,11 @@ impl Translator {
         }
         step.running = true;
         // The engine comes back to a step, to look for cache or to load what it found: a person saw it start once.
-        if step.id == 0 {
+        if step.id == 0 && !vertex.name.starts_with(IMPORT) {
             self.started += 1;
             step.id = self.started;
             step.name.clone_from(&vertex.name);
-            if !vertex.name.starts_with(IMPORT) {
-                events.push(Event::StepStarted { step: step.id, name: vertex.name.clone() });
-            }
+            events.push(Event::StepStarted { step: step.id, name: vertex.name.clone() });
         }
     }
 
@@ -106,6 +104,10 @@ impl Translator {
             return;
         }
         step.failed = !vertex.error.is_empty();
+        // What came from the cache is loaded when something needs it, and then reported again, bare: not as a new run.
+        if !step.failed && step.said == Some((true, false)) && vertex.inputs.is_empty() {
+            return;
+        }
         if !step.failed {
             step.tail = VecDeque::new();
         }

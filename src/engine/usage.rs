@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{Engine, Error};
 use crate::{
-    model::{Failure, PruneRequest, Reference},
+    model::{Failure, ImageStore, PruneRequest, Reference},
     strategy::prune::{self, Record},
 };
 
@@ -25,6 +25,8 @@ pub struct Freed {
     pub count: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Whether the bytes are the most that it can be.
+    pub at_most: bool,
 }
 
 /// What one kind takes up.
@@ -100,7 +102,7 @@ impl Engine {
         if request.dry_run {
             let records: Vec<_> = self.cache_records().await?.into_iter().map(record).collect();
             let freed = prune::plan(&records, request, now());
-            return Ok(Freed { count: freed.count(), bytes: freed.bytes });
+            return Ok(Freed { count: freed.count(), bytes: freed.bytes, at_most: false });
         }
         let connection = self.grpc().await?;
         let mut control = ControlClient::new(connection.channel.clone()).max_decoding_message_size(usize::MAX);
@@ -138,9 +140,13 @@ impl Engine {
             let images = df.images.unwrap_or_default();
             let (count, bytes) =
                 images.iter().filter(goes).fold((0, 0), |sum, image| (sum.0 + 1, sum.1 + image.own_bytes()));
+            if self.ready()?.capabilities.image_store == Some(ImageStore::Containerd) {
+                // It marks what it shares with the cache some time later, and not all of it.
+                return Ok(Freed { count, bytes, at_most: true });
+            }
             // What the build cache holds as well goes with the cache, not with the image.
             let shared = self.cache_records().await?.iter().filter(|r| r.shared).map(|r| positive(r.size)).sum();
-            return Ok(Freed { count, bytes: bytes.saturating_sub(shared) });
+            return Ok(Freed { count, bytes: bytes.saturating_sub(shared), at_most: false });
         }
         let before = self.image_ids().await?;
         let options = PruneImagesOptionsBuilder::default().filters(&image_filters(request)).build();
@@ -148,7 +154,7 @@ impl Engine {
         let pruned = pruned.map_err(|e| Error::docker("POST /images/prune", &e))?;
         // The answer lists layers among the images: what is gone is counted.
         let count = before.difference(&self.image_ids().await?).count() as u64;
-        Ok(Freed { count, bytes: positive(pruned.space_reclaimed.unwrap_or(0)) })
+        Ok(Freed { count, bytes: positive(pruned.space_reclaimed.unwrap_or(0)), at_most: false })
     }
 
     /// Gives an image that the engine holds a further name.

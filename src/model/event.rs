@@ -90,6 +90,8 @@ pub enum Event {
         bytes: u64,
         /// Whether it only would.
         dry_run: bool,
+        /// Whether the bytes are the most that it can be.
+        at_most: bool,
     },
     /// The last event of a call that worked.
     Done(Report),

@@ -8,6 +8,7 @@ mod failure;
 mod reference;
 mod report;
 mod request;
+mod step;
 
 pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
@@ -17,6 +18,7 @@ pub use failure::{Excerpt, Failure, FailureKind};
 pub use reference::{InvalidReference, Reference};
 pub use report::{Report, Tally};
 pub use request::{BuildRequest, Network, PruneRequest, PushRequest, SessionId};
+pub use step::{base_image, own_step};
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.
 pub const REVISION: u32 = 1;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Event, StepId};
+use super::{Event, StepId, own_step};
 
 /// What a call came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,12 +56,7 @@ impl Tally {
     /// Takes in one event.
     pub fn add(&mut self, event: &Event) {
         match event {
-            // A further attempt: what the last one did is not done twice.
-            Event::Accepted { .. } => {
-                self.steps.clear();
-                self.moved.clear();
-            }
-            Event::StepStarted { step, name } if is_own_step(name) => {
+            Event::StepStarted { step, name } if own_step(name) => {
                 self.steps.entry(*step).or_default();
             }
             Event::StepDone { step, cached, error: None, .. } => {
@@ -119,13 +114,4 @@ impl Tally {
 fn pulled_layer(what: &str) -> Option<&str> {
     let digest = what.strip_prefix("pulling ").unwrap_or(what);
     digest.starts_with("sha256:").then_some(digest)
-}
-
-/// `BuildKit` shows what it does for itself as steps too; a person counts the lines of the Dockerfile that do
-/// something. Only the name tells the two apart.
-fn is_own_step(name: &str) -> bool {
-    let Some((stage, instruction)) = name.strip_prefix('[').and_then(|name| name.split_once("] ")) else {
-        return false;
-    };
-    stage.contains('/') && !stage.starts_with("internal") && !instruction.starts_with("FROM ")
 }

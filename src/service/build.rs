@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{agent::Inner, push::Pusher, stream::tee};
 use crate::{
     engine::Outcome,
-    model::{BuildRequest, Event, Failure, FailureKind, ImageStore, Report, Tally},
+    model::{BuildRequest, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally},
     registry,
     session::Lent,
     strategy::{
@@ -99,7 +99,9 @@ impl Run<'_> {
         let image_id = match store {
             // It gives the config's digest under both names: it knows no manifest before the push.
             Some(ImageStore::Graphdriver) => std::mem::take(&mut digest),
-            Some(ImageStore::Containerd) | None => digest.clone(),
+            Some(ImageStore::Containerd) => digest.clone(),
+            // It keeps no image to be known by; Docker's client says the config's digest then.
+            None => get("containerimage.config.digest"),
         };
         let pusher = self.pusher();
         match plan.push {
@@ -119,9 +121,13 @@ impl Run<'_> {
     async fn solve(&self) -> Result<Outcome, Failure> {
         let mut first = true;
         let operation = || {
-            // BuildKit knows no second solve of the same id.
-            let id = if std::mem::take(&mut first) { self.id.to_owned() } else { new_id() };
-            self.solve_once(id)
+            // BuildKit knows no second solve of the same id. What it did the first time is not shown again.
+            let (id, events) = if std::mem::take(&mut first) {
+                (self.id.to_owned(), self.events.clone())
+            } else {
+                (new_id(), mpsc::channel(1).0)
+            };
+            self.solve_once(id, events)
         };
         let trouble = |(failure, retry_after): &(Failure, _)| (self.trouble(failure), *retry_after);
         registry::retrying(&Policy::default(), operation, trouble, |attempt| {
@@ -130,27 +136,49 @@ impl Run<'_> {
             async move { pusher.notice(text).await }
         })
         .await
-        .map_err(|(failure, _)| failure)
+        .map_err(|(failure, _)| self.advised(failure))
     }
 
-    async fn solve_once(&self, id: String) -> Result<Outcome, (Failure, Option<Duration>)> {
-        let Self { agent, request, plan, lent, events, .. } = self;
+    async fn solve_once(
+        &self,
+        id: String,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Outcome, (Failure, Option<Duration>)> {
+        let Self { agent, request, plan, lent, .. } = self;
         drop(events.send(Event::Accepted { build_id: id.clone() }).await);
-        let failure = match agent.engine.build(&id, request, plan, lent, events).await {
+        let failure = match Box::pin(agent.engine.build(&id, request, plan, lent, &events)).await {
             Ok(outcome) => return Ok(outcome),
             Err(failure) => failure,
         };
-        let pushed_to = plan.groups.first().filter(|_| plan.push == PushMechanism::InSolve);
-        let retry_after = match pushed_to {
-            Some(group) => self.pusher().wait_for(&group.first, &failure.what).await,
+        let retry_after = match self.pushed_to(&failure) {
+            Some(tag) => self.pusher().wait_for(tag, &failure.what).await,
             None => None,
         };
         Err((failure, retry_after))
     }
 
-    /// Only a push is worth another solve: what the engine pulls it has tried again itself.
-    fn trouble(&self, failure: &Failure) -> Trouble {
+    /// The tag whose push within the solve failed.
+    fn pushed_to(&self, failure: &Failure) -> Option<&Reference> {
         let pushing = self.plan.push == PushMechanism::InSolve && failure.what.contains("push");
-        if failure.kind == FailureKind::Registry && pushing { Trouble::of_text(&failure.what) } else { Trouble::Other }
+        let tags = || self.plan.groups.iter().map(|group| &group.first);
+        let named = || tags().find(|tag| failure.what.contains(tag.registry()));
+        (pushing && failure.kind == FailureKind::Registry).then(|| named().or_else(|| tags().next())).flatten()
+    }
+
+    /// Only what BuildKit does not try again by itself is worth another solve: it knows no 429, and takes a refused
+    /// connection at its word.
+    fn trouble(&self, failure: &Failure) -> Trouble {
+        match self.pushed_to(failure).map(|_| Trouble::of_text(&failure.what)) {
+            Some(Trouble::RateLimited) => Trouble::RateLimited,
+            Some(Trouble::Unreachable) if failure.what.contains("connection refused") => Trouble::Unreachable,
+            _ => Trouble::Other,
+        }
+    }
+
+    /// With what a person can do about a push that failed.
+    fn advised(&self, failure: Failure) -> Failure {
+        let Some(tag) = self.pushed_to(&failure) else { return failure };
+        let advice = Failure::from(registry::Error::of_engine(tag, "push", &failure.what, None)).next;
+        failure.next(advice)
     }
 }

@@ -1,7 +1,12 @@
 //! What the agent and its engine are and do.
 
+use std::time::Duration;
+
 use super::agent::Inner;
 use crate::{engine::State, model::REVISION, pb, wire};
+
+/// How long the engine may take to count its disk use, for somebody who only wants to know.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn info(agent: &Inner) -> pb::InfoResponse {
     let mut info = pb::InfoResponse {
@@ -11,12 +16,16 @@ pub(super) async fn info(agent: &Inner) -> pb::InfoResponse {
         ..pb::InfoResponse::default()
     };
     match agent.engine.settled().await {
-        State::Absent(failure) => info.engine_problem = failure.what,
+        State::Absent(failure) => {
+            info.engine_problem = failure.what;
+            info.engine_next = failure.next;
+        }
         State::Ready(capabilities) => {
             info.engine = Some(wire::to_engine(&capabilities, agent.engine.url().to_string()));
-            match agent.engine.disk_usage().await {
-                Ok(kinds) => info.disk = kinds.into_iter().map(disk_usage).collect(),
-                Err(failure) => info.engine_problem = failure.what,
+            match tokio::time::timeout(PATIENCE, agent.engine.disk_usage()).await {
+                Ok(Ok(kinds)) => info.disk = kinds.into_iter().map(disk_usage).collect(),
+                Err(_) => info.engine_problem = format!("the engine told no disk use within {PATIENCE:?}"),
+                Ok(Err(failure)) => info.engine_problem = failure.what,
             }
         }
     }

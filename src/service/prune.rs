@@ -26,7 +26,8 @@ pub(super) async fn prune(
 }
 
 async fn tell(events: &mpsc::Sender<Event>, kind: &str, freed: crate::engine::Freed, dry_run: bool) {
-    let freed = Event::Freed { kind: kind.to_owned(), count: freed.count, bytes: freed.bytes, dry_run };
+    let freed =
+        Event::Freed { kind: kind.to_owned(), count: freed.count, bytes: freed.bytes, dry_run, at_most: freed.at_most };
     // Nobody may be listening any more: the prune goes on.
     drop(events.send(freed).await);
 }

@@ -24,6 +24,9 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves until `shutdown`, then takes no new work, finishes what runs, and returns.
 pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    if matches!(listener, Listener::Tcp(_)) && agent.inner.settings.token.is_none() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "TCP without a token would let everyone in"));
+    }
     let (reporter, health) = tonic_health::server::health_reporter();
     // Health is told for as long as somebody may ask.
     let _reporting = AbortOnDropHandle::new(tokio::spawn(report_health(agent.clone(), reporter)));

@@ -105,7 +105,7 @@ fn output(facts: Facts<'_>, groups: &[PushGroup], notes: &mut Vec<String>) -> Re
     let all = || request.tags.clone();
     match (capabilities.kind, capabilities.image_store) {
         (EngineKind::Dockerd, Some(ImageStore::Containerd)) if request.push => {
-            let exporter = pushing_exporter(facts, groups, request.load);
+            let exporter = pushing_exporter(facts, groups, request.load)?;
             let local = if request.load { groups.iter().flat_map(|g| g.rest.clone()).collect() } else { Vec::new() };
             Ok((Some(exporter), PushMechanism::InSolve, local))
         }
@@ -119,7 +119,7 @@ fn output(facts: Facts<'_>, groups: &[PushGroup], notes: &mut Vec<String>) -> Re
                 .next("use --push, or a Docker engine"))
         }
         (EngineKind::Buildkitd, _) if request.push => {
-            Ok((Some(pushing_exporter(facts, groups, false)), PushMechanism::InSolve, Vec::new()))
+            Ok((Some(pushing_exporter(facts, groups, false)?), PushMechanism::InSolve, Vec::new()))
         }
         (EngineKind::Buildkitd, _) => {
             notes.push("without --push the result stays in the build cache of this buildkitd".to_owned());
@@ -129,7 +129,7 @@ fn output(facts: Facts<'_>, groups: &[PushGroup], notes: &mut Vec<String>) -> Re
 }
 
 /// An exporter that pushes the first tag of each repository; a manifest PUT makes each of the others.
-fn pushing_exporter(facts: Facts<'_>, groups: &[PushGroup], load: bool) -> Exporter {
+fn pushing_exporter(facts: Facts<'_>, groups: &[PushGroup], load: bool) -> Result<Exporter, Failure> {
     let firsts: Vec<_> = groups.iter().map(|group| group.first.clone()).collect();
     let mut exporter = exporter("image", &firsts, [("push", "true")]);
     if load {
@@ -139,10 +139,17 @@ fn pushing_exporter(facts: Facts<'_>, groups: &[PushGroup], load: bool) -> Expor
         exporter.attrs.insert("store".to_owned(), "false".to_owned());
         exporter.attrs.insert("unpack".to_owned(), "false".to_owned());
     }
-    if firsts.iter().any(|tag| is_insecure(facts, tag)) {
+    if let Some(insecure) = firsts.iter().find(|tag| is_insecure(facts, tag)) {
+        // The attribute would take the check of certificates from the others as well.
+        if let Some(secure) = firsts.iter().find(|tag| !is_insecure(facts, tag)) {
+            let (plain, tls) = (insecure.registry(), secure.registry());
+            let what = format!("{plain} speaks plain HTTP and {tls} does not: this engine cannot push to both at once");
+            return Err(Failure::new(FailureKind::Usage, what)
+                .next("build twice, once for each: the second time every step is cached"));
+        }
         exporter.attrs.insert("registry.insecure".to_owned(), "true".to_owned());
     }
-    exporter
+    Ok(exporter)
 }
 
 fn exporter<const N: usize>(kind: &'static str, names: &[Reference], attrs: [(&str, &str); N]) -> Exporter {

@@ -22,7 +22,9 @@ pub fn to_event(event: Event) -> pb::Event {
             Kind::PushProgress(pb::PushProgress { reference, layer, state, current, total })
         }
         Event::Pushed { reference, digest } => Kind::Pushed(pb::Pushed { reference, digest }),
-        Event::Freed { kind, count, bytes, dry_run } => Kind::Freed(pb::Freed { kind, count, bytes, dry_run }),
+        Event::Freed { kind, count, bytes, dry_run, at_most } => {
+            Kind::Freed(pb::Freed { kind, count, bytes, dry_run, at_most })
+        }
         Event::Done(report) => Kind::Done(pb::Done { report: Some(to_report(report)) }),
     };
     pb::Event { kind: Some(kind) }
@@ -45,7 +47,9 @@ pub fn from_event(event: pb::Event) -> Option<Event> {
             Event::PushProgress { reference, layer, state, current, total }
         }
         Kind::Pushed(pb::Pushed { reference, digest }) => Event::Pushed { reference, digest },
-        Kind::Freed(pb::Freed { kind, count, bytes, dry_run }) => Event::Freed { kind, count, bytes, dry_run },
+        Kind::Freed(pb::Freed { kind, count, bytes, dry_run, at_most }) => {
+            Event::Freed { kind, count, bytes, dry_run, at_most }
+        }
         Kind::Done(pb::Done { report }) => Event::Done(from_report(report.unwrap_or_default())),
     })
 }

@@ -71,8 +71,9 @@ async fn a_prune_frees_what_was_asked_for_and_counts_it() {
     let request = pb::PruneRequest { all: true, unused_for_seconds: 60, keep_bytes: 1 << 30, ..prune() };
     let (events, report) = end(agent.client().await.prune(request).await.unwrap().into_inner()).await;
     report.unwrap();
-    let freed =
-        |kind: &str, count, bytes| Kind::Freed(pb::Freed { kind: kind.to_owned(), count, bytes, dry_run: false });
+    let freed = |kind: &str, count, bytes| {
+        Kind::Freed(pb::Freed { kind: kind.to_owned(), count, bytes, dry_run: false, at_most: false })
+    };
     assert_eq!(events, [freed("images", 0, 7), freed("build cache", 3, 7)]);
     let asked = fake.see(|seen| if let Seen::Prune(request) = seen { Some(request.clone()) } else { None }).await;
     assert_eq!((asked.all, asked.keep_duration), (true, 60_000_000_000));

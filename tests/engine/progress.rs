@@ -60,6 +60,22 @@ fn steps(events: &[Event]) -> Vec<(u32, &str)> {
     events.iter().filter_map(step).collect()
 }
 
+/// A layer of the cache is loaded when something needs it. BuildKit then reports its step anew, without inputs.
+#[tokio::test]
+async fn a_cached_step_stays_cached_when_its_layer_is_loaded() {
+    let name = "[2/2] RUN make";
+    let events = events(move |build| async move {
+        let cached = Vertex { cached: true, inputs: vec!["base".to_owned()], ..vertex(name, 1, Some(1)) };
+        build.tell(of([cached])).await;
+        build.tell(of([vertex(name, 2, Some(9))])).await;
+    })
+    .await;
+    let mut tally = remora::model::Tally::default();
+    events.iter().for_each(|event| tally.add(event));
+    let report = tally.report();
+    assert_eq!((report.cached_steps, report.steps), (1, 1));
+}
+
 #[tokio::test]
 async fn a_step_is_told_once_however_often_the_engine_repeats_it() {
     let events = events(async |build| {

@@ -135,9 +135,12 @@ async fn a_solve_whose_push_came_too_fast_is_repeated_under_another_id() {
     let fake = stumbling("failed to push r/app:1: unexpected status from PUT request: 429 Too Many Requests");
     let (events, report) = build_and_push(&fake, &registry).await;
     assert_eq!(report.unwrap().digest, DIGEST);
-    let accepted: Vec<_> =
-        events.iter().filter_map(|e| if let Kind::Accepted(a) = e { Some(a.build_id.clone()) } else { None }).collect();
-    assert!(accepted.len() == 2 && accepted[0] != accepted[1], "{accepted:?}");
+    let ids: Vec<_> = fake
+        .seen()
+        .into_iter()
+        .filter_map(|s| if let Seen::Outer { request, .. } = s { Some(request.r#ref) } else { None })
+        .collect();
+    assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
     let said = events.iter().any(|e| matches!(e, Kind::Notice(notice) if notice.text.contains("attempt 2 of 5")));
     assert!(said, "{events:?}");
 }

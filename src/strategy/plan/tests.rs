@@ -118,12 +118,16 @@ fn the_tags_are_the_cache_where_none_is_named() {
 
 #[test]
 fn insecure_registries_are_said_to_be_so() {
-    let request = BuildRequest { push: true, ..request() };
-    let facts =
-        Facts { request: &request, capabilities: &buildkitd(), allowed: &[], insecure: &["r.example".to_owned()] };
-    let plan = plan(facts).unwrap();
-    assert_eq!(plan.exporter.unwrap().attrs["registry.insecure"], "true");
-    assert!(plan.imports[0].1);
+    let insecure = ["r.example".to_owned()];
+    let mixed = BuildRequest { push: true, ..request() };
+    let alone = BuildRequest { tags: vec![tag("r.example/app:1")], ..mixed.clone() };
+    let engine = buildkitd();
+    let facts = |request| Facts { request, capabilities: &engine, allowed: &[], insecure: &insecure };
+    let decided = plan(facts(&alone)).unwrap();
+    assert_eq!(decided.exporter.unwrap().attrs["registry.insecure"], "true");
+    assert!(decided.imports[0].1);
+    let refused = plan(facts(&mixed)).unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Usage, "a registry with TLS would lose its check of certificates");
 }
 
 #[test]
