@@ -33,8 +33,6 @@ pub struct Config {
 pub enum Entitlement {
     /// `network.host`: steps see the network of the engine's host.
     NetworkHost,
-    /// `security.insecure`: steps run privileged.
-    SecurityInsecure,
 }
 
 /// What the file says. Every value is valid.
@@ -91,15 +89,13 @@ impl Entitlement {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NetworkHost => "network.host",
-            Self::SecurityInsecure => "security.insecure",
         }
     }
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "network.host" => Ok(Self::NetworkHost),
-            "security.insecure" => Ok(Self::SecurityInsecure),
-            _ => Err(format!("unknown entitlement '{text}': there are network.host and security.insecure")),
+            _ => Err(format!("unknown entitlement '{text}': there is network.host")),
         }
     }
 }

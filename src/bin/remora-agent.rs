@@ -28,7 +28,7 @@ struct Args {
     /// [default: unix:///run/remora/agent.sock]
     #[arg(long, value_name = "URL")]
     listen: Option<String>,
-    /// Let builds ask for this entitlement; repeatable [possible: network.host, security.insecure]
+    /// Let builds ask for this entitlement: network.host
     #[arg(long, value_name = "NAME")]
     allow_entitlement: Vec<String>,
     /// This registry speaks plain HTTP; repeatable. Loopback does by itself

@@ -71,7 +71,9 @@ async fn a_cached_step_stays_cached_when_its_layer_is_loaded() {
     })
     .await;
     let mut tally = remora::model::Tally::default();
-    events.iter().for_each(|event| tally.add(event));
+    for event in &events {
+        tally.add(event);
+    }
     let report = tally.report();
     assert_eq!((report.cached_steps, report.steps), (1, 1));
 }
