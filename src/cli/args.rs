@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::model::Reference;
+use crate::model::{Reference, is_platform};
 
 /// Builds and pushes container images through a remora-agent, with every step cached that can be.
 #[derive(Parser)]
@@ -72,7 +72,7 @@ pub(super) struct Build {
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// Name of the image; repeatable
-    #[arg(short, long = "tag", value_name = "NAME[:TAG]", value_parser = reference)]
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]", value_parser = tag)]
     pub(super) tags: Vec<Reference>,
     /// Build this stage instead of the last
     #[arg(long, value_name = "STAGE")]
@@ -128,7 +128,7 @@ pub(super) enum Network {
 #[derive(ClapArgs)]
 pub(super) struct Push {
     /// What to push
-    #[arg(value_name = "NAME[:TAG]", required = true, value_parser = reference)]
+    #[arg(value_name = "NAME[:TAG]", required = true, value_parser = tag)]
     pub(super) tags: Vec<Reference>,
     /// Print the digest, and nothing else
     #[arg(short, long)]
@@ -140,7 +140,7 @@ pub(super) struct Prune {
     /// All build cache that is not in use, and all images that no container uses
     #[arg(short, long)]
     pub(super) all: bool,
-    /// Only what was not used for this long: until=24h or unused-for=24h
+    /// Only build cache that was not used, and images that were not made, for this long: until=24h or unused-for=24h
     #[arg(long, value_name = "FILTER", value_parser = age_filter, action = ArgAction::Append)]
     pub(super) filter: Vec<Duration>,
     /// Keep this much build cache, such as 10GB
@@ -163,6 +163,15 @@ fn reference(text: &str) -> Result<Reference, String> {
     text.parse().map_err(|e: crate::model::InvalidReference| e.problem.to_owned())
 }
 
+/// A name for something, not the name of something that is there.
+fn tag(text: &str) -> Result<Reference, String> {
+    let reference = reference(text)?;
+    if reference.digest().is_some() {
+        return Err("a tag is wanted, and not a digest".to_owned());
+    }
+    Ok(reference)
+}
+
 fn build_arg(text: &str) -> Result<(String, Option<String>), String> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
@@ -183,21 +192,23 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 fn platform(text: &str) -> Result<String, String> {
-    let parts: Vec<_> = text.split('/').collect();
-    let plain =
-        |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if (1..=3).contains(&parts.len()) && parts.iter().all(plain) {
+    if is_platform(text) {
         return Ok(text.to_owned());
     }
     Err("a platform is OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64".to_owned())
 }
+
+/// Longer times are mistakes, and overflow clocks.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
     humantime::parse_duration(text)
-        .map_err(|_| "a time is a number with a unit, such as 500ms, 60s, 5m or 24h".to_owned())
+        .ok()
+        .filter(|time| *time <= LONGEST)
+        .ok_or_else(|| "a time is a number with a unit, such as 500ms, 60s, 5m or 24h, up to ten years".to_owned())
 }
 
 fn age_filter(text: &str) -> Result<Duration, String> {
@@ -231,6 +242,8 @@ mod tests {
             "build -t App .",
             "build --platform a/b/c/d .",
             "--wait soon build .",
+            "--wait 500000000000y build .",
+            "push r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
             "prune --filter since=2h",
             "prune --keep-bytes much",
         ] {

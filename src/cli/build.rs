@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    env::VarError,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -21,6 +22,10 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
         return Err(usage("--push without a tag: there is no name to push to")
             .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
     }
+    let build_args = build_args(args.build_args)?;
+    for path in [&args.iidfile, &args.metadata_file].into_iter().flatten() {
+        remove(path)?;
+    }
     let mut agent = connect::connect(connection).await?;
     let path = dockerfile.directory.join(&dockerfile.name);
     let name = dockerfile.name.clone();
@@ -31,7 +36,7 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
         dockerfile: dockerfile.name,
         tags: args.tags,
         target: args.target,
-        build_args: build_args(args.build_args),
+        build_args,
         labels: args.labels.into_iter().collect(),
         no_cache: args.no_cache,
         pull: args.pull,
@@ -99,10 +104,12 @@ fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Dockerfile, Failure
     let problem = |error: &dyn std::fmt::Display| {
         usage(format!("the Dockerfile {}: {error}", path.display())).next("name it with -f, relative to where you are")
     };
-    let found = fs::File::open(&path).and_then(|file| file.metadata());
+    // Looked at before it is opened: a pipe would wait for its writer.
+    let found = fs::metadata(&path)
+        .and_then(|file| if file.is_file() { fs::File::open(&path).map(|_| true) } else { Ok(false) });
     match found {
-        Ok(metadata) if metadata.is_dir() => return Err(problem(&"it is a directory")),
-        Ok(_) => {}
+        Ok(true) => {}
+        Ok(false) => return Err(problem(&"it is no file")),
         // The frontend takes this spelling as well.
         Err(error)
             if file.is_none() && error.kind() == io::ErrorKind::NotFound && context.join("dockerfile").is_file() => {}
@@ -115,12 +122,33 @@ fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Dockerfile, Failure
 }
 
 /// A build arg without a value takes that of the environment, and is left out where there is none.
-fn build_args(args: Vec<(String, Option<String>)>) -> BTreeMap<String, String> {
-    let value = |(name, value): (String, Option<String>)| {
-        let value = value.or_else(|| std::env::var(&name).ok())?;
-        Some((name, value))
-    };
-    args.into_iter().filter_map(value).collect()
+fn build_args(args: Vec<(String, Option<String>)>) -> Result<BTreeMap<String, String>, Failure> {
+    let mut given = BTreeMap::new();
+    for (name, value) in args {
+        let value = match value {
+            Some(value) => Some(value),
+            None => match std::env::var(&name) {
+                Ok(value) => Some(value),
+                Err(VarError::NotPresent) => None,
+                Err(VarError::NotUnicode(_)) => {
+                    return Err(usage(format!("--build-arg {name}: its value in the environment is not UTF-8"))
+                        .next("give the value with --build-arg NAME=VALUE"));
+                }
+            },
+        };
+        given.extend(value.map(|value| (name, value)));
+    }
+    Ok(given)
+}
+
+/// What an earlier build wrote must not be taken for this one's.
+fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(usage(format!("{} cannot be replaced: {error}", path.display())).next("name another file"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Adds the lines at fault, where the engine did not tell them.

@@ -1,6 +1,6 @@
 //! Failure > what a person reads, and the exit code.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 use super::text;
 use crate::model::{Excerpt, Failure, FailureKind};
@@ -62,9 +62,14 @@ fn eprint_raw(lines: &str) {
     drop(std::io::stderr().lock().write_all(lines.as_bytes()));
 }
 
+/// What the last words may take, to somebody who does not read.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// A signal ended it.
-pub(super) fn interrupted(what: &str, code: u8) -> ExitCode {
-    text::notice(&format!("{what}: the agent cancels what was begun"));
+pub(super) async fn interrupted(what: &str, code: u8) -> ExitCode {
+    let words = format!("{what}: the agent cancels what was begun, and carries a prune to its end");
+    let said = tokio::task::spawn_blocking(move || text::notice(&words));
+    drop(tokio::time::timeout(LAST_WORDS, said).await);
     ExitCode::from(code)
 }
 

@@ -1,6 +1,9 @@
 //! Opens the session in which the client serves its context and credentials.
 
-use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
+use std::{
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    path::PathBuf,
+};
 
 use tonic::metadata::{Ascii, MetadataValue};
 
@@ -39,13 +42,17 @@ fn attachables() -> Attachables {
     Attachables { credentials, ..Attachables::default() }
 }
 
-/// Contexts with the same key send only what changed since the last time. Two hosts that share a path, as CI pods do,
-/// hold different files there: the host's name is part of it.
+/// Contexts with the same key send only what changed since the last time, as size and times tell it. So the key must be
+/// that of this very directory: two pods may share names and paths, and nobody else should guess it.
 fn shared_key(context: &std::path::Path) -> String {
     let mut identity = Vec::new();
     for part in ["/proc/sys/kernel/hostname", "/etc/machine-id"] {
         identity.extend(std::fs::read(part).unwrap_or_default());
         identity.push(0);
+    }
+    if let Ok(directory) = std::fs::metadata(context) {
+        let born = directory.created().map(|time| format!("{time:?}")).unwrap_or_default();
+        identity.extend(format!("{}:{}:{born}:", directory.dev(), directory.ino()).bytes());
     }
     identity.extend_from_slice(context.as_os_str().as_bytes());
     sha256(&identity)

@@ -45,7 +45,7 @@ pub fn run() -> ExitCode {
         Err(error) => return exit::internal(&error),
     };
     let code = runtime.block_on(until_signal(dispatch(args)));
-    // Threads that still read the context are not waited for.
+    // Threads that still read the context, or write to somebody who does not read, are not waited for.
     runtime.shutdown_background();
     code
 }
@@ -64,15 +64,18 @@ async fn dispatch(args: Args) -> ExitCode {
     }
 }
 
-/// A signal drops the work: the calls end, and the agent cancels what they had begun.
-async fn until_signal(work: impl Future<Output = ExitCode>) -> ExitCode {
+/// A signal ends the work: with the process its connection goes, and the agent cancels what it had begun.
+///
+/// The work has a task of its own, for it may stand still in a write to somebody who does not read.
+async fn until_signal(work: impl Future<Output = ExitCode> + Send + 'static) -> ExitCode {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return work.await;
     };
+    let work = tokio::spawn(work);
     tokio::select! {
-        code = work => code,
-        _ = interrupt.recv() => exit::interrupted("interrupted", exit::INTERRUPTED),
-        _ = terminate.recv() => exit::interrupted("terminated", exit::TERMINATED),
+        done = work => done.unwrap_or_else(|error| exit::internal(&error)),
+        _ = interrupt.recv() => exit::interrupted("interrupted", exit::INTERRUPTED).await,
+        _ = terminate.recv() => exit::interrupted("terminated", exit::TERMINATED).await,
     }
 }

@@ -12,6 +12,9 @@ use crate::model::{Event, StepId};
 /// Between two lines about the bytes of one push.
 const PUSH_PAUSE: Duration = Duration::from_secs(5);
 
+/// Bytes of a line that are kept until it is whole.
+const LONGEST_LINE: usize = 64 << 10;
+
 /// Plain progress.
 pub(super) struct Progress {
     out: Box<dyn Write + Send>,
@@ -73,7 +76,11 @@ impl Progress {
     fn log(&mut self, step: StepId, data: &[u8]) {
         let mut pending = self.partial.remove(&step).unwrap_or_default();
         pending.extend_from_slice(data);
-        let whole = pending.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        let whole = match pending.iter().rposition(|&b| b == b'\n') {
+            Some(at) => at + 1,
+            None if pending.len() > LONGEST_LINE => pending.len(),
+            None => 0,
+        };
         let rest = pending.split_off(whole);
         for line in pending.split_inclusive(|&b| b == b'\n') {
             self.log_line(step, line);
@@ -85,8 +92,10 @@ impl Progress {
 
     fn log_line(&mut self, step: StepId, line: &[u8]) {
         let end = line.iter().rposition(|b| !b"\r\n".contains(b)).map_or(0, |at| at + 1);
+        // A line that was drawn over itself is shown as it was left.
+        let start = line[..end].iter().rposition(|&b| b == b'\r').map_or(0, |at| at + 1);
         let mut text = format!("#{step}   ").into_bytes();
-        text.extend_from_slice(&line[..end]);
+        text.extend_from_slice(&line[start..end]);
         text.push(b'\n');
         drop(self.out.write_all(&text));
     }

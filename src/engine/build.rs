@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 
-use super::{Engine, Error, attach, fault, status::Translator};
+use super::{Engine, Error, attach, dial::LARGEST_MESSAGE, fault, status::Translator};
 use crate::{
     grpc::Channel,
     model::{BuildRequest, Event, Failure, Network, Reference},
@@ -36,6 +36,17 @@ impl Engine {
     /// Builds by the plan. Dropping the future cancels the build: its connection closes, and the engine stops its
     /// steps.
     pub async fn build(
+        &self,
+        id: &str,
+        request: &BuildRequest,
+        plan: &Plan,
+        lent: &Lent,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Outcome, Failure> {
+        self.while_it_answers(Box::pin(self.built(id, request, plan, lent, events))).await
+    }
+
+    async fn built(
         &self,
         id: &str,
         request: &BuildRequest,
@@ -78,7 +89,7 @@ async fn watch(
         over.cancelled().await;
         tokio::time::sleep(LAST_EVENTS).await;
     };
-    let mut control = ControlClient::new(channel).max_decoding_message_size(usize::MAX);
+    let mut control = ControlClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
     let call = control.status(StatusRequest { r#ref: id.to_owned() });
     let called = tokio::select! { called = call => called, () = silence() => return };
     // Where there is nothing to see, the solve tells why.
@@ -101,7 +112,7 @@ async fn solve(
     request: &BuildRequest,
     plan: &Plan,
 ) -> Result<SolveResponse, tonic::Status> {
-    let mut control = ControlClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
+    let mut control = ControlClient::new(channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
     let outer =
         async { control.solve(outer_request(id, session, request, plan)).await.map(tonic::Response::into_inner) };
     tokio::pin!(outer);
@@ -112,7 +123,7 @@ async fn solve(
         Ok(request)
     };
     let channel = tonic::service::interceptor::InterceptedService::new(channel, tag);
-    let mut bridge = LlbBridgeClient::new(channel).max_decoding_message_size(usize::MAX);
+    let mut bridge = LlbBridgeClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
     let made = tokio::select! {
         refused = &mut outer => return refused,
         made = bridge.solve(frontend_request(request, plan)) => made.map(tonic::Response::into_inner),

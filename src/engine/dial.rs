@@ -1,6 +1,6 @@
 //! Opens byte streams and HTTP connections to an engine.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use hyper::{body::Incoming, client::conn};
@@ -23,6 +23,12 @@ use crate::{
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// How long it may take to open a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Largest message that is taken from an engine, in bytes: Status and definitions are larger than tonic's 4 MiB at times.
+pub(super) const LARGEST_MESSAGE: usize = 64 << 20;
+
 /// How gRPC reaches `BuildKit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
@@ -41,10 +47,14 @@ pub(super) struct Grpc {
 
 impl Grpc {
     pub(super) async fn connect(url: &EngineUrl, transport: Transport) -> Result<Self, Error> {
-        let (channel, driver) = match transport {
-            Transport::Native => handshake(url, TokioIo::new(connect(url, b"h2").await?)).await?,
-            Transport::Hijack => handshake(url, hijack(url, "/grpc", HeaderMap::new()).await?).await?,
+        let connecting = async {
+            match transport {
+                Transport::Native => handshake(url, TokioIo::new(connect(url, b"h2").await?)).await,
+                Transport::Hijack => handshake(url, hijack(url, "/grpc", HeaderMap::new()).await?).await,
+            }
         };
+        let connected = tokio::time::timeout(PATIENCE, connecting).await;
+        let (channel, driver) = connected.map_err(|_| Error::broken(url, "it does not answer"))??;
         Ok(Self { channel, transport, driver })
     }
 

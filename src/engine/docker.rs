@@ -1,6 +1,6 @@
 //! Docker's plain REST API: bollard's requests over our own dial, so that unix, TCP and TLS have one path.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bollard::{BollardRequest, ClientVersion, errors};
 use bytes::Bytes;
@@ -13,8 +13,10 @@ use crate::model::EngineUrl;
 
 /// The newest API version whose answers are the ones read here; newer engines serve it as well.
 const NEWEST: (u32, u32) = (1, 51);
-/// Seconds that one answer may take: pruning a large store is slow.
-const TIMEOUT: u64 = 600;
+/// Seconds that one answer may take.
+const TIMEOUT: u64 = 120;
+/// What a prune may take: one that is given up is cut half-way.
+const PRUNE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Longest answer that is read, in bytes.
 const LONGEST: usize = 64 << 20;
 
@@ -52,6 +54,11 @@ impl Docker {
             bollard::Docker::connect_with_custom_transport(transport, Some("http://docker"), TIMEOUT, &client_version)
                 .map_err(|e| Error::docker("a REST request", &e))?;
         Ok(Self { bollard, url, api })
+    }
+
+    /// For a prune, which takes as long as it takes.
+    pub(super) fn patient(&self) -> bollard::Docker {
+        self.bollard.clone().with_timeout(PRUNE)
     }
 
     /// Asks for what bollard reads wrongly or not at all.

@@ -54,6 +54,10 @@ impl Error {
         Self::Broken { url: url.to_string(), source: source.into() }
     }
 
+    pub(super) fn frozen(url: &EngineUrl) -> Self {
+        Self::broken(url, "the engine does not answer any more")
+    }
+
     pub(super) fn refused(call: &'static str, status: &tonic::Status) -> Self {
         // Where our own end of the connection made the status, the cause is behind it.
         let cause = std::iter::successors(std::error::Error::source(status), |cause| cause.source()).last();

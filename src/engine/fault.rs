@@ -9,6 +9,9 @@ use tonic::{Code, Status};
 use super::status::Translator;
 use crate::model::{Excerpt, Failure, FailureKind, base_image, own_step};
 
+/// How BuildKit words it that a RUN ended with an error; the second one is 20.10's.
+const RUN_FAILED: &[&str] = &["did not complete successfully", "executor failed running"];
+
 /// What a step may be refused.
 const ENTITLEMENTS: &[&str] = &["network.host", "security.insecure"];
 
@@ -72,6 +75,10 @@ fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> Fail
         "failed to resolve source metadata",
         "failed to copy",
     ];
+    // It quotes the command, whose words are anybody's.
+    if RUN_FAILED.iter().any(|text| message.contains(text)) {
+        return FailureKind::Build;
+    }
     if base_image(step).is_some() || REGISTRY.iter().any(|text| message.contains(text)) {
         return FailureKind::Registry;
     }

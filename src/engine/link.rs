@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Error,
@@ -53,6 +53,8 @@ pub(super) struct Ready {
     pub(super) transport: Transport,
     /// Absent for a standalone buildkitd.
     pub(super) docker: Option<Docker>,
+    /// Cancelled when the engine has stopped to answer, without closing anything.
+    frozen: CancellationToken,
 }
 
 impl Engine {
@@ -60,7 +62,7 @@ impl Engine {
     pub fn connect(url: EngineUrl) -> Self {
         let starting = Failure::new(crate::model::FailureKind::Engine, format!("connecting to the engine at {url}"));
         let (publish, state) = watch::channel(Internal::Looking(starting));
-        let stop = tokio_util::sync::CancellationToken::new();
+        let stop = CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(supervise(url.clone(), publish)));
         Self { url, state, _stop: Arc::new(stop.drop_guard()) }
     }
@@ -111,6 +113,18 @@ impl Engine {
         self.ready()
     }
 
+    /// Does the work, unless the engine stops to answer in the middle: its connections would stay open for ever.
+    pub(super) async fn while_it_answers<T, E: From<Failure>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let ready = self.ready()?;
+        tokio::select! {
+            done = work => done,
+            () = ready.frozen.cancelled() => Err(Failure::from(Error::frozen(&self.url)).into()),
+        }
+    }
+
     /// A connection of its own, so that builds share neither windows nor fate.
     pub(super) async fn grpc(&self) -> Result<Grpc, Failure> {
         let ready = self.ready()?;
@@ -137,10 +151,11 @@ async fn supervise(url: EngineUrl, publish: watch::Sender<Internal>) {
             Ok((ready, mut connection)) => {
                 said.clear();
                 let since = Instant::now();
+                let frozen = ready.frozen.clone();
                 let capabilities = &ready.capabilities;
                 tracing::info!(engine = %url, kind = capabilities.kind.as_str(), version = capabilities.version, "engine ready");
                 publish.send_replace(Internal::Ready(Arc::new(ready)));
-                let gone = end_of(&url, &mut connection).await;
+                let gone = end_of(&url, &mut connection, &frozen).await;
                 tracing::warn!(engine = %url, error = %gone, "engine went away");
                 publish.send_replace(Internal::Absent(gone.into()));
                 // One that hangs up again and again is asked ever more rarely.
@@ -163,20 +178,22 @@ async fn supervise(url: EngineUrl, publish: watch::Sender<Internal>) {
 }
 
 /// Why the engine is not there any more, once it is not.
-async fn end_of(url: &EngineUrl, connection: &mut Grpc) -> Error {
+async fn end_of(url: &EngineUrl, connection: &mut Grpc, frozen: &CancellationToken) -> Error {
     loop {
         tokio::select! {
             () = connection.closed() => return Error::broken(url, "the engine closed it"),
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
         // One that is stopped, or whose host is gone, closes nothing.
-        if let Err(error) = probe::alive(connection).await {
-            return error;
+        if probe::alive(connection).await.is_err() {
+            frozen.cancel();
+            return Error::frozen(url);
         }
     }
 }
 
 async fn establish(url: &EngineUrl) -> Result<(Ready, Grpc), Error> {
     let Found { capabilities, transport, connection, docker } = probe::probe(url).await?;
-    Ok((Ready { capabilities: Arc::new(capabilities), transport, docker }, connection))
+    let frozen = CancellationToken::new();
+    Ok((Ready { capabilities: Arc::new(capabilities), transport, docker, frozen }, connection))
 }

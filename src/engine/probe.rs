@@ -47,7 +47,7 @@ pub(super) async fn probe(url: &EngineUrl) -> Result<Found, Error> {
 
 async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
     let docker = Docker::new(url, &version)?;
-    let (info, grpc) = tokio::join!(docker.bollard.info(), async {
+    let (info, grpc) = tokio::join!(tokio::time::timeout(PATIENCE, docker.bollard.info()), async {
         if docker::api_version(&version.api_version) >= NATIVE_SINCE
             && let Ok(found) = workers(url, Transport::Native).await
         {
@@ -55,6 +55,8 @@ async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
         }
         workers(url, Transport::Hijack).await
     });
+    let info =
+        info.map_err(|_| Error::Refused { call: "GET /info", problem: format!("nothing within {PATIENCE:?}") })?;
     let info = info.map_err(|e| Error::docker("GET /info", &e))?;
     let (transport, connection, worker) = grpc?;
     let containerd =

@@ -29,6 +29,12 @@ pub enum PushError {
     Engine(Failure),
 }
 
+impl From<Failure> for PushError {
+    fn from(failure: Failure) -> Self {
+        Self::Engine(failure)
+    }
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Line {
@@ -60,6 +66,15 @@ impl Engine {
     /// Pushes one tag that the engine holds, and returns its manifest's digest: the containerd store does not tell it.
     /// Dropping the future stops the push.
     pub async fn push(
+        &self,
+        tag: &Reference,
+        credential: &Credential,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Option<String>, PushError> {
+        self.while_it_answers(self.pushed(tag, credential, events)).await
+    }
+
+    async fn pushed(
         &self,
         tag: &Reference,
         credential: &Credential,
@@ -156,6 +171,8 @@ impl<'a> Tally<'a> {
 }
 
 fn auth_header(credential: &Credential, registry: &str) -> String {
+    // The containerd store compares the name, and knows Docker Hub by its old one alone.
+    let registry = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry };
     // Docker 20.10 wants the header even where there is nothing to say.
     let auth = match credential {
         Credential::Anonymous => serde_json::json!({}),

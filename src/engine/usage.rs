@@ -12,7 +12,7 @@ use bollard_buildkit_proto::{
 };
 use serde::Deserialize;
 
-use super::{Engine, Error};
+use super::{Engine, Error, dial::LARGEST_MESSAGE};
 use crate::{
     model::{Failure, ImageStore, PruneRequest, Reference},
     strategy::prune::{self, Record},
@@ -105,7 +105,7 @@ impl Engine {
             return Ok(Freed { count: freed.count(), bytes: freed.bytes, at_most: false });
         }
         let connection = self.grpc().await?;
-        let mut control = ControlClient::new(connection.channel.clone()).max_decoding_message_size(usize::MAX);
+        let mut control = ControlClient::new(connection.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
         let keep = i64::try_from(request.keep_bytes).unwrap_or(i64::MAX);
         let request = control::PruneRequest {
             all: request.all,
@@ -150,7 +150,7 @@ impl Engine {
         }
         let before = self.image_ids().await?;
         let options = PruneImagesOptionsBuilder::default().filters(&image_filters(request)).build();
-        let pruned = docker.bollard.prune_images(Some(options)).await;
+        let pruned = docker.patient().prune_images(Some(options)).await;
         let pruned = pruned.map_err(|e| Error::docker("POST /images/prune", &e))?;
         // The answer lists layers among the images: what is gone is counted.
         let count = before.difference(&self.image_ids().await?).count() as u64;
@@ -173,7 +173,7 @@ impl Engine {
 
     async fn cache_records(&self) -> Result<Vec<UsageRecord>, Failure> {
         let connection = self.grpc().await?;
-        let mut control = ControlClient::new(connection.channel.clone()).max_decoding_message_size(usize::MAX);
+        let mut control = ControlClient::new(connection.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
         let request = DiskUsageRequest { filter: Vec::new(), age_limit: 0 };
         let usage = control.disk_usage(request).await.map_err(|s| Error::refused("DiskUsage", &s))?;
         Ok(usage.into_inner().record)

@@ -17,7 +17,7 @@ pub use event::{Event, StepId};
 pub use failure::{Excerpt, Failure, FailureKind};
 pub use reference::{InvalidReference, Reference};
 pub use report::{Report, Tally};
-pub use request::{BuildRequest, Network, PruneRequest, PushRequest, SessionId};
+pub use request::{BuildRequest, Network, PruneRequest, PushRequest, SessionId, is_platform};
 pub use step::{base_image, own_step};
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.

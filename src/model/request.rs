@@ -69,6 +69,12 @@ impl std::fmt::Debug for BuildRequest {
     }
 }
 
+/// Whether this is `OS/ARCH` or `OS/ARCH/VARIANT`, or one word of them, as BuildKit reads it.
+pub fn is_platform(text: &str) -> bool {
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    text.split('/').count() <= 3 && text.split('/').all(word)
+}
+
 /// The network that RUN steps see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Network {

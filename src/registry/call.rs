@@ -5,7 +5,7 @@ use std::{error::Error as _, time::SystemTime};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION},
 };
 
 use super::{
@@ -25,7 +25,18 @@ const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
 /// The specification wants registries to take 4 MiB, and nobody to send more.
 const LARGEST_MANIFEST: usize = 4 << 20;
+/// How often an answer may point elsewhere.
+const MOST_HOPS: u32 = 3;
 const LARGEST_PROBLEM: usize = 64 << 10;
+
+/// Where an answer points to, but never from https to http.
+fn redirection(response: &Response, from: &Url) -> Option<Url> {
+    if !response.status().is_redirection() {
+        return None;
+    }
+    let next = from.join(response.headers().get(LOCATION)?.to_str().ok()?).ok()?;
+    (next.scheme() == "https" || next.scheme() == from.scheme()).then_some(next)
+}
 
 pub(super) struct Call<'a> {
     client: &'a Client,
@@ -94,6 +105,7 @@ impl<'a> Call<'a> {
             .pop_if_empty()
             .push(name);
         let mut answered = false;
+        let mut hops = 0;
         loop {
             let mut request = self.client.request(method.clone(), url.clone()).header(ACCEPT, MANIFESTS);
             if let Some(authorization) = &self.authorization {
@@ -105,6 +117,18 @@ impl<'a> Call<'a> {
             let response = request.send().await.map_err(|e| self.error(&doing, Cause::Network(e)))?;
             if response.status().is_success() {
                 return Ok(response);
+            }
+            if body.is_none()
+                && hops < MOST_HOPS
+                && let Some(next) = redirection(&response, &url)
+            {
+                hops += 1;
+                if next.origin() != url.origin() {
+                    // Where it points to gives it out for the address alone.
+                    self.authorization = None;
+                }
+                url = next;
+                continue;
             }
             let challenge = Challenge::of(response.headers());
             let failed = self.refused(&doing, response).await;

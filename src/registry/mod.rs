@@ -159,6 +159,8 @@ impl Registry {
 
 fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
+        // Followed by hand where it is safe: a login's secret must not be repeated elsewhere.
+        .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("remora/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)

@@ -26,7 +26,7 @@ pub struct Settings {
     pub allow_entitlement: Vec<String>,
     /// Registries that speak plain HTTP.
     pub insecure_registry: Vec<String>,
-    /// What callers over TCP must show. A unix socket asks for none: its mode says who may connect.
+    /// What callers must show. A unix socket can do without: its mode says who may connect.
     pub token: Option<String>,
 }
 

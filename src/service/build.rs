@@ -50,7 +50,7 @@ pub(super) async fn build(
     };
     drop(tee);
     let mut tally = tally.await.unwrap_or_default();
-    size_layers(&agent, &plan, &lent, &mut tally).await;
+    drop(tokio::time::timeout(SIZES, size_layers(&agent, &plan, &lent, &mut tally)).await);
     report.tags = request.tags.iter().map(ToString::to_string).collect();
     report.elapsed_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     let mut report = Report { build_id: id, ..tally.report().with_result(report) };
@@ -59,6 +59,9 @@ pub(super) async fn build(
     }
     Ok(report)
 }
+
+/// How long a finished build may wait for the sizes of its layers: they are a figure, nothing more.
+const SIZES: Duration = Duration::from_secs(2);
 
 /// The engine names the layers that it takes from a cache ref, and not their size: the ref's manifest does.
 async fn size_layers(agent: &Inner, plan: &Plan, lent: &Lent, tally: &mut Tally) {

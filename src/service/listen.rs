@@ -1,8 +1,10 @@
 //! The socket that clients connect to.
 
 use std::{
+    ffi::OsString,
+    fs::{self, File, Permissions},
     io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -10,22 +12,30 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::model::ListenUrl;
 
-/// A bound socket. A unix socket's file goes away with it.
+/// A bound socket.
 #[derive(Debug)]
 pub enum Listener {
-    /// A unix socket and its path.
+    /// A unix socket, and its file, which goes away with it.
     Unix(UnixListener, SocketFile),
     /// A TCP socket.
     Tcp(TcpListener),
 }
 
-/// Removes its file when it is dropped.
+/// Removes its socket's file when it is dropped, but none that another agent has put there since.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
+        // Without the lock somebody may take the place between the look and the removal.
+        let Ok(_lock) = lock(&self.path) else { return };
+        if fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.identity) {
+            drop(fs::remove_file(&self.path));
+        }
     }
 }
 
@@ -33,32 +43,97 @@ impl Drop for SocketFile {
 const MODE: u32 = 0o660;
 
 impl Listener {
-    /// Binds. A socket that a dead agent left is replaced, one that answers is not.
+    /// Binds. A socket that a dead agent left is replaced; one that answers, and what is no socket, is not.
     pub async fn bind(listen: &ListenUrl) -> io::Result<Self> {
-        match listen {
-            ListenUrl::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
-            ListenUrl::Unix(path) => {
-                if UnixStream::connect(path).await.is_ok() {
-                    return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there"));
-                }
-                bind_unix(path)
-            }
+        let path = match listen {
+            ListenUrl::Tcp(address) => return Ok(Self::Tcp(TcpListener::bind(address).await?)),
+            ListenUrl::Unix(path) => path,
+        };
+        let directory = path.parent().ok_or_else(|| refused("the path names no file"))?;
+        fs::create_dir_all(directory)?;
+        // Of agents that start together, one is first.
+        let _lock = lock(path)?;
+        if fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
+            return Err(refused("something that is no socket is there"));
         }
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there"));
+        }
+        bind_unix(path, directory)
     }
 }
 
-fn bind_unix(path: &Path) -> io::Result<Listener> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
-    };
-    std::fs::create_dir_all(directory)?;
-    // Bound under another name and moved into place, so that it never answers with a wider mode.
-    let mut hidden = std::ffi::OsString::from(format!(".{}.", std::process::id()));
-    hidden.push(name);
-    let hidden = SocketFile(directory.join(hidden));
-    drop(std::fs::remove_file(&hidden.0));
-    let listener = UnixListener::bind(&hidden.0)?;
-    std::fs::set_permissions(&hidden.0, std::fs::Permissions::from_mode(MODE))?;
-    std::fs::rename(&hidden.0, path)?;
-    Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+/// Bound in a directory that nobody else may enter and moved into place then, so that it never answers with a wider
+/// mode than its own.
+fn bind_unix(path: &Path, directory: &Path) -> io::Result<Listener> {
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    // A socket's path has at most 107 bytes.
+    let hidden = directory.join(format!(".{}", &random[..8]));
+    fs::DirBuilder::new().mode(0o700).create(&hidden)?;
+    let bound = (|| {
+        let place = hidden.join("s");
+        let listener = UnixListener::bind(&place)?;
+        fs::set_permissions(&place, Permissions::from_mode(MODE))?;
+        let file = fs::symlink_metadata(&place)?;
+        fs::rename(&place, path)?;
+        let file = SocketFile { path: path.to_owned(), identity: (file.dev(), file.ino()) };
+        Ok(Listener::Unix(listener, file))
+    })();
+    drop(fs::remove_dir_all(&hidden));
+    bound
+}
+
+/// Held while a socket's place is taken or left. The file stays: removing it would let two hold it.
+fn lock(path: &Path) -> io::Result<File> {
+    let mut name = OsString::from(path.file_name().ok_or_else(|| refused("the path names no file"))?);
+    name.push(".lock");
+    let file = File::options().create(true).append(true).mode(0o600).open(path.with_file_name(name))?;
+    file.lock()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    async fn bind(path: &Path) -> io::Result<Listener> {
+        Listener::bind(&ListenUrl::Unix(path.to_owned())).await
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_for_owner_and_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/agent.sock");
+        let _listener = bind(&path).await.unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+        assert!(bind(&path).await.is_err(), "it took over an agent that answers");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_goes_leaves_its_successor_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        let Listener::Unix(first, file) = bind(&path).await.unwrap() else { unreachable!() };
+        // Draining: it accepts nobody any more, and is still there.
+        drop(first);
+        let second = bind(&path).await.unwrap();
+        drop(file);
+        assert!(UnixStream::connect(&path).await.is_ok(), "the second agent cannot be reached");
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("precious");
+        fs::write(&path, "text").unwrap();
+        assert!(bind(&path).await.is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+    }
 }

@@ -45,7 +45,7 @@ pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Outpu
         .add_service(reflection().build_v1().map_err(io::Error::other)?)
         // What older clients ask for.
         .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
-        .add_service(BuildAgentServer::with_interceptor(agent.clone(), token_check(&agent, &listener)));
+        .add_service(BuildAgentServer::with_interceptor(agent.clone(), token_check(&agent)));
     let stopping = agent.inner.draining.clone();
     let serving = accept(router, listener, stopping.cancelled_owned());
     tokio::pin!(serving);
@@ -70,13 +70,11 @@ pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Outpu
     }
 }
 
-/// Over TCP, a caller shows the token.
+/// Where there is a token, a caller shows it.
 fn token_check(
     agent: &Agent,
-    listener: &Listener,
 ) -> impl Fn(tonic::Request<()>) -> Result<tonic::Request<()>, Status> + Clone + Send + Sync + 'static {
-    let token = agent.inner.settings.token.clone().filter(|_| matches!(listener, Listener::Tcp(_)));
-    let expected = token.map(|token| format!("Bearer {token}"));
+    let expected = agent.inner.settings.token.as_ref().map(|token| format!("Bearer {token}"));
     move |request| match (&expected, request.metadata().get("authorization")) {
         (None, _) => Ok(request),
         (Some(expected), Some(shown)) if same(expected.as_bytes(), shown.as_bytes()) => Ok(request),
@@ -92,9 +90,12 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 async fn accept(router: Router, listener: Listener, stop: impl Future<Output = ()>) -> io::Result<()> {
     match listener {
         Listener::Unix(listener, file) => {
-            let served = router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop).await;
-            drop(file);
-            served
+            // Gone as soon as nobody is let in any more, so that a successor can take its place.
+            let stop = async move {
+                stop.await;
+                drop(file);
+            };
+            router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop).await
         }
         Listener::Tcp(listener) => router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await,
     }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    model::{BuildRequest, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION, Reference, SessionId},
+    model::{
+        BuildRequest, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION, Reference, SessionId,
+        is_platform,
+    },
     pb,
 };
 
@@ -25,8 +28,26 @@ fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
     texts.iter().map(parse).collect()
 }
 
+/// References that something is to be given: with a digest they could only name what is there already.
+fn names(texts: &[String]) -> Result<Vec<Reference>, Failure> {
+    let names = references(texts)?;
+    match names.iter().find(|name| name.digest().is_some()) {
+        Some(name) => {
+            Err(usage(format!("'{name}' names a digest, where a tag is wanted")).next("leave the digest out"))
+        }
+        None => Ok(names),
+    }
+}
+
 fn session(id: &str) -> Result<SessionId, Failure> {
     SessionId::parse(id).ok_or_else(|| usage("a session's id is 32 hexadecimal digits"))
+}
+
+fn checked_platforms(platforms: Vec<String>) -> Result<Vec<String>, Failure> {
+    match platforms.iter().find(|platform| !is_platform(platform)) {
+        Some(odd) => Err(usage(format!("'{odd}' is no platform")).next("name it as OS/ARCH, such as linux/arm64")),
+        None => Ok(platforms),
+    }
 }
 
 fn strings(references: &[Reference]) -> Vec<String> {
@@ -67,13 +88,13 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
         Ok(Self {
             session: session(&id)?,
             dockerfile: if dockerfile.is_empty() { "Dockerfile".to_owned() } else { dockerfile },
-            tags: references(&tags)?,
+            tags: names(&tags)?,
             target: Some(target).filter(|target| !target.is_empty()),
             build_args: build_args.into_iter().collect(),
             labels: labels.into_iter().collect(),
             no_cache,
             pull,
-            platforms,
+            platforms: checked_platforms(platforms)?,
             network: match network {
                 pb::Network::Default => Network::Default,
                 pb::Network::None => Network::None,
@@ -140,7 +161,7 @@ impl TryFrom<pb::PushRequest> for PushRequest {
             return Err(usage("nothing to push: the request names no image"));
         }
         let session = if id.is_empty() { None } else { Some(session(&id)?) };
-        Ok(Self { session, tags: references(&tags)?, wait: wait(wait_ms) })
+        Ok(Self { session, tags: names(&tags)?, wait: wait(wait_ms) })
     }
 }
 
@@ -169,7 +190,8 @@ impl From<PruneRequest> for pb::PruneRequest {
         Self {
             revision: REVISION,
             all,
-            unused_for_seconds: unused_for.as_secs(),
+            // Half a second is not any age.
+            unused_for_seconds: unused_for.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
             keep_bytes,
             dry_run,
             wait_ms: millis(wait),
@@ -195,6 +217,12 @@ mod tests {
         let session = "0".repeat(32);
         let bad_tag = pb::BuildRequest { tags: vec!["App".to_owned()], session, ..pb::BuildRequest::default() };
         assert!(BuildRequest::try_from(bad_tag).unwrap_err().what.contains("'App'"));
+        let session = "0".repeat(32);
+        let digest = vec![format!("r.example/a@sha256:{}", "a".repeat(64))];
+        let by_digest = pb::BuildRequest { tags: digest.clone(), session, ..pb::BuildRequest::default() };
+        assert!(BuildRequest::try_from(by_digest).unwrap_err().what.contains("digest"));
+        let by_digest = pb::PushRequest { tags: digest, ..pb::PushRequest::default() };
+        assert!(PushRequest::try_from(by_digest).is_err(), "it would push another image than the one named");
         assert!(BuildRequest::try_from(pb::BuildRequest::default()).is_err());
         assert!(PushRequest::try_from(pb::PushRequest::default()).is_err());
     }

@@ -300,7 +300,7 @@ async fn a_kubelet_probes_health_without_the_token() {
 }
 
 #[tokio::test]
-async fn the_mode_of_a_unix_socket_is_its_token() {
+async fn a_token_that_is_set_is_asked_for_on_a_unix_socket_too() {
     let agent = Agent::start(Socket::unbound(), with_token(), false).await;
-    asks(&agent, None).await.unwrap();
+    assert_eq!(asks(&agent, None).await.unwrap_err().code(), Code::Unauthenticated);
 }
