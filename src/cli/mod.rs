@@ -33,21 +33,33 @@ use std::process::ExitCode;
 
 use args::{Args, Command};
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 
 use crate::model::Failure;
 
 /// Runs the client.
 pub fn run() -> ExitCode {
     let args = Args::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return exit::internal(&error),
+    // The work has threads of its own, and this one waits for signals: a write to somebody who does not read stops the
+    // thread that it is made on, and must not stop Ctrl-C.
+    let runtimes = (Builder::new_multi_thread().worker_threads(2).enable_all().build(), signals());
+    let (work, signals) = match runtimes {
+        (Ok(work), Ok(signals)) => (work, signals),
+        (Err(error), _) | (_, Err(error)) => return exit::internal(&error),
     };
-    let code = runtime.block_on(until_signal(dispatch(args)));
-    // Threads that still read the context, or write to somebody who does not read, are not waited for.
-    runtime.shutdown_background();
+    let code = signals.block_on(until_signal(work.spawn(dispatch(args))));
+    // Threads that still read the context, or write, are not waited for.
+    work.shutdown_background();
+    signals.shutdown_background();
     code
+}
+
+fn signals() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }
 
 async fn dispatch(args: Args) -> ExitCode {
@@ -65,14 +77,13 @@ async fn dispatch(args: Args) -> ExitCode {
 }
 
 /// A signal ends the work: with the process its connection goes, and the agent cancels what it had begun.
-///
-/// The work has a task of its own, for it may stand still in a write to somebody who does not read.
-async fn until_signal(work: impl Future<Output = ExitCode> + Send + 'static) -> ExitCode {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return work.await;
+async fn until_signal(work: JoinHandle<ExitCode>) -> ExitCode {
+    let interrupt = signal(SignalKind::interrupt());
+    let terminate = signal(SignalKind::terminate());
+    let (mut interrupt, mut terminate) = match (interrupt, terminate) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => return exit::internal(&error),
     };
-    let work = tokio::spawn(work);
     tokio::select! {
         done = work => done.unwrap_or_else(|error| exit::internal(&error)),
         _ = interrupt.recv() => exit::interrupted("interrupted", exit::INTERRUPTED).await,

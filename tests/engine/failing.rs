@@ -142,6 +142,18 @@ async fn a_registry_at_fault_is_not_taken_for_the_dockerfile() {
     }
 }
 
+/// The engine quotes the command of a RUN that failed, and its words are anybody's.
+#[tokio::test]
+async fn a_run_that_speaks_of_registries_is_the_builds_fault() {
+    for text in [
+        r#"process "/bin/sh -c echo 'failed to push: 503'; exit 1" did not complete successfully: exit code: 1"#,
+        r#"process "/bin/sh -c echo network.host is not allowed; exit 1" did not complete successfully: exit code: 1"#,
+        "executor failed running [/bin/sh -c echo toomanyrequests; exit 1]: exit code: 1",
+    ] {
+        assert_eq!(failure_of(Code::Unknown, text).await.kind, FailureKind::Build, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn a_push_that_fails_while_exporting_is_the_registrys_fault() {
     let fake = BuildKit::new().export(async |_| {

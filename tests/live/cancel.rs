@@ -1,11 +1,17 @@
 //! Cancelling is normal: within two seconds nothing is left.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use crate::rig::{self, Agent, Engine, Kind, Registry};
 
 on_every_engine!(ctrl_c_ends_the_run, sigterm_ends_the_run, sigkill_ends_the_run);
-on_one_engine!(Docker28: the_agents_end_ends_the_run, ctrl_c_while_it_waits_for_the_agent, others_build_on);
+on_one_engine!(Docker28:
+    the_agents_end_ends_the_run, ctrl_c_while_it_waits_for_the_agent, others_build_on,
+    sigterm_ends_a_client_whose_output_nobody_reads,
+);
 
 const PROMISE: Duration = Duration::from_secs(2);
 
@@ -52,6 +58,23 @@ fn check(kind: Kind, signal: &str, code: Option<i32>) {
     // The agent has forgotten the build too.
     let info = || (!agent.client().run(&["info"]).code(0).stdout.contains(&seconds)).then_some(());
     rig::eventually("the agent forgets it", PROMISE, info);
+}
+
+fn sigterm_ends_a_client_whose_output_nobody_reads(kind: Kind) {
+    let registry = Registry::start();
+    let agent = Agent::start(&Engine::shared(kind));
+    let seconds = rig::unique();
+    // Far more than a pipe holds.
+    let text = format!("FROM {}\nRUN seq 100000; sleep {seconds}\n", registry.image("base:1"));
+    let context = rig::context(&[("Dockerfile", &text)]);
+    let args = ["build", "--network", "host", context.path().to_str().unwrap()];
+    let mut client = agent.client().spawn_unread(&args);
+    wait_for_sleep(&seconds);
+    let start = Instant::now();
+    assert!(Command::new("kill").args(["-TERM", &client.id().to_string()]).status().unwrap().success());
+    assert_eq!(client.wait().unwrap().code(), Some(143));
+    wait_for_its_end(&seconds);
+    assert!(start.elapsed() < PROMISE, "{:?}", start.elapsed());
 }
 
 fn the_agents_end_ends_the_run(kind: Kind) {

@@ -44,15 +44,20 @@ impl Client {
         self.spawn(args).wait()
     }
 
-    pub(crate) fn spawn(&self, args: &[&str]) -> Running {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_remora"))
+    /// `remora ARGS...`, whose output nobody reads as long as the caller does not.
+    pub(crate) fn spawn_unread(&self, args: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_remora"))
             .args(args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    pub(crate) fn spawn(&self, args: &[&str]) -> Running {
+        let mut process = self.spawn_unread(args);
         let stdout = collect(process.stdout.take().unwrap());
         let stderr = collect(process.stderr.take().unwrap());
         Running { command: args.join(" "), process, stdout: Some(stdout), stderr: Some(stderr) }

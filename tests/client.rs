@@ -1,0 +1,88 @@
+//! The client's own part: what it refuses, and how it ends, before there is an agent.
+#![cfg(feature = "client")]
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+/// Runs `remora` with nobody to talk to.
+fn remora(dir: &Path, args: &[&str]) -> Output {
+    let agent = format!("unix://{}/no.sock", dir.display());
+    let base = ["--agent", &agent, "--wait", "0s"];
+    Command::new(env!("CARGO_BIN_EXE_remora")).args(base).args(args).current_dir(dir).output().unwrap()
+}
+
+fn context() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+    dir
+}
+
+#[track_caller]
+fn refuses(output: &Output, code: i32, word: &str) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    assert!(told.contains(word), "'{word}' is not in: {told}");
+}
+
+#[test]
+fn without_an_agent_the_exit_code_is_10() {
+    let dir = context();
+    refuses(&remora(dir.path(), &["build", "."]), 10, "cannot reach the agent");
+}
+
+#[test]
+fn a_failed_build_leaves_no_id_of_an_earlier_one() {
+    let dir = context();
+    let (id, metadata) = (dir.path().join("id"), dir.path().join("metadata"));
+    fs::write(&id, "sha256:old").unwrap();
+    fs::write(&metadata, "{}").unwrap();
+    refuses(&remora(dir.path(), &["build", "--iidfile", "id", "--metadata-file", "metadata", "."]), 10, "agent");
+    assert!(!id.exists() && !metadata.exists(), "the next step would take the old image for the new one");
+}
+
+#[test]
+fn a_pipe_as_dockerfile_is_refused_at_once() {
+    let dir = context();
+    assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
+    let start = Instant::now();
+    refuses(&remora(dir.path(), &["build", "-f", "pipe", "."]), 2, "no file");
+    assert!(start.elapsed() < Duration::from_secs(5), "it waited for somebody to write");
+}
+
+#[test]
+fn a_build_arg_that_cannot_be_read_is_not_left_out() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    let dir = context();
+    let output = Command::new(env!("CARGO_BIN_EXE_remora"))
+        .args(["build", "--build-arg", "ODD", "."])
+        .env("ODD", OsStr::from_bytes(b"\xff"))
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    refuses(&output, 2, "ODD");
+}
+
+#[test]
+fn what_cannot_be_named_is_refused_by_its_flag() {
+    let dir = context();
+    let digest = format!("r.example/a@sha256:{}", "a".repeat(64));
+    for (args, word) in [
+        (vec!["build", "-t", "App", "."], "--tag"),
+        (vec!["build", "-t", &digest, "."], "--tag"),
+        (vec!["build", "--build-arg", "=x", "."], "--build-arg"),
+        (vec!["build", "--platform", "a//b", "."], "--platform"),
+        (vec!["build", "--push", "."], "-t"),
+        (vec!["build", "nowhere"], "nowhere"),
+        (vec!["build", "Dockerfile"], "directory"),
+        (vec!["build", "-f", "nothing", "."], "nothing"),
+        (vec!["push", &digest], "digest"),
+        (vec!["prune", "--filter", "label=x"], "until"),
+    ] {
+        refuses(&remora(dir.path(), &args), 2, word);
+    }
+}
