@@ -4,7 +4,7 @@
 //! its buffers, and by the table of paths. An unreadable file fails the transfer, is told to the engine, and is kept for
 //! the caller: fsutil's own sender puts an empty file in its place.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::from_utf8;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use tonic::body::Body;
 use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
 
+use super::directory::Directory;
 use super::filter::{self, Filter, Selection};
 use super::host::Attachables;
 use super::packet::{Kind, Packet, frame};
@@ -59,21 +60,21 @@ where
 
 /// Owns one transfer, from its first stat to its FIN or its failure.
 async fn transfer(
-    directory: PathBuf,
+    directory: Directory,
     selection: Selection,
     mut packets: Streaming<Packet>,
     output: Output,
     attachables: Arc<Attachables>,
 ) {
-    let resolved = directory.clone();
+    let resolved = directory.path.clone();
     let readers = match spawn_blocking(move || resolved.canonicalize()).await {
         Ok(Ok(root)) => Arc::new(Readers::new(root, output.clone(), attachables.counters.clone())),
-        Ok(Err(cause)) => return fail(unreadable(&directory, &cause), &output, &attachables).await,
+        Ok(Err(cause)) => return fail(unreadable(&directory.path, &cause), &output, &attachables).await,
         Err(_) => return,
     };
     let mut threads = JoinSet::new();
     let (walker, problems) = (readers.clone(), attachables.problems.clone());
-    threads.spawn_blocking(move || send_stats(&walker, selection, &problems));
+    threads.spawn_blocking(move || send_stats(&walker, &directory, selection, &problems));
     loop {
         tokio::select! {
             packet = packets.message() => match react(packet, &readers) {
@@ -135,9 +136,17 @@ async fn fail(problem: Problem, output: &Output, attachables: &Attachables) {
 }
 
 /// Sends one stat per file, then an empty one.
-fn send_stats(readers: &Readers, selection: Selection, problems: &Problems) -> Result<(), Error> {
-    let filter =
-        Filter::new(&readers.root, selection).map_err(|error| Error::Problem(of_filter(&error, &readers.root)))?;
+fn send_stats(
+    readers: &Readers,
+    directory: &Directory,
+    selection: Selection,
+    problems: &Problems,
+) -> Result<(), Error> {
+    let filter = Filter::new(&readers.root, selection).and_then(|filter| match &directory.only {
+        Some(names) => filter.only(&readers.root, names),
+        None => Ok(filter),
+    });
+    let filter = filter.map_err(|error| Error::Problem(of_filter(&error, &readers.root)))?;
     let mut walk = Walk::new(readers.root.clone(), filter).map_err(of_walk)?;
     let mut batch = Vec::with_capacity(2 * BATCH);
     let mut sent = Instant::now();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bollard_buildkit_proto::health::health_check_response::ServingStatus;
@@ -19,6 +18,7 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::auth::Credentials;
+use super::directory::Directory;
 use super::filesync;
 use super::methods;
 use super::problems::{Counters, Problems};
@@ -31,7 +31,7 @@ const FRAME: u32 = 1 << 20;
 #[derive(Default)]
 pub struct Attachables {
     /// Directories by the names that the engine knows them by: `context`, `dockerfile`.
-    pub dirs: BTreeMap<String, PathBuf>,
+    pub dirs: BTreeMap<String, Directory>,
     /// Credentials for registries.
     pub credentials: Credentials,
     /// Where exported files go; without it, exports to the client are refused.

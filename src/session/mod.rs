@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `host` | serves all of the below on one connection |
+//! | `directory` | what is lent of a directory |
 //! | `filesync` | sends directories: the context, the Dockerfile |
 //! | `walk` | looks at a directory's files, one at a time |
 //! | `filter` | which of them are sent: include, exclude, follow |
@@ -27,6 +28,8 @@ mod pipe;
 #[cfg(feature = "client")]
 mod auth;
 #[cfg(feature = "client")]
+mod directory;
+#[cfg(feature = "client")]
 mod filesync;
 #[cfg(feature = "client")]
 mod filter;
@@ -47,6 +50,8 @@ mod walk;
 
 #[cfg(feature = "client")]
 pub use auth::Credentials;
+#[cfg(feature = "client")]
+pub use directory::Directory;
 #[cfg(feature = "client")]
 pub use host::{Attachables, serve};
 #[cfg(feature = "agent")]

@@ -24,6 +24,7 @@ use super::walk::mode;
 use super::*;
 
 mod calls;
+mod dockerfile;
 mod faults;
 mod flow;
 mod trees;
@@ -202,7 +203,7 @@ impl Ask {
 
 /// A session that lends `directory` as the context.
 fn lending(directory: &Path) -> Attachables {
-    let dirs = BTreeMap::from([("context".to_owned(), directory.to_owned())]);
+    let dirs = BTreeMap::from([("context".to_owned(), directory.to_owned().into())]);
     Attachables { dirs, ..Attachables::default() }
 }
 
