@@ -32,6 +32,8 @@ use ask::Ask;
 use output::Output;
 use read::{Error, Readers};
 
+/// The most that a receiver has to say at once: a request is a few bytes, an ERR a line.
+const PACKET_MAX: usize = 64 * 1024;
 /// Stats are sent together, up to this many bytes or this long after the last ones.
 const BATCH: usize = 32 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(5);
@@ -50,7 +52,7 @@ where
         return Status::not_found(format!("no access allowed to dir \"{}\"", ask.directory)).into_http();
     };
     let packets =
-        Streaming::new_request(ProstDecoder::<Packet>::default(), request.into_body(), None, Some(usize::MAX));
+        Streaming::new_request(ProstDecoder::<Packet>::default(), request.into_body(), None, Some(PACKET_MAX));
     let (output, pieces) = output::channel();
     tokio::spawn(transfer(directory.clone(), ask.selection, packets, output, attachables.clone()));
     let mut response = Response::new(Body::new(pieces));
@@ -83,6 +85,10 @@ async fn transfer(
                     let reader = readers.clone();
                     threads.spawn_blocking(move || reader.run());
                 }
+                Reaction::Fail(problem) => {
+                    fail(problem, &output, &attachables).await;
+                    break;
+                }
                 Reaction::End(last, result) => {
                     output.finish(last, result).await;
                     break;
@@ -106,6 +112,8 @@ async fn transfer(
 enum Reaction {
     None,
     OneMoreReader,
+    /// The receiver breaks the rules.
+    Fail(Problem),
     /// The call is over, with these last bytes and this result.
     End(Bytes, Result<(), Status>),
 }
@@ -114,13 +122,17 @@ fn react(packet: Result<Option<Packet>, Status>, readers: &Readers) -> Reaction 
     let failed = |status| Reaction::End(Bytes::new(), Err(status));
     match packet {
         Ok(Some(packet)) => match packet.kind() {
-            Kind::Req if readers.ask(packet.id) => Reaction::OneMoreReader,
+            Kind::Req => match readers.ask(packet.id) {
+                Ok(true) => Reaction::OneMoreReader,
+                Ok(false) => Reaction::None,
+                Err(problem) => Reaction::Fail(problem),
+            },
             Kind::Fin => Reaction::End(framed(Kind::Fin, Bytes::new()), Ok(())),
             Kind::Err => {
                 let reason = String::from_utf8_lossy(&packet.data);
                 failed(Status::aborted(format!("error from receiver: {reason}")))
             }
-            Kind::Req | Kind::Stat | Kind::Data => Reaction::None,
+            Kind::Stat | Kind::Data => Reaction::None,
         },
         Ok(None) => failed(Status::cancelled("the receiver left before it had all it wanted")),
         Err(status) => failed(status),

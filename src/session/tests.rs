@@ -27,6 +27,7 @@ mod calls;
 mod dockerfile;
 mod faults;
 mod flow;
+mod hostile;
 mod trees;
 
 /// The engine's end of a session.

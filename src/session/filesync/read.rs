@@ -57,16 +57,21 @@ impl Readers {
     }
 
     /// Adds a request. True where one more reader should be [`run`](Readers::run).
-    pub(super) fn ask(&self, id: u32) -> bool {
+    ///
+    /// # Errors
+    /// The engine asks for what it cannot have.
+    pub(super) fn ask(&self, id: u32) -> Result<bool, Problem> {
+        let asked = self.table.lock().unwrap_or_else(PoisonError::into_inner).ask(id);
+        asked.map_err(|why| Problem::new(format!("the engine asked for file {id}, {why}"), ""))?;
         let mut queue = self.lock();
         queue.ids.push_back(id);
         if queue.idle > 0 {
             self.asked.notify_one();
-            return false;
+            return Ok(false);
         }
         let more = queue.running < READERS;
         queue.running += usize::from(more);
-        more
+        Ok(more)
     }
 
     /// Lets all readers end.
@@ -79,13 +84,8 @@ impl Readers {
     pub(super) fn run(&self) -> Result<(), Error> {
         let mut reader = Reader { shared: self, buffer: self.output.buffer(), header: Vec::with_capacity(32) };
         while let Some(id) = self.next(&mut reader)? {
-            let taken = self.table.lock().unwrap_or_else(PoisonError::into_inner).take(id);
-            let Some((path, size)) = taken else {
-                return Err(Error::Problem(Problem::new(
-                    format!("the engine asked for file {id}, which it was not sent"),
-                    "",
-                )));
-            };
+            let sent = self.table.lock().unwrap_or_else(PoisonError::into_inner).get(id);
+            let Some((path, size)) = sent else { continue };
             reader.send_file(id, &path, size)?;
         }
         Ok(())

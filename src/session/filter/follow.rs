@@ -27,7 +27,8 @@ fn all(root: &Path, wanted: &[Vec<u8>], globbing: bool) -> io::Result<BTreeSet<V
     // A stack, last in first out, since a chain of links may be longer than a thread's stack.
     let mut open: Vec<Vec<u8>> = wanted.iter().rev().cloned().collect();
     while let Some(path) = open.pop() {
-        let path = join(b".", &path);
+        // The root has no parent: `..` leads from it to itself, and never to the disk outside.
+        let path = join(b"/", &path).split_off(1);
         let mut end = 0;
         loop {
             end += path[end..].iter().position(|&byte| byte == b'/').unwrap_or(path.len() - end);
