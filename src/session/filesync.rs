@@ -21,6 +21,7 @@ use super::filter::{self, Filter, Selection};
 use super::host::Attachables;
 use super::packet::{Kind, Packet, frame};
 use super::problems::{Problem, Problems};
+use super::root::Root;
 use super::walk::{self, Walk, mode};
 
 mod ask;
@@ -68,9 +69,9 @@ async fn transfer(
     output: Output,
     attachables: Arc<Attachables>,
 ) {
-    let resolved = directory.path.clone();
-    let readers = match spawn_blocking(move || resolved.canonicalize()).await {
-        Ok(Ok(root)) => Arc::new(Readers::new(root, output.clone(), attachables.counters.clone())),
+    let path = directory.path.clone();
+    let readers = match spawn_blocking(move || Root::open(&path)).await {
+        Ok(Ok(root)) => Arc::new(Readers::new(root.into(), output.clone(), attachables.counters.clone())),
         Ok(Err(cause)) => return fail(unreadable(&directory.path, &cause), &output, &attachables).await,
         Err(_) => return,
     };
@@ -154,11 +155,12 @@ fn send_stats(
     selection: Selection,
     problems: &Problems,
 ) -> Result<(), Error> {
-    let filter = Filter::new(&readers.root, selection).and_then(|filter| match &directory.only {
-        Some(names) => filter.only(&readers.root, names),
+    let root = readers.root.path();
+    let filter = Filter::new(root, selection).and_then(|filter| match &directory.only {
+        Some(names) => filter.only(root, names),
         None => Ok(filter),
     });
-    let filter = filter.map_err(|error| Error::Problem(of_filter(&error, &readers.root)))?;
+    let filter = filter.map_err(|error| Error::Problem(of_filter(&error, root)))?;
     let mut walk = Walk::new(readers.root.clone(), filter).map_err(of_walk)?;
     let mut batch = Vec::with_capacity(2 * BATCH);
     let mut sent = Instant::now();

@@ -5,6 +5,7 @@
 //! | `host` | serves all of the below on one connection |
 //! | `directory` | what is lent of a directory |
 //! | `filesync` | sends directories: the context, the Dockerfile |
+//! | `root` | what is below a directory, opened without leaving it |
 //! | `walk` | looks at a directory's files, one at a time |
 //! | `filter` | which of them are sent: include, exclude, follow |
 //! | `pattern` | which paths a list of patterns matches |
@@ -43,6 +44,8 @@ mod path;
 mod pattern;
 #[cfg(feature = "client")]
 mod problems;
+#[cfg(feature = "client")]
+mod root;
 #[cfg(feature = "client")]
 mod send;
 #[cfg(feature = "client")]

@@ -1,18 +1,16 @@
 //! Reads the files that were asked for, on threads of its own kind: as many as are busy, up to four.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::super::packet::{DATA_HEADER_MAX, frame_data_header};
 use super::super::problems::{Counters, Problem};
+use super::super::root::Root;
 use super::output::{BUFFER, Buffer, Gone, Output};
 use super::table::Table;
 
@@ -22,7 +20,7 @@ pub(super) const NEXT: &str = "Make it readable, or name it in .dockerignore.";
 
 /// What all readers of one transfer share.
 pub(super) struct Readers {
-    pub(super) root: PathBuf,
+    pub(super) root: Arc<Root>,
     pub(super) table: Mutex<Table>,
     pub(super) output: Output,
     pub(super) counters: Arc<Counters>,
@@ -52,7 +50,7 @@ impl From<Gone> for Error {
 }
 
 impl Readers {
-    pub(super) fn new(root: PathBuf, output: Output, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(root: Arc<Root>, output: Output, counters: Arc<Counters>) -> Self {
         Self { root, table: Mutex::default(), output, counters, queue: Mutex::default(), asked: Condvar::new() }
     }
 
@@ -126,10 +124,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn send_file(&mut self, id: u32, path: &[u8], size: u64) -> Result<(), Error> {
-        let place = self.shared.root.join(OsStr::from_bytes(path));
+        let place = self.shared.root.on_disk(path);
         let failed = |what: String| Error::Problem(Problem::new(what, NEXT));
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let sent = match rustix::fs::open(&place, flags, Mode::empty()) {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let sent = match self.shared.root.open_at(path, flags) {
             Ok(file) => self.send_content(id, &mut File::from(file), size).map_err(|error| match error {
                 Unsent::Gone => Error::Gone,
                 Unsent::Unreadable(cause) => failed(format!("cannot read {}: {cause}", place.display())),

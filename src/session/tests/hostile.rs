@@ -1,4 +1,4 @@
-//! An engine that breaks the rules harms nobody but its own build.
+//! An engine that breaks the rules harms nobody but its own build, and neither does who may write to the context.
 
 use super::*;
 
@@ -61,4 +61,23 @@ async fn a_dockerignore_of_two_thousand_lines_is_understood() {
     let exclude = std::iter::repeat_n("some/directory/that/is/not/there", 2000).chain(["ignored"]).collect();
     let received = Engine::connect(lending(root.path())).await.sync(Ask { exclude, ..Ask::context() }).await.unwrap();
     assert_eq!(received.paths(), ["kept"]);
+}
+
+/// A client that runs as root, and a step before it that left a process behind.
+#[tokio::test]
+async fn a_directory_swapped_for_a_link_before_it_is_read_sends_nothing_from_outside() {
+    let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(root.path(), b"etc/deep/shadow", b"harmless");
+    write(outside.path(), b"deep/shadow", b"a secret");
+    let attachables = lending(root.path());
+    let problems = attachables.problems.clone();
+    let mut transfer = Engine::connect(attachables).await.open(&Ask::context()).await.unwrap();
+    while transfer.next().await.unwrap().stat.is_some() {}
+    std::fs::rename(root.path().join("etc"), root.path().join("moved")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), root.path().join("etc")).unwrap();
+    transfer.send(Kind::Req, 2).await;
+    let packet = transfer.next().await.unwrap();
+    let reason = String::from_utf8_lossy(&packet.data).into_owned();
+    assert_eq!((packet.kind(), &problems.list()[0].what), (Kind::Err, &reason));
+    assert!(reason.starts_with("cannot read ") && reason.contains("etc/deep/shadow"), "{reason}");
 }
