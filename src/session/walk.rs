@@ -206,20 +206,26 @@ impl Walk {
 
     fn xattrs(&mut self) -> Result<Option<Vec<Xattr>>, Error> {
         let place = self.root.on_disk(&self.path);
-        // Nearly no file has any, and there is no call that asks from within a directory.
-        match fs::llistxattr(&place, &mut [0_u8; 1]) {
-            Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(Some(Vec::new())),
-            Ok(_) | Err(Errno::RANGE) => {}
-            failed @ Err(_) => return Ok(self.there(failed)?.map(|_| Vec::new())),
+        // There is no call that asks from within a directory. A name from elsewhere gets no value here.
+        let names = match growing(|into| fs::llistxattr(&place, into)) {
+            Err(Errno::OPNOTSUPP) => return Ok(Some(Vec::new())),
+            names => self.there(names)?,
+        };
+        let Some(names) = names else { return Ok(None) };
+        if names.is_empty() {
+            return Ok(Some(Vec::new()));
         }
         let file = self.root.open_at(&self.path, OFlags::PATH);
         let Some(file) = self.there(file)? else { return Ok(None) };
         let lasting = self.root.lasting_name(&file);
-        let asked = match &lasting {
-            Some(name) => read_xattrs(|into| fs::listxattr(name, into), |key, into| fs::getxattr(name, key, into)),
-            None => read_xattrs(|into| fs::llistxattr(&place, into), |key, into| fs::lgetxattr(&place, key, into)),
+        let value = |name: &OsStr| match &lasting {
+            Some(lasting) => growing(|into| fs::getxattr(lasting, name, into)),
+            None => growing(|into| fs::lgetxattr(&place, name, into)),
         };
-        self.there(asked)
+        let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty() && !name.starts_with(b"com.apple."));
+        // One that cannot be read is left out, as Docker's clients do.
+        let read = |name: &[u8]| Some(Xattr { name: name.to_vec(), value: value(OsStr::from_bytes(name)).ok()? });
+        Ok(Some(names.filter_map(read).collect()))
     }
 
     /// A file that went away between being listed and being looked at counts as never having been there.
@@ -234,20 +240,6 @@ impl Walk {
     fn unreadable(&self, errno: Errno) -> Error {
         Error::Unreadable { path: self.root.on_disk(&self.path).display().to_string(), cause: errno.into() }
     }
-}
-
-/// All attributes of a file, of which `list` gives the names and `get` a value.
-fn read_xattrs(
-    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
-    get: impl Fn(&OsStr, &mut [u8]) -> rustix::io::Result<usize>,
-) -> rustix::io::Result<Vec<Xattr>> {
-    let names = growing(list)?;
-    let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty() && !name.starts_with(b"com.apple."));
-    // One that cannot be read is left out, as Docker's clients do.
-    let read = |name: &[u8]| {
-        Some(Xattr { name: name.to_vec(), value: growing(|into| get(OsStr::from_bytes(name), into)).ok()? })
-    };
-    Ok(names.filter_map(read).collect())
 }
 
 /// What `fill` gives, in as much space as it needs.
