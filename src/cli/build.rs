@@ -30,7 +30,7 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
     let path = dockerfile.directory.join(&dockerfile.name);
     let name = dockerfile.name.clone();
     let root = context.clone();
-    let session = lend::lend(&agent.client, lend::Lending::build(context, dockerfile.directory))?;
+    let session = lend::lend(&agent.client, lend::Lending::build(context, dockerfile.directory, name.as_ref()))?;
     let request = BuildRequest {
         session: session.id.clone(),
         dockerfile: dockerfile.name,

@@ -1,8 +1,9 @@
 //! Opens the session in which the client serves its context and credentials.
 
 use std::{
+    ffi::OsStr,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use tonic::metadata::{Ascii, MetadataValue};
@@ -12,7 +13,7 @@ use crate::{
     digest::sha256,
     model::{Failure, FailureKind, SessionId},
     pb::SessionData,
-    session::{self, Attachables, Credentials, METHODS, pipe},
+    session::{self, Attachables, Credentials, Directory, METHODS, pipe},
 };
 
 /// What is lent.
@@ -27,12 +28,12 @@ impl Lending {
         Self { attachables: attachables(), shared_key: String::new() }
     }
 
-    /// What a build needs.
-    pub(super) fn build(context: PathBuf, dockerfile: PathBuf) -> Self {
+    /// What a build needs. Of the Dockerfile's directory, no more than what belongs to the file of that name.
+    pub(super) fn build(context: PathBuf, dockerfile: PathBuf, name: &OsStr) -> Self {
         let shared_key = shared_key(&context);
         let mut attachables = attachables();
-        attachables.dirs.insert("context".to_owned(), context);
-        attachables.dirs.insert("dockerfile".to_owned(), dockerfile);
+        attachables.dirs.insert("context".to_owned(), Directory::whole(context));
+        attachables.dirs.insert("dockerfile".to_owned(), Directory::of_dockerfile(dockerfile, name));
         Self { attachables, shared_key }
     }
 }
@@ -44,7 +45,7 @@ fn attachables() -> Attachables {
 
 /// Contexts with the same key send only what changed since the last time, as size and times tell it. So the key must be
 /// that of this very directory: two pods may share names and paths, and nobody else should guess it.
-fn shared_key(context: &std::path::Path) -> String {
+fn shared_key(context: &Path) -> String {
     let mut identity = Vec::new();
     for part in ["/proc/sys/kernel/hostname", "/etc/machine-id"] {
         identity.extend(std::fs::read(part).unwrap_or_default());

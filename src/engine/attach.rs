@@ -18,6 +18,9 @@ use crate::{
     session::{Lent, pipe},
 };
 
+/// Bytes of headers that a call of the engine may have: every line of a `.dockerignore` is one.
+const HEADERS: u32 = 1 << 20;
+
 /// A session that the engine sees. Dropped, it ends.
 pub(super) struct Attachment {
     pub(super) id: String,
@@ -76,6 +79,7 @@ where
 {
     let served = http2::Builder::new(TokioExecutor::new())
         .max_send_buf_size(256 << 10)
+        .max_header_list_size(HEADERS)
         .serve_connection(io, service_fn(move |call| forward(lent.clone(), call)))
         .await;
     if let Err(error) = served {

@@ -4,7 +4,7 @@
 //! its buffers, and by the table of paths. An unreadable file fails the transfer, is told to the engine, and is kept for
 //! the caller: fsutil's own sender puts an empty file in its place.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::from_utf8;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,10 +16,12 @@ use tonic::body::Body;
 use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
 
+use super::directory::Directory;
 use super::filter::{self, Filter, Selection};
 use super::host::Attachables;
 use super::packet::{Kind, Packet, frame};
 use super::problems::{Problem, Problems};
+use super::root::Root;
 use super::walk::{self, Walk, mode};
 
 mod ask;
@@ -31,6 +33,8 @@ use ask::Ask;
 use output::Output;
 use read::{Error, Readers};
 
+/// The most that a receiver has to say at once: a request is a few bytes, an ERR a line.
+const PACKET_MAX: usize = 64 * 1024;
 /// Stats are sent together, up to this many bytes or this long after the last ones.
 const BATCH: usize = 32 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(5);
@@ -49,7 +53,7 @@ where
         return Status::not_found(format!("no access allowed to dir \"{}\"", ask.directory)).into_http();
     };
     let packets =
-        Streaming::new_request(ProstDecoder::<Packet>::default(), request.into_body(), None, Some(usize::MAX));
+        Streaming::new_request(ProstDecoder::<Packet>::default(), request.into_body(), None, Some(PACKET_MAX));
     let (output, pieces) = output::channel();
     tokio::spawn(transfer(directory.clone(), ask.selection, packets, output, attachables.clone()));
     let mut response = Response::new(Body::new(pieces));
@@ -59,21 +63,21 @@ where
 
 /// Owns one transfer, from its first stat to its FIN or its failure.
 async fn transfer(
-    directory: PathBuf,
+    directory: Directory,
     selection: Selection,
     mut packets: Streaming<Packet>,
     output: Output,
     attachables: Arc<Attachables>,
 ) {
-    let resolved = directory.clone();
-    let readers = match spawn_blocking(move || resolved.canonicalize()).await {
-        Ok(Ok(root)) => Arc::new(Readers::new(root, output.clone(), attachables.counters.clone())),
-        Ok(Err(cause)) => return fail(unreadable(&directory, &cause), &output, &attachables).await,
+    let path = directory.path.clone();
+    let readers = match spawn_blocking(move || Root::open(&path)).await {
+        Ok(Ok(root)) => Arc::new(Readers::new(root.into(), output.clone(), attachables.counters.clone())),
+        Ok(Err(cause)) => return fail(unreadable(&directory.path, &cause), &output, &attachables).await,
         Err(_) => return,
     };
     let mut threads = JoinSet::new();
     let (walker, problems) = (readers.clone(), attachables.problems.clone());
-    threads.spawn_blocking(move || send_stats(&walker, selection, &problems));
+    threads.spawn_blocking(move || send_stats(&walker, &directory, selection, &problems));
     loop {
         tokio::select! {
             packet = packets.message() => match react(packet, &readers) {
@@ -81,6 +85,10 @@ async fn transfer(
                 Reaction::OneMoreReader => {
                     let reader = readers.clone();
                     threads.spawn_blocking(move || reader.run());
+                }
+                Reaction::Fail(problem) => {
+                    fail(problem, &output, &attachables).await;
+                    break;
                 }
                 Reaction::End(last, result) => {
                     output.finish(last, result).await;
@@ -105,6 +113,8 @@ async fn transfer(
 enum Reaction {
     None,
     OneMoreReader,
+    /// The receiver breaks the rules.
+    Fail(Problem),
     /// The call is over, with these last bytes and this result.
     End(Bytes, Result<(), Status>),
 }
@@ -113,13 +123,17 @@ fn react(packet: Result<Option<Packet>, Status>, readers: &Readers) -> Reaction 
     let failed = |status| Reaction::End(Bytes::new(), Err(status));
     match packet {
         Ok(Some(packet)) => match packet.kind() {
-            Kind::Req if readers.ask(packet.id) => Reaction::OneMoreReader,
+            Kind::Req => match readers.ask(packet.id) {
+                Ok(true) => Reaction::OneMoreReader,
+                Ok(false) => Reaction::None,
+                Err(problem) => Reaction::Fail(problem),
+            },
             Kind::Fin => Reaction::End(framed(Kind::Fin, Bytes::new()), Ok(())),
             Kind::Err => {
                 let reason = String::from_utf8_lossy(&packet.data);
                 failed(Status::aborted(format!("error from receiver: {reason}")))
             }
-            Kind::Req | Kind::Stat | Kind::Data => Reaction::None,
+            Kind::Stat | Kind::Data => Reaction::None,
         },
         Ok(None) => failed(Status::cancelled("the receiver left before it had all it wanted")),
         Err(status) => failed(status),
@@ -135,9 +149,18 @@ async fn fail(problem: Problem, output: &Output, attachables: &Attachables) {
 }
 
 /// Sends one stat per file, then an empty one.
-fn send_stats(readers: &Readers, selection: Selection, problems: &Problems) -> Result<(), Error> {
-    let filter =
-        Filter::new(&readers.root, selection).map_err(|error| Error::Problem(of_filter(&error, &readers.root)))?;
+fn send_stats(
+    readers: &Readers,
+    directory: &Directory,
+    selection: Selection,
+    problems: &Problems,
+) -> Result<(), Error> {
+    let root = readers.root.path();
+    let filter = Filter::new(root, selection).and_then(|filter| match &directory.only {
+        Some(names) => filter.only(root, names),
+        None => Ok(filter),
+    });
+    let filter = filter.map_err(|error| Error::Problem(of_filter(&error, root)))?;
     let mut walk = Walk::new(readers.root.clone(), filter).map_err(of_walk)?;
     let mut batch = Vec::with_capacity(2 * BATCH);
     let mut sent = Instant::now();

@@ -1,6 +1,7 @@
 //! What of a directory is sent: include patterns, exclude patterns and follow paths, judged one path at a time on the
 //! way down a tree, as fsutil's `FilterFS` does. Absent: reading the tree.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -26,6 +27,8 @@ pub(crate) struct Filter {
     /// No included path needs a wildcard to be seen as a prefix, so subtrees can be passed over.
     plain_includes: bool,
     plain_exceptions: bool,
+    /// Files and links that alone may be sent, whatever the patterns say.
+    only: Option<BTreeSet<Vec<u8>>>,
 }
 
 /// Why a selection cannot be used.
@@ -71,7 +74,19 @@ impl Filter {
             let patterns = matcher.iter().flat_map(Matcher::patterns);
             patterns.filter(|pattern| pattern.is_exception() == exceptions).all(is_plain)
         };
-        Ok(Self { plain_includes: plain(&include, false), plain_exceptions: plain(&exclude, true), include, exclude })
+        Ok(Self {
+            plain_includes: plain(&include, false),
+            plain_exceptions: plain(&exclude, true),
+            include,
+            exclude,
+            only: None,
+        })
+    }
+
+    /// Lets nothing pass but these names and what they link to under `root`. A name is no pattern, and a directory's
+    /// name gives nothing away.
+    pub(crate) fn only(self, root: &Path, names: &[Vec<u8>]) -> Result<Self, Error> {
+        Ok(Self { only: Some(follow::links(root, names)?), ..self })
     }
 
     /// Judges `path`. `parent` is what its directory got, `None` at the root; `matched`, given for a directory
@@ -83,6 +98,9 @@ impl Filter {
         mut matched: Option<&mut DirMatch>,
     ) -> Result<Verdict, Invalid> {
         let is_directory = matched.is_some();
+        if self.only.as_ref().is_some_and(|only| !may_send(only, path, is_directory)) {
+            return Ok(PASS_OVER);
+        }
         let mut send = true;
         if let Some(include) = &self.include {
             let inherited = parent.map(|parent| &parent.include);
@@ -104,6 +122,14 @@ impl Filter {
         }
         Ok(Verdict { send, descend: true })
     }
+}
+
+/// A file by its name, a directory only on the way to one.
+fn may_send(only: &BTreeSet<Vec<u8>>, path: &[u8], is_directory: bool) -> bool {
+    if !is_directory {
+        return only.contains(path);
+    }
+    only.iter().any(|inner| inner.strip_prefix(path).is_some_and(|rest| rest.first() == Some(&b'/')))
 }
 
 /// Whether a pattern of the kind names something below `directory`.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bollard_buildkit_proto::health::health_check_response::ServingStatus;
@@ -19,6 +18,7 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::auth::Credentials;
+use super::directory::Directory;
 use super::filesync;
 use super::methods;
 use super::problems::{Counters, Problems};
@@ -27,11 +27,18 @@ use super::send::Sink;
 /// Bytes that either side may have on its way in one HTTP/2 frame, where the other agrees.
 const FRAME: u32 = 1 << 20;
 
+/// Bytes of an ask's metadata, where a `.dockerignore` travels line by line.
+const HEADERS: u32 = 1 << 20;
+/// Calls at a time. A build makes a few; each transfer has threads and buffers.
+const CALLS: u32 = 64;
+/// Bytes of an exported file in one message; as much as Docker's own clients take.
+const EXPORT_MAX: usize = 16 << 20;
+
 /// What the client lends to one build.
 #[derive(Default)]
 pub struct Attachables {
     /// Directories by the names that the engine knows them by: `context`, `dockerfile`.
-    pub dirs: BTreeMap<String, PathBuf>,
+    pub dirs: BTreeMap<String, Directory>,
     /// Credentials for registries.
     pub credentials: Credentials,
     /// Where exported files go; without it, exports to the client are refused.
@@ -65,6 +72,8 @@ where
         .initial_stream_window_size(FRAME)
         .initial_connection_window_size(4 * FRAME)
         .max_frame_size(FRAME)
+        .max_header_list_size(HEADERS)
+        .max_concurrent_streams(CALLS)
         .max_send_buf_size(FRAME as usize)
         .serve_connection(TokioIo::new(io), service)
         .await
@@ -106,7 +115,7 @@ async fn file_send(request: Request<Incoming>, attachables: Arc<Attachables>) ->
         }
     });
     let codec = ProstCodec::<BytesMessage, BytesMessage>::default();
-    Grpc::new(codec).max_decoding_message_size(usize::MAX).streaming(answer, request).await
+    Grpc::new(codec).max_decoding_message_size(EXPORT_MAX).streaming(answer, request).await
 }
 
 /// An engine that gets no answer ends the session in the middle of a build.

@@ -3,7 +3,9 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `host` | serves all of the below on one connection |
+//! | `directory` | what is lent of a directory |
 //! | `filesync` | sends directories: the context, the Dockerfile |
+//! | `root` | what is below a directory, opened without leaving it |
 //! | `walk` | looks at a directory's files, one at a time |
 //! | `filter` | which of them are sent: include, exclude, follow |
 //! | `pattern` | which paths a list of patterns matches |
@@ -27,6 +29,8 @@ mod pipe;
 #[cfg(feature = "client")]
 mod auth;
 #[cfg(feature = "client")]
+mod directory;
+#[cfg(feature = "client")]
 mod filesync;
 #[cfg(feature = "client")]
 mod filter;
@@ -41,12 +45,16 @@ mod pattern;
 #[cfg(feature = "client")]
 mod problems;
 #[cfg(feature = "client")]
+mod root;
+#[cfg(feature = "client")]
 mod send;
 #[cfg(feature = "client")]
 mod walk;
 
 #[cfg(feature = "client")]
 pub use auth::Credentials;
+#[cfg(feature = "client")]
+pub use directory::Directory;
 #[cfg(feature = "client")]
 pub use host::{Attachables, serve};
 #[cfg(feature = "agent")]

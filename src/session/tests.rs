@@ -24,8 +24,10 @@ use super::walk::mode;
 use super::*;
 
 mod calls;
+mod dockerfile;
 mod faults;
 mod flow;
+mod hostile;
 mod trees;
 
 /// The engine's end of a session.
@@ -202,7 +204,7 @@ impl Ask {
 
 /// A session that lends `directory` as the context.
 fn lending(directory: &Path) -> Attachables {
-    let dirs = BTreeMap::from([("context".to_owned(), directory.to_owned())]);
+    let dirs = BTreeMap::from([("context".to_owned(), directory.to_owned().into())]);
     Attachables { dirs, ..Attachables::default() }
 }
 

@@ -3,15 +3,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
-use rustix::fs::{self, FileType};
+use rustix::fs::{self, AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 
 use super::filter::{DirMatch, Filter};
 use super::packet::{Stat, Xattr};
+use super::path::base;
 use super::pattern::Invalid;
+use super::root::Root;
 
 mod listing;
 pub(super) mod mode;
@@ -31,16 +34,17 @@ pub(crate) enum Error {
 
 /// A walk under way.
 pub(crate) struct Walk {
-    root: PathBuf,
+    root: Arc<Root>,
     filter: Filter,
     levels: Vec<Level>,
     /// The path below the root that is looked at.
     path: Vec<u8>,
+    /// The directory of what was looked at last, and the length of its path: one descriptor, however deep the tree.
+    here: Option<(usize, OwnedFd)>,
     /// What is to be handed out before the walk goes on.
     ready: VecDeque<Stat>,
     /// The first name that was sent of each inode with several names.
     links: HashMap<(u64, u64), Vec<u8>>,
-    names: Vec<u8>,
 }
 
 /// A directory that is being read.
@@ -54,17 +58,17 @@ struct Level {
 
 impl Walk {
     /// Begins at `root`, which is not itself part of the walk.
-    pub(crate) fn new(root: PathBuf, filter: Filter) -> Result<Self, Error> {
+    pub(crate) fn new(root: Arc<Root>, filter: Filter) -> Result<Self, Error> {
         let mut walk = Self {
             root,
             filter,
             levels: Vec::new(),
             path: Vec::new(),
+            here: None,
             ready: VecDeque::new(),
             links: HashMap::new(),
-            names: vec![0; 4096],
         };
-        let listing = Listing::read(&walk.root).map_err(|errno| walk.unreadable(errno))?;
+        let listing = walk.listing().map_err(|errno| walk.unreadable(errno))?;
         walk.levels.push(Level { listing, length: 0, matched: DirMatch::default(), sent: true });
         Ok(walk)
     }
@@ -74,6 +78,7 @@ impl Walk {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
         self.path.truncate(level.length);
         let Some((name, kind)) = level.listing.next() else {
+            self.here = self.here.take().filter(|&(length, _)| length != level.length);
             self.levels.pop();
             return Ok(Some(self.ready.drain(..)));
         };
@@ -88,7 +93,8 @@ impl Walk {
     fn visit(&mut self, kind: FileType) -> Result<(), Error> {
         let is_directory = match kind {
             FileType::Unknown => {
-                self.there(fs::lstat(self.on_disk()))?.is_some_and(|stat| mode::is_directory(stat.st_mode))
+                let found = self.lstat();
+                self.there(found)?.is_some_and(|stat| mode::is_directory(stat.st_mode))
             }
             known => known == FileType::Directory,
         };
@@ -103,7 +109,7 @@ impl Walk {
         if !is_directory || !verdict.descend {
             return Ok(());
         }
-        let listing = match Listing::read(&self.on_disk()) {
+        let listing = match self.listing() {
             // What is not sent need not be readable.
             Err(Errno::ACCESS | Errno::PERM) if !verdict.send => return Ok(()),
             listing => self.there(listing)?,
@@ -132,8 +138,8 @@ impl Walk {
 
     /// What there is to say of the current path; `None` where it has just vanished.
     fn stat(&mut self) -> Result<Option<Stat>, Error> {
-        let place = self.on_disk();
-        let Some(found) = self.there(fs::lstat(&place))? else { return Ok(None) };
+        let found = self.lstat();
+        let Some(found) = self.there(found)? else { return Ok(None) };
         let mut stat = Stat {
             path: self.path.clone(),
             mode: mode::from_unix(found.st_mode),
@@ -145,7 +151,8 @@ impl Walk {
             FileType::Directory => {}
             FileType::Symlink => {
                 stat.size = found.st_size;
-                let Some(target) = self.there(fs::readlink(&place, Vec::new()))? else { return Ok(None) };
+                let target = self.beside(|directory, name| fs::readlinkat(directory, name, Vec::new()));
+                let Some(target) = self.there(target)? else { return Ok(None) };
                 stat.linkname = target.into_bytes();
             }
             kind => {
@@ -161,41 +168,64 @@ impl Walk {
                 }
             }
         }
-        let Some(xattrs) = self.xattrs(&place)? else { return Ok(None) };
+        let Some(xattrs) = self.xattrs()? else { return Ok(None) };
         stat.xattrs = xattrs;
         Ok(Some(stat))
     }
 
-    fn xattrs(&mut self, place: &Path) -> Result<Option<Vec<Xattr>>, Error> {
-        let length = loop {
-            match fs::llistxattr(place, &mut self.names) {
-                Err(Errno::OPNOTSUPP) => return Ok(Some(Vec::new())),
-                Err(Errno::RANGE) => self.names.resize(self.names.len() * 2, 0),
-                length => break self.there(length)?,
-            }
-        };
-        let Some(length) = length else { return Ok(None) };
-        let mut xattrs = Vec::new();
-        let names = self.names[..length].split(|&byte| byte == 0);
-        for name in names.filter(|name| !name.is_empty() && !name.starts_with(b"com.apple.")) {
-            // One that cannot be read is left out, as Docker's clients do.
-            if let Ok(value) = xattr(place, name) {
-                xattrs.push(Xattr { name: name.to_vec(), value });
-            }
-        }
-        Ok(Some(xattrs))
+    fn lstat(&mut self) -> rustix::io::Result<fs::Stat> {
+        self.beside(|directory, name| fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW))
     }
 
-    fn on_disk(&self) -> PathBuf {
-        if self.path.is_empty() {
-            return self.root.clone();
+    /// Looks at the last part of the current path from within its directory.
+    fn beside<T>(
+        &mut self,
+        look: impl FnOnce(BorrowedFd<'_>, &[u8]) -> rustix::io::Result<T>,
+    ) -> rustix::io::Result<T> {
+        let name = base(&self.path);
+        let length = self.path.len().saturating_sub(name.len() + 1);
+        if length == 0 {
+            return look(self.root.as_fd(), name);
         }
-        let root = self.root.as_os_str().as_bytes();
-        let mut place = Vec::with_capacity(root.len() + 1 + self.path.len());
-        place.extend(root);
-        place.push(b'/');
-        place.extend(&self.path);
-        PathBuf::from(std::ffi::OsString::from_vec(place))
+        let directory = match self.here.take() {
+            Some((same, directory)) if same == length => directory,
+            _ => self.root.open_at(&self.path[..length], OFlags::PATH | OFlags::DIRECTORY)?,
+        };
+        let seen = look(directory.as_fd(), name);
+        self.here = Some((length, directory));
+        seen
+    }
+
+    /// Reads the directory at the current path, whose files are looked at next.
+    fn listing(&mut self) -> rustix::io::Result<Listing> {
+        let directory = self.root.open_at(&self.path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let listing = Listing::read(&directory)?;
+        self.here = Some((self.path.len(), directory));
+        Ok(listing)
+    }
+
+    fn xattrs(&mut self) -> Result<Option<Vec<Xattr>>, Error> {
+        let place = self.root.on_disk(&self.path);
+        // There is no call that asks from within a directory. A name from elsewhere gets no value here.
+        let names = match growing(|into| fs::llistxattr(&place, into)) {
+            Err(Errno::OPNOTSUPP) => return Ok(Some(Vec::new())),
+            names => self.there(names)?,
+        };
+        let Some(names) = names else { return Ok(None) };
+        if names.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let file = self.root.open_at(&self.path, OFlags::PATH);
+        let Some(file) = self.there(file)? else { return Ok(None) };
+        let lasting = self.root.lasting_name(&file);
+        let value = |name: &OsStr| match &lasting {
+            Some(lasting) => growing(|into| fs::getxattr(lasting, name, into)),
+            None => growing(|into| fs::lgetxattr(&place, name, into)),
+        };
+        let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty() && !name.starts_with(b"com.apple."));
+        // One that cannot be read is left out, as Docker's clients do.
+        let read = |name: &[u8]| Some(Xattr { name: name.to_vec(), value: value(OsStr::from_bytes(name)).ok()? });
+        Ok(Some(names.filter_map(read).collect()))
     }
 
     /// A file that went away between being listed and being looked at counts as never having been there.
@@ -208,18 +238,19 @@ impl Walk {
     }
 
     fn unreadable(&self, errno: Errno) -> Error {
-        Error::Unreadable { path: self.on_disk().display().to_string(), cause: errno.into() }
+        Error::Unreadable { path: self.root.on_disk(&self.path).display().to_string(), cause: errno.into() }
     }
 }
 
-fn xattr(place: &Path, name: &[u8]) -> rustix::io::Result<Vec<u8>> {
-    let mut value = vec![0; 256];
+/// What `fill` gives, in as much space as it needs.
+fn growing(fill: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    let mut space = vec![0; 256];
     loop {
-        match fs::lgetxattr(place, OsStr::from_bytes(name), &mut value) {
-            Err(Errno::RANGE) => value.resize(value.len() * 2, 0),
+        match fill(&mut space) {
+            Err(Errno::RANGE) => space.resize(space.len() * 2, 0),
             length => {
-                value.truncate(length?);
-                return Ok(value);
+                space.truncate(length?);
+                return Ok(space);
             }
         }
     }

@@ -120,7 +120,7 @@ impl Client {
 pub(crate) fn attachables(context: &TempDir, counters: Arc<Counters>) -> Attachables {
     let path = context.path().to_owned();
     Attachables {
-        dirs: [("context".to_owned(), path.clone()), ("dockerfile".to_owned(), path.clone())].into(),
+        dirs: [("context".to_owned(), path.clone().into()), ("dockerfile".to_owned(), path.clone().into())].into(),
         credentials: Credentials::from_file(path.join("config.json")),
         counters,
         ..Attachables::default()

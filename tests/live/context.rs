@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::rig::{self, Agent, Engine, Kind};
 
-on_every_engine!(many_files_and_a_large_one, deep_and_looping_links);
+on_every_engine!(many_files_and_a_large_one, deep_and_looping_links, a_long_dockerignore);
 on_one_engine!(Docker28: special_files, a_name_that_this_engine_cannot_take);
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY . /\n";
@@ -28,6 +28,14 @@ fn many_files_and_a_large_one(kind: Kind) {
     agent.client().build(context.path(), &[]).code(0);
     let again = agent.client().build(context.path(), &[]).code(0);
     again.assert_step("COPY . /", "CACHED");
+}
+
+/// Every line travels as a header of HTTP/2.
+fn a_long_dockerignore(kind: Kind) {
+    let agent = Agent::start(&Engine::shared(kind));
+    let lines: String = (0..2000).map(|n| format!("some/directory/of/its/own/file-{n}\n")).collect();
+    let context = rig::context(&[("Dockerfile", DOCKERFILE), ("file", "x"), (".dockerignore", &lines)]);
+    agent.client().build(context.path(), &[]).code(0);
 }
 
 fn deep_and_looping_links(kind: Kind) {

@@ -1,18 +1,16 @@
 //! Reads the files that were asked for, on threads of its own kind: as many as are busy, up to four.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::super::packet::{DATA_HEADER_MAX, frame_data_header};
 use super::super::problems::{Counters, Problem};
+use super::super::root::Root;
 use super::output::{BUFFER, Buffer, Gone, Output};
 use super::table::Table;
 
@@ -22,7 +20,7 @@ pub(super) const NEXT: &str = "Make it readable, or name it in .dockerignore.";
 
 /// What all readers of one transfer share.
 pub(super) struct Readers {
-    pub(super) root: PathBuf,
+    pub(super) root: Arc<Root>,
     pub(super) table: Mutex<Table>,
     pub(super) output: Output,
     pub(super) counters: Arc<Counters>,
@@ -52,21 +50,26 @@ impl From<Gone> for Error {
 }
 
 impl Readers {
-    pub(super) fn new(root: PathBuf, output: Output, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(root: Arc<Root>, output: Output, counters: Arc<Counters>) -> Self {
         Self { root, table: Mutex::default(), output, counters, queue: Mutex::default(), asked: Condvar::new() }
     }
 
     /// Adds a request. True where one more reader should be [`run`](Readers::run).
-    pub(super) fn ask(&self, id: u32) -> bool {
+    ///
+    /// # Errors
+    /// The engine asks for what it cannot have.
+    pub(super) fn ask(&self, id: u32) -> Result<bool, Problem> {
+        let asked = self.table.lock().unwrap_or_else(PoisonError::into_inner).ask(id);
+        asked.map_err(|why| Problem::new(format!("the engine asked for file {id}, {why}"), ""))?;
         let mut queue = self.lock();
         queue.ids.push_back(id);
         if queue.idle > 0 {
             self.asked.notify_one();
-            return false;
+            return Ok(false);
         }
         let more = queue.running < READERS;
         queue.running += usize::from(more);
-        more
+        Ok(more)
     }
 
     /// Lets all readers end.
@@ -79,13 +82,8 @@ impl Readers {
     pub(super) fn run(&self) -> Result<(), Error> {
         let mut reader = Reader { shared: self, buffer: self.output.buffer(), header: Vec::with_capacity(32) };
         while let Some(id) = self.next(&mut reader)? {
-            let taken = self.table.lock().unwrap_or_else(PoisonError::into_inner).take(id);
-            let Some((path, size)) = taken else {
-                return Err(Error::Problem(Problem::new(
-                    format!("the engine asked for file {id}, which it was not sent"),
-                    "",
-                )));
-            };
+            let sent = self.table.lock().unwrap_or_else(PoisonError::into_inner).get(id);
+            let Some((path, size)) = sent else { continue };
             reader.send_file(id, &path, size)?;
         }
         Ok(())
@@ -126,10 +124,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn send_file(&mut self, id: u32, path: &[u8], size: u64) -> Result<(), Error> {
-        let place = self.shared.root.join(OsStr::from_bytes(path));
+        let place = self.shared.root.on_disk(path);
         let failed = |what: String| Error::Problem(Problem::new(what, NEXT));
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let sent = match rustix::fs::open(&place, flags, Mode::empty()) {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let sent = match self.shared.root.open_at(path, flags) {
             Ok(file) => self.send_content(id, &mut File::from(file), size).map_err(|error| match error {
                 Unsent::Gone => Error::Gone,
                 Unsent::Unreadable(cause) => failed(format!("cannot read {}: {cause}", place.display())),

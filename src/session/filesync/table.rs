@@ -16,6 +16,7 @@ struct Entry {
     end: usize,
     /// Bytes, or `NO_CONTENT`.
     size: u64,
+    asked: bool,
 }
 
 const NONE: u32 = u32::MAX;
@@ -32,16 +33,23 @@ impl Table {
         if is_directory {
             self.open.push(u32::try_from(self.entries.len()).unwrap_or(NONE));
         }
-        self.entries.push(Entry { parent, end: self.names.len(), size: size.unwrap_or(NO_CONTENT) });
+        self.entries.push(Entry { parent, end: self.names.len(), size: size.unwrap_or(NO_CONTENT), asked: false });
     }
 
-    /// Path and size of a file, which can be asked for once.
-    pub(super) fn take(&mut self, id: u32) -> Option<(Vec<u8>, u64)> {
+    /// Notes that the file is asked for, which it can be once: so there are no more requests than entries.
+    ///
+    /// # Errors
+    /// What is wrong with that.
+    pub(super) fn ask(&mut self, id: u32) -> Result<(), &'static str> {
+        let entry = usize::try_from(id).ok().and_then(|index| self.entries.get_mut(index));
+        let entry = entry.filter(|entry| entry.size != NO_CONTENT).ok_or("which it was not sent")?;
+        if std::mem::replace(&mut entry.asked, true) { Err("a second time") } else { Ok(()) }
+    }
+
+    /// Path and size of what was sent.
+    pub(super) fn get(&self, id: u32) -> Option<(Vec<u8>, u64)> {
         let index = usize::try_from(id).ok()?;
-        let size = std::mem::replace(&mut self.entries.get_mut(index)?.size, NO_CONTENT);
-        if size == NO_CONTENT {
-            return None;
-        }
+        let size = self.entries.get(index)?.size;
         let mut parts = vec![self.name(index)];
         let mut parent = self.entries[index].parent;
         while parent != NONE {
@@ -64,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_leads_to_the_path_that_was_sent_and_only_once() {
+    fn an_id_leads_to_the_path_that_was_sent_and_is_asked_for_once() {
         let mut table = Table::default();
         let sent: [(&[u8], bool); 7] = [
             (b"a", true),
@@ -79,9 +87,13 @@ mod tests {
             table.push(path, is_directory, (!is_directory).then_some(7));
         }
         for (id, (path, is_directory)) in (0..).zip(sent) {
-            assert_eq!(table.take(id), (!is_directory).then(|| (path.to_vec(), 7)));
-            assert_eq!(table.take(id), None, "asked for twice");
+            assert_eq!(table.ask(id).is_ok(), !is_directory);
+            if !is_directory {
+                assert_eq!(table.get(id), Some((path.to_vec(), 7)));
+                assert_eq!(table.ask(id), Err("a second time"));
+            }
         }
-        assert_eq!(table.take(7), None, "never sent");
+        assert_eq!(table.ask(7), Err("which it was not sent"));
+        assert_eq!(table.ask(u32::MAX), Err("which it was not sent"));
     }
 }

@@ -13,17 +13,28 @@ use super::super::pattern::glob;
 /// The paths under `root` to include so that `wanted` can be read, links resolved as if `root` were `/`. `None` where
 /// that is everything.
 pub(super) fn resolve(root: &Path, wanted: &[Vec<u8>]) -> io::Result<Option<Vec<Vec<u8>>>> {
+    Ok(dedupe(all(root, wanted, true)?))
+}
+
+/// The paths under `root` that must be sent so that the files `names` can be read: they themselves, and every link and
+/// file that they lead to.
+pub(super) fn links(root: &Path, names: &[Vec<u8>]) -> io::Result<BTreeSet<Vec<u8>>> {
+    all(root, names, false)
+}
+
+fn all(root: &Path, wanted: &[Vec<u8>], globbing: bool) -> io::Result<BTreeSet<Vec<u8>>> {
     let mut resolved = BTreeSet::new();
     // A stack, last in first out, since a chain of links may be longer than a thread's stack.
     let mut open: Vec<Vec<u8>> = wanted.iter().rev().cloned().collect();
     while let Some(path) = open.pop() {
-        let path = join(b".", &path);
+        // The root has no parent: `..` leads from it to itself, and never to the disk outside.
+        let path = join(b"/", &path).split_off(1);
         let mut end = 0;
         loop {
             end += path[end..].iter().position(|&byte| byte == b'/').unwrap_or(path.len() - end);
             let current = clean(&path[..end]);
             let rest = path.get(end + 1..).unwrap_or_default();
-            let targets = targets(root, &current, true)?;
+            let targets = targets(root, &current, globbing)?;
             if (rest.is_empty() || !targets.is_empty()) && !resolved.insert(current) {
                 break;
             }
@@ -37,7 +48,7 @@ pub(super) fn resolve(root: &Path, wanted: &[Vec<u8>]) -> io::Result<Option<Vec<
             end += 1;
         }
     }
-    Ok(dedupe(resolved))
+    Ok(resolved)
 }
 
 /// Without what lies below another path of the list; `None` where the root itself is in it. Meant for sorted paths, and

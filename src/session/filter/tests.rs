@@ -74,6 +74,21 @@ fn a_link_is_followed_as_if_the_context_were_the_root() {
 }
 
 #[test]
+fn nothing_outside_the_context_is_looked_at_whatever_path_the_engine_sends() {
+    let outside = tempfile::tempdir().unwrap();
+    let root = outside.path().join("context");
+    fs::create_dir_all(&root).unwrap();
+    symlink("found-out", outside.path().join("link")).unwrap();
+    for path in ["../link", "../l*", "a/../../link", "/../link", "../../../link"] {
+        let name = if path.contains('*') { "l*" } else { "link" };
+        assert_eq!(followed(&root, &[path]), Some(owned(&[name])), "{path}");
+    }
+    assert_eq!(followed(&root, &[".."]), None, "the root itself");
+    symlink("inner", root.join("link")).unwrap();
+    assert_eq!(followed(&root, &["../l*"]), Some(owned(&["inner", "l*"])));
+}
+
+#[test]
 fn links_in_a_circle_end() {
     let root = tempfile::tempdir().unwrap();
     let link = |target: &str, name: &str| symlink(target, root.path().join(name)).unwrap();

@@ -43,7 +43,9 @@ async fn two_transfers_share_a_session() {
     write(root.path(), b"Dockerfile", b"FROM scratch");
     write(root.path(), b"data", &vec![1; 1 << 20]);
     let mut attachables = lending(root.path());
-    attachables.dirs.insert("dockerfile".to_owned(), root.path().to_owned());
+    attachables
+        .dirs
+        .insert("dockerfile".to_owned(), Directory::of_dockerfile(root.path().to_owned(), "Dockerfile".as_ref()));
     let engine = Engine::connect(attachables).await;
     let dockerfile = Ask { directory: "dockerfile", follow: vec!["Dockerfile"], ..Ask::default() };
     let (one, other) = tokio::join!(engine.sync(dockerfile), engine.sync(Ask::context()));

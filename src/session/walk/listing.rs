@@ -1,10 +1,10 @@
 //! The names in one directory, sorted by bytes.
 
-use std::path::Path;
+use std::os::fd::AsFd;
 
-use rustix::fs::{self, Dir, FileType, Mode, OFlags};
+use rustix::fs::{Dir, FileType};
 
-/// A directory, read and closed. All names lie in one allocation.
+/// What was in a directory when it was read. All names lie in one allocation.
 pub(super) struct Listing {
     names: Vec<u8>,
     /// Start and end in `names`; in falling order, so that the next one is the last.
@@ -12,11 +12,10 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn read(directory: &Path) -> rustix::io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    pub(super) fn read(directory: impl AsFd) -> rustix::io::Result<Self> {
         let mut names = Vec::new();
         let mut entries = Vec::new();
-        for entry in Dir::new(fs::open(directory, flags, Mode::empty())?)? {
+        for entry in Dir::read_from(directory)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name == b"." || name == b".." {
