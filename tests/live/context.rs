@@ -33,7 +33,7 @@ fn many_files_and_a_large_one(kind: Kind) {
 /// Every line travels as a header of HTTP/2.
 fn a_long_dockerignore(kind: Kind) {
     let agent = Agent::start(&Engine::shared(kind));
-    let lines: String = (0..2000).map(|n| format!("some/directory/of/its/own/file-{n}\n")).collect();
+    let lines = (0..2000).map(|n| format!("some/directory/of/its/own/file-{n}\n")).collect::<Vec<_>>().concat();
     let context = rig::context(&[("Dockerfile", DOCKERFILE), ("file", "x"), (".dockerignore", &lines)]);
     agent.client().build(context.path(), &[]).code(0);
 }
