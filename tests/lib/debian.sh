@@ -4,14 +4,14 @@
 # debian_tree RELEASE DIR PACKAGE,PACKAGE...: installs a minimal Debian with these packages into DIR.
 debian_tree() {
   local release=$1 dir=$2 packages=$3 mirror debs try
-  # The mirror that apt uses on this machine.
+  # The mirror that apt uses on this machine; debootstrap has one of its own where apt names none.
   # shellcheck disable=SC2016
   mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" {print $2; exit}')
   # One failed download fails debootstrap: another try takes what the last one got.
   debs=$(mktemp -d)
   for try in 1 2 3 4; do
     if debootstrap --variant=minbase --cache-dir="$debs" --include="$packages" "$release" "$dir" \
-      "${mirror:-http://deb.debian.org/debian}" >"$debs/log" 2>&1; then
+      ${mirror:+"$mirror"} >"$debs/log" 2>&1; then
       rm -rf "$debs" "$dir"/var/cache/apt/archives/*.deb "$dir"/var/lib/apt/lists/*
       return
     fi
