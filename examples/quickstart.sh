@@ -43,6 +43,7 @@ mkdir "$work/engine" "$work/registry"
 
 say "Installing what is missing"
 "$lib/install.sh" docker.io docker-registry debootstrap iproute2 curl
+command -v cc >/dev/null || "$lib/install.sh" gcc libc6-dev
 
 say "Building remora and remora-agent"
 cargo build --release --bins

@@ -46,6 +46,16 @@ fn a_failed_build_leaves_no_id_of_an_earlier_one() {
 }
 
 #[test]
+fn links_and_devices_are_not_removed() {
+    let dir = context();
+    fs::write(dir.path().join("real"), "old").unwrap();
+    std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+    refuses(&remora(dir.path(), &["build", "--iidfile", "link", "--metadata-file", "/dev/full", "."]), 10, "agent");
+    assert!(dir.path().join("link").is_symlink() && Path::new("/dev/full").exists());
+    refuses(&remora(dir.path(), &["build", "--iidfile", "no/such/id", "."]), 2, "no/such/id");
+}
+
+#[test]
 fn a_pipe_as_dockerfile_is_refused_at_once() {
     let dir = context();
     assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());

@@ -52,6 +52,7 @@ closing_line() {
 
 run() { "$@" 2>&1 | tee -a "$log"; }
 
+command -v cc >/dev/null || "$lib/install.sh" gcc libc6-dev
 status=0
 if [[ ${REMORA_SKIP_LIVE:-} == 1 ]]; then
   run cargo test --lib --bins --tests --no-fail-fast -- "$@" || status=1

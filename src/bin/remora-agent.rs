@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// TLS), then unix:///var/run/docker.sock. It need not be there yet: the agent waits for it, and finds it again when it
 /// restarts. SIGTERM lets running builds finish; a second one does not.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "remora-agent", version, max_term_width = 100)]
 struct Args {
     /// The engine: unix:///path or tcp://host:port
     #[arg(long, value_name = "URL")]

@@ -80,6 +80,11 @@ fn usage(what: impl Into<String>) -> Failure {
 }
 
 fn context(path: &Path) -> Result<PathBuf, Failure> {
+    let text = path.to_string_lossy();
+    if text == "-" || text.contains("://") || text.starts_with("git@") {
+        return Err(usage(format!("the build context {text}: only directories are supported so far"))
+            .next("check it out or unpack it, and name its directory"));
+    }
     let found = path.canonicalize().and_then(|full| Ok((fs::metadata(&full)?.is_dir(), full)));
     match found {
         Ok((true, full)) => Ok(full),
@@ -141,13 +146,20 @@ fn build_args(args: Vec<(String, Option<String>)>) -> Result<BTreeMap<String, St
     Ok(given)
 }
 
-/// What an earlier build wrote must not be taken for this one's.
+/// What an earlier build wrote must not be taken for this one's. Links and devices are written through, not removed.
 fn remove(path: &Path) -> Result<(), Failure> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(usage(format!("{} cannot be replaced: {error}", path.display())).next("name another file"))
-        }
-        _ => Ok(()),
+    let cannot = |error: &dyn std::fmt::Display| {
+        usage(format!("{} cannot be written: {error}", path.display())).next("name another file")
+    };
+    match fs::symlink_metadata(path) {
+        Ok(file) if file.is_file() => fs::remove_file(path).map_err(|e| cannot(&e)),
+        Ok(file) if file.is_dir() => Err(cannot(&"it is a directory")),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot(&error)),
+        Err(_) => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) if !parent.is_dir() => Err(cannot(&"its directory does not exist")),
+            _ => Ok(()),
+        },
     }
 }
 
@@ -167,7 +179,7 @@ fn write(path: &Path, content: &str) -> Result<(), Failure> {
 
 fn summary(report: &Report) {
     let pushed = match report.pushed_bytes {
-        Some(bytes) => format!("{} to registries", text::bytes(bytes)),
+        Some(bytes) => format!("{} of layers (uncompressed) to registries", text::bytes(bytes)),
         None => "what was new to registries (this engine does not say how much)".to_owned(),
     };
     text::notice(&format!(
@@ -182,6 +194,8 @@ fn summary(report: &Report) {
     match report.tags.as_slice() {
         _ if digest.is_empty() => {}
         [] => text::notice(digest),
-        tags => tags.iter().for_each(|tag| text::notice(&format!("{tag} {digest}"))),
+        tags => tags.iter().for_each(|tag| {
+            text::notice(&format!("{tag} {}", report.pushed.get(tag).unwrap_or(digest)));
+        }),
     }
 }

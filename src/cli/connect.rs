@@ -69,13 +69,13 @@ pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
                 std::io::Error::new(std::io::ErrorKind::TimedOut, "it accepts the connection, and does not answer")
             }
         };
-        if Instant::now() + pause >= deadline || !may_pass(&error) {
+        if Instant::now() >= deadline || !may_pass(&error) {
             return Err(unreachable(connection, &error));
         }
         if !std::mem::replace(&mut said, true) {
             text::notice(&format!("waiting for the agent at {} ({error})", connection.agent));
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
         pause = (pause * 2).min(RETRY.1);
     };
     let client = BuildAgentClient::new(InterceptedService::new(channel, token)).max_decoding_message_size(64 << 20);
@@ -125,8 +125,9 @@ where
     // Whatever it answers, it answers.
     let mut health = HealthClient::new(channel.clone());
     match health.check(HealthCheckRequest::default()).await {
-        Err(status) if status.code() == tonic::Code::Unknown || status.code() == tonic::Code::Unavailable => {
-            Err(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "it closes the connection"))
+        Err(status) if status.code() == tonic::Code::Unknown || std::error::Error::source(&status).is_some() => {
+            let what = "it closes the connection; maybe what listens there is no remora-agent";
+            Err(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, what))
         }
         _ => Ok(channel),
     }

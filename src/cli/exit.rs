@@ -66,8 +66,8 @@ fn eprint_raw(lines: &str) {
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// A signal ended it.
-pub(super) async fn interrupted(what: &str, code: u8) -> ExitCode {
-    let words = format!("{what}: the agent cancels what was begun, and carries a prune to its end");
+pub(super) async fn interrupted(what: &str, becomes: &str, code: u8) -> ExitCode {
+    let words = format!("{what}: {becomes}");
     let said = tokio::task::spawn_blocking(move || text::notice(&words));
     drop(tokio::time::timeout(LAST_WORDS, said).await);
     ExitCode::from(code)

@@ -85,7 +85,7 @@ impl Session {
 
 /// Opens a session. The call that names it may be made at once: the agent waits for the session to arrive.
 pub(super) fn lend(client: &Client, lending: Lending) -> Result<Session, Failure> {
-    let id = uuid::Uuid::new_v4().simple().to_string();
+    let id = random()?;
     let (writer, outgoing) = pipe::<SessionData>();
     let mut request = tonic::Request::new(outgoing);
     let metadata = request.metadata_mut();
@@ -102,6 +102,15 @@ pub(super) fn lend(client: &Client, lending: Lending) -> Result<Session, Failure
         drop(session::serve(writer.join(incoming.into_inner()), lending.attachables).await);
     });
     Ok(Session { id: SessionId(id), problems, task })
+}
+
+/// 32 hexadecimal digits. Asked of the kernel itself: in an empty root there is no /dev/random to fall back to.
+fn random() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 16];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(16) => Ok(format!("{:032x}", u128::from_ne_bytes(bytes))),
+        _ => Err(Failure::new(FailureKind::Internal, "the kernel gives no random numbers")),
+    }
 }
 
 fn ascii(text: &str) -> Result<MetadataValue<Ascii>, Failure> {

@@ -21,6 +21,7 @@ pub(super) fn metadata(report: &Report) -> String {
             "tags": report.tags,
             "imageId": report.image_id,
             "digest": report.digest,
+            "pushed": report.pushed,
             "steps": report.steps,
             "cachedSteps": report.cached_steps,
             "contextBytes": report.context_bytes,

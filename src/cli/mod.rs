@@ -51,7 +51,11 @@ pub fn run() -> ExitCode {
         (Ok(work), Ok(signals)) => (work, signals),
         (Err(error), _) | (_, Err(error)) => return exit::internal(&error),
     };
-    let code = signals.block_on(until_signal(work.spawn(dispatch(args))));
+    let becomes = match args.command {
+        Command::Prune(_) => "a prune that has begun goes on to its end",
+        _ => "the agent cancels what was begun",
+    };
+    let code = signals.block_on(until_signal(work.spawn(dispatch(args)), becomes));
     // Threads that still read the context, or write, are not waited for.
     work.shutdown_background();
     signals.shutdown_background();
@@ -77,7 +81,7 @@ async fn dispatch(args: Args) -> ExitCode {
 }
 
 /// A signal ends the work: with the process its connection goes, and the agent cancels what it had begun.
-async fn until_signal(work: JoinHandle<ExitCode>) -> ExitCode {
+async fn until_signal(work: JoinHandle<ExitCode>, becomes: &str) -> ExitCode {
     let interrupt = signal(SignalKind::interrupt());
     let terminate = signal(SignalKind::terminate());
     let (mut interrupt, mut terminate) = match (interrupt, terminate) {
@@ -86,7 +90,7 @@ async fn until_signal(work: JoinHandle<ExitCode>) -> ExitCode {
     };
     tokio::select! {
         done = work => done.unwrap_or_else(|error| exit::internal(&error)),
-        _ = interrupt.recv() => exit::interrupted("interrupted", exit::INTERRUPTED).await,
-        _ = terminate.recv() => exit::interrupted("terminated", exit::TERMINATED).await,
+        _ = interrupt.recv() => exit::interrupted("interrupted", becomes, exit::INTERRUPTED).await,
+        _ = terminate.recv() => exit::interrupted("terminated", becomes, exit::TERMINATED).await,
     }
 }

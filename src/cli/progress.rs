@@ -133,7 +133,7 @@ impl Progress {
 
     fn line(&mut self, line: &str) {
         // Nobody may be reading any more; the work goes on.
-        drop(writeln!(self.out, "{line}"));
+        drop(self.out.write_all(format!("{line}\n").as_bytes()));
     }
 }
 

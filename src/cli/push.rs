@@ -15,10 +15,10 @@ pub(super) async fn push(connection: &Connection, args: Push) -> Result<(), Fail
     let mut progress = Progress::new(args.quiet);
     let report = follow::follow(agent.client.push(crate::pb::PushRequest::from(request)), &mut progress).await?;
     if args.quiet {
-        text::data(&report.digest);
+        report.pushed.values().for_each(|digest| text::data(digest));
     } else {
         text::notice(&format!(
-            "pushed {} in {}; {} sent",
+            "pushed {} in {}; {} of layers (uncompressed) sent",
             report.tags.join(", "),
             text::seconds(report.elapsed_ms),
             text::bytes(report.pushed_bytes.unwrap_or_default())

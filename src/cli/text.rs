@@ -5,7 +5,7 @@ use std::io::Write as _;
 /// One line of our own.
 pub(super) fn notice(line: &str) {
     // Nobody may be reading any more; the work goes on.
-    drop(writeln!(std::io::stderr().lock(), "remora: {line}"));
+    drop(std::io::stderr().lock().write_all(format!("remora: {line}\n").as_bytes()));
 }
 
 /// One line of data, for whoever reads standard output.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 
-use super::{Engine, Error, attach, dial::LARGEST_MESSAGE, fault, status::Translator};
+use super::{Engine, Error, attach, dial::LARGEST_MESSAGE, error::cause, fault, status::Translator};
 use crate::{
     grpc::Channel,
     model::{BuildRequest, Event, Failure, Network, Reference},
@@ -71,7 +71,9 @@ impl Engine {
         match solved {
             Ok(response) => Ok(Outcome { exporter: response.exporter_response.into_iter().collect() }),
             // It comes from our own end of the connection, not from the engine.
-            Err(status) if std::error::Error::source(&status).is_some() => Err(Error::broken(&self.url, status).into()),
+            Err(status) if std::error::Error::source(&status).is_some() => {
+                Err(Error::broken(&self.url, cause(&status)).into())
+            }
             Err(status) => Err(fault::failure(&status, &translator)),
         }
     }

@@ -59,17 +59,19 @@ impl Error {
     }
 
     pub(super) fn refused(call: &'static str, status: &tonic::Status) -> Self {
-        // Where our own end of the connection made the status, the cause is behind it.
-        let cause = std::iter::successors(std::error::Error::source(status), |cause| cause.source()).last();
-        let problem = match cause {
-            Some(cause) => format!("{}: {cause}", status.message()),
-            None => status.message().to_owned(),
-        };
-        Self::Refused { call, problem }
+        Self::Refused { call, problem: cause(status) }
     }
 
     pub(super) fn docker(call: &'static str, error: &bollard::errors::Error) -> Self {
         Self::Refused { call, problem: error.to_string() }
+    }
+}
+
+/// What a status means in the end: where our own end of the connection made it, the cause lies behind it.
+pub(super) fn cause(status: &tonic::Status) -> String {
+    match std::iter::successors(std::error::Error::source(status), |cause| cause.source()).last() {
+        Some(cause) => format!("{}: {cause}", status.message()),
+        None => status.message().to_owned(),
     }
 }
 

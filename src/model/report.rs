@@ -15,13 +15,15 @@ pub struct Report {
     pub context_bytes: u64,
     /// Bytes of layers that came from registries.
     pub pulled_bytes: u64,
-    /// Bytes of layers that went to registries; `None` where the engine pushed by itself, which it does without a word.
+    /// What was pushed, with the digest that its registry has of it.
+    pub pushed: BTreeMap<String, String>,
+    /// Bytes of layers that went to registries, before their compression; `None` where the engine pushed by itself, which it does without a word.
     pub pushed_bytes: Option<u64>,
     /// How long it took.
     pub elapsed_ms: u64,
     /// What the engine knows the image by: its config's digest on a graphdriver store, else its manifest's.
     pub image_id: String,
-    /// Digest of the manifest; empty where nothing was pushed and the store knows none.
+    /// Digest of the manifest, the first one where there are several; empty where nothing was pushed and the store knows none.
     pub digest: String,
     /// The references that the result was given.
     pub tags: Vec<String>,
@@ -50,6 +52,7 @@ pub struct Tally {
     /// Layers that came from registries; 0 bytes where the engine did not say.
     pulled: BTreeMap<String, u64>,
     pushed: HashMap<(String, String), u64>,
+    tags: BTreeMap<String, String>,
 }
 
 impl Tally {
@@ -71,6 +74,9 @@ impl Tally {
             Event::StepProgress { step, what, current, .. } => {
                 let most = self.moved.entry((*step, what.clone())).or_default();
                 *most = (*most).max(*current);
+            }
+            Event::Pushed { reference, digest } => {
+                self.tags.insert(reference.clone(), digest.clone());
             }
             Event::PushProgress { reference, layer, current, .. } => {
                 let most = self.pushed.entry((reference.clone(), layer.clone())).or_default();
@@ -102,6 +108,7 @@ impl Tally {
             steps: u32::try_from(count(|_| true)).unwrap_or(u32::MAX),
             cached_steps: u32::try_from(count(|cached| *cached)).unwrap_or(u32::MAX),
             context_bytes: moved(|what| what.starts_with("transferring")),
+            pushed: self.tags,
             pulled_bytes: self.pulled.values().sum(),
             pushed_bytes: Some(self.pushed.values().sum()),
             ..Report::default()
