@@ -43,39 +43,28 @@ impl Engine {
         lent: &Lent,
         events: &mpsc::Sender<Event>,
     ) -> Result<Outcome, Failure> {
-        self.while_it_answers(Box::pin(self.built(id, request, plan, lent, events))).await
-    }
-
-    async fn built(
-        &self,
-        id: &str,
-        request: &BuildRequest,
-        plan: &Plan,
-        lent: &Lent,
-        events: &mpsc::Sender<Event>,
-    ) -> Result<Outcome, Failure> {
-        let connection = self.grpc().await?;
-        let channel = connection.channel.clone();
-        let session = attach::attach(&self.url, &connection, lent.clone())?;
-        let mut translator = Translator::default();
-        let solved = {
-            let solving = solve(channel.clone(), id, &session.id, request, plan);
+        let work = async {
+            let connection = self.grpc().await?;
+            let channel = connection.channel.clone();
+            let session = attach::attach(&self.url, &connection, lent.clone())?;
+            let mut translator = Translator::default();
             let over = CancellationToken::new();
             let solving = async {
-                let solved = solving.await;
+                let solved = solve(channel.clone(), id, &session.id, request, plan).await;
                 over.cancel();
                 solved
             };
-            tokio::join!(solving, watch(channel, id, events, &mut translator, &over)).0
-        };
-        match solved {
-            Ok(response) => Ok(Outcome { exporter: response.exporter_response.into_iter().collect() }),
-            // It comes from our own end of the connection, not from the engine.
-            Err(status) if std::error::Error::source(&status).is_some() => {
-                Err(Error::broken(&self.url, cause(&status)).into())
+            let (solved, ()) = tokio::join!(solving, watch(channel.clone(), id, events, &mut translator, &over));
+            match solved {
+                Ok(response) => Ok(Outcome { exporter: response.exporter_response.into_iter().collect() }),
+                // It comes from our own end of the connection, not from the engine.
+                Err(status) if std::error::Error::source(&status).is_some() => {
+                    Err(Error::broken(&self.url, cause(&status)).into())
+                }
+                Err(status) => Err(fault::failure(&status, &translator)),
             }
-            Err(status) => Err(fault::failure(&status, &translator)),
-        }
+        };
+        self.while_it_answers(Box::pin(work)).await
     }
 }
 

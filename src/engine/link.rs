@@ -90,7 +90,10 @@ impl Engine {
 
     /// Waits until it is ready, at most this long.
     pub async fn wait(&self, limit: Duration) -> Result<Arc<Capabilities>, Failure> {
-        self.ready_within(limit).await.map(|ready| Arc::clone(&ready.capabilities))
+        let mut state = self.state.clone();
+        let is_ready = state.wait_for(|state| matches!(state, Internal::Ready(_)));
+        drop(tokio::time::timeout(limit, is_ready).await);
+        self.ready().map(|ready| Arc::clone(&ready.capabilities))
     }
 
     /// Waits until the state differs from what it was at the last call of this method on this clone.
@@ -104,13 +107,6 @@ impl Engine {
             Internal::Looking(failure) | Internal::Absent(failure) => Err(failure.clone()),
             Internal::Ready(ready) => Ok(Arc::clone(ready)),
         }
-    }
-
-    async fn ready_within(&self, limit: Duration) -> Result<Arc<Ready>, Failure> {
-        let mut state = self.state.clone();
-        let is_ready = state.wait_for(|state| matches!(state, Internal::Ready(_)));
-        drop(tokio::time::timeout(limit, is_ready).await);
-        self.ready()
     }
 
     /// Does the work, unless the engine stops to answer in the middle: its connections would stay open for ever.
