@@ -147,7 +147,7 @@ impl Step {
     }
 }
 
-fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
+pub(super) fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
     let millis = |t: Timestamp| t.seconds.saturating_mul(1000).saturating_add(i64::from(t.nanos) / 1_000_000);
     millis(to).saturating_sub(millis(from)).try_into().unwrap_or(0)
 }

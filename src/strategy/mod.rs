@@ -2,8 +2,24 @@
 //!
 //! Absent: I/O, `await`, clocks. Facts come as arguments, `now` among them.
 
+mod cache;
+mod output;
+pub mod overlap;
 mod plan;
 pub mod prune;
+mod refs;
+mod republish;
 pub mod retry;
+mod scope;
+mod secrets;
+mod stages;
 
-pub use plan::{Exporter, Facts, Plan, PushGroup, PushMechanism, plan, push_groups};
+pub use cache::{CacheKind, CachePlan, Candidate, Found, Mode, Whose, mode, registry_cache};
+pub use output::{Exporter, Facts, Output, PushGroup, PushMechanism, output, push_groups};
+pub use plan::{Plan, Question, plan, question};
+pub use refs::cache_tag;
+pub use scope::{Scopes, scopes};
+pub use stages::Stage;
+
+use cache::{cache_plan, candidates};
+use stages::worth_caching;

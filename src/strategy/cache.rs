@@ -1,0 +1,254 @@
+//! Which cache refs a build asks for, and what it makes of what it finds.
+
+use std::collections::BTreeSet;
+
+use super::{Exporter, Facts, Question, Scopes, Stage, cache_tag, output::is_insecure};
+use crate::model::{CacheMode, Capabilities, Failure, FailureKind, Reference};
+
+/// The most cache refs that are asked for: each is a request or two.
+const MOST_CANDIDATES: usize = 48;
+
+/// A cache ref that may exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where.
+    pub reference: Reference,
+    /// Whose it is.
+    pub whose: Whose,
+    /// The stage that it holds; `None` where it was not made for one.
+    pub stage: Option<String>,
+}
+
+/// Whose a cache ref is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// Named by the caller.
+    Named,
+    /// The build's own scope.
+    Own(String),
+    /// A scope that it falls back to.
+    Fallback(String),
+    /// One of the tags that the image is to be given: what was there before.
+    Tag,
+}
+
+impl Whose {
+    /// The scope.
+    pub fn scope(&self) -> Option<&str> {
+        match self {
+            Self::Own(scope) | Self::Fallback(scope) => Some(scope),
+            Self::Named | Self::Tag => None,
+        }
+    }
+}
+
+/// How cache lies at a ref.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheKind {
+    /// In the config of an image.
+    Inline,
+    /// As a manifest of its own.
+    Registry,
+}
+
+/// What a registry said of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// It carries cache.
+    Cache {
+        /// Digest of its manifest.
+        digest: String,
+        /// How.
+        kind: CacheKind,
+        /// When it was made, as RFC 3339, where it says so.
+        created: Option<String>,
+    },
+    /// There is nothing.
+    Missing,
+    /// There is something, which is of no use; why.
+    Useless(String),
+    /// It could not be asked; why.
+    Failed(String),
+}
+
+/// How the next build is to find what this one makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In the images themselves, one for each stage that is worth it.
+    Inline,
+    /// As one manifest for all stages.
+    Registry,
+    /// Not at all.
+    Off,
+}
+
+/// What a build does about cache, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachePlan {
+    /// How cache is exported.
+    pub mode: Mode,
+    /// Why so, for a person.
+    pub mode_why: String,
+    /// Cache refs to import by digest, best first, with whether their registry speaks plain HTTP.
+    pub imports: Vec<(Reference, bool)>,
+    /// Where the target's cache is written; `None` where it is not.
+    pub target: Option<Reference>,
+    /// Where the caches of other stages are written, by their names.
+    pub stages: Vec<(String, Reference)>,
+    /// Why nothing is written; empty where something is.
+    pub no_write_why: String,
+}
+
+/// How cache is exported, and why so.
+pub fn mode(cache: CacheMode, capabilities: &Capabilities) -> Result<(Mode, String), Failure> {
+    let can = capabilities.cache_exports.contains(&"registry");
+    let engine = match capabilities.image_store {
+        Some(store) => format!("the {} image store", store.as_str()),
+        None => capabilities.kind.as_str().to_owned(),
+    };
+    match cache {
+        CacheMode::Off => Ok((Mode::Off, "--cache off".to_owned())),
+        CacheMode::Inline => Ok((Mode::Inline, "--cache inline".to_owned())),
+        CacheMode::Registry if can => Ok((Mode::Registry, "--cache registry".to_owned())),
+        CacheMode::Registry => {
+            let what = format!("--cache registry: {engine} of this engine has no registry cache");
+            Err(Failure::new(FailureKind::Usage, what)
+                .next("leave --cache out: stages are then cached as images of their own"))
+        }
+        CacheMode::Auto if can => Ok((Mode::Registry, format!("{engine} exports all stages as one cache"))),
+        CacheMode::Auto => Ok((Mode::Inline, format!("{engine} has inline cache only: an image for each stage"))),
+    }
+}
+
+/// The cache refs to ask for, best first, each once.
+pub(super) fn candidates(
+    facts: Facts<'_>,
+    scopes: &Scopes,
+    stages: &[Stage],
+    target: Option<&str>,
+) -> Vec<Candidate> {
+    let request = facts.request;
+    if request.no_cache {
+        return Vec::new();
+    }
+    let named = request.cache_from.iter().map(|r| (r.clone(), Whose::Named, None));
+    let mut all: Vec<_> = named.collect();
+    if request.cache.mode != CacheMode::Off {
+        let own = scopes.own.iter().map(|scope| Whose::Own(scope.clone()));
+        let fallbacks = scopes.fallbacks.iter().map(|scope| Whose::Fallback(scope.clone()));
+        for whose in own.chain(fallbacks) {
+            for stage in target.into_iter().chain(stages.iter().map(|stage| stage.name.as_str())) {
+                if let Some(reference) = cache_ref(facts, whose.scope().unwrap_or_default(), stage) {
+                    all.push((reference, whose.clone(), Some(stage.to_owned())));
+                }
+            }
+        }
+        if request.cache_from.is_empty() {
+            // The last build of the same tag carries its cache inline. A bare `app` names Docker Hub's official images:
+            // nobody's cache is there.
+            let tags = request.tags.iter().filter(|tag| !tag.is_official());
+            all.extend(tags.map(|tag| (tag.clone(), Whose::Tag, None)));
+        }
+    }
+    let mut known = BTreeSet::new();
+    all.retain(|(reference, ..)| known.insert(reference.clone()));
+    all.truncate(MOST_CANDIDATES);
+    all.into_iter().map(|(reference, whose, stage)| Candidate { reference, whose, stage }).collect()
+}
+
+/// Where a stage's cache of a scope lies; `None` where no repository is known.
+fn cache_ref(facts: Facts<'_>, scope: &str, stage: &str) -> Option<Reference> {
+    let request = facts.request;
+    let tagged = || request.tags.iter().find(|tag| !tag.is_official());
+    let repository = request.cache.repository.as_ref().or_else(tagged)?;
+    // The engine's own platform is what all builds without `--platform` have.
+    let own = facts.capabilities.platforms.first();
+    let platforms = request.platforms.join("+");
+    let platform = Some(platforms.as_str()).filter(|all| !all.is_empty() && own.map(String::as_str) != Some(*all));
+    Some(repository.with_tag(&cache_tag(scope, stage, platform)))
+}
+
+/// Decides. `found` has an answer for each candidate, in their order.
+pub(super) fn cache_plan(
+    facts: Facts<'_>,
+    scopes: &Scopes,
+    question: &Question,
+    found: &[(Candidate, Found)],
+) -> Result<CachePlan, Failure> {
+    let target = question.target.as_deref();
+    let (mode, mode_why) = mode(facts.request.cache.mode, facts.capabilities)?;
+    let mut known = BTreeSet::new();
+    let mut imports = Vec::new();
+    for (candidate, found) in found {
+        if let Found::Cache { digest, .. } = found
+            && known.insert(digest)
+        {
+            let reference = candidate.reference.with_digest(digest);
+            let insecure = is_insecure(facts, &reference);
+            imports.push((reference, insecure));
+        }
+    }
+    let no_write_why = no_write_why(facts, mode, scopes, target, found).unwrap_or_default();
+    let mut plan = CachePlan { mode, mode_why, imports, target: None, stages: Vec::new(), no_write_why };
+    if let (true, Some(own), Some(target)) = (plan.no_write_why.is_empty(), &scopes.own, target) {
+        plan.target = cache_ref(facts, own, target);
+        if mode == Mode::Inline {
+            let place = |stage: &Stage| Some((stage.name.clone(), cache_ref(facts, own, &stage.name)?));
+            let others = question.stages.split_last().map(|(_, others)| others).unwrap_or_default();
+            plan.stages = others.iter().filter_map(place).collect();
+        }
+    }
+    Ok(plan)
+}
+
+fn no_write_why(
+    facts: Facts<'_>,
+    mode: Mode,
+    scopes: &Scopes,
+    target: Option<&str>,
+    found: &[(Candidate, Found)],
+) -> Option<String> {
+    let request = facts.request;
+    if mode == Mode::Off {
+        return Some("--cache off".to_owned());
+    }
+    if let Err(why) = &scopes.writes {
+        return Some(why.clone());
+    }
+    if scopes.own.is_none() {
+        return Some("no branch is known".to_owned());
+    }
+    if !request.push && request.cache.repository.is_none() {
+        return Some("without --push or --cache-repo nothing is written to a registry".to_owned());
+    }
+    if target.is_none() {
+        return Some("the engine does not tell the stages of this build".to_owned());
+    }
+    if cache_ref(facts, "x", "").is_none() {
+        return Some("no repository is known: name one with -t or --cache-repo".to_owned());
+    }
+    // What cannot be read now would only keep the build waiting when it is to be written.
+    let own = |(candidate, _): &&(Candidate, Found)| matches!(candidate.whose, Whose::Own(_));
+    match found.iter().filter(own).find_map(|(_, found)| match found {
+        Found::Failed(why) => Some(why),
+        _ => None,
+    }) {
+        Some(why) => Some(format!("its registry did not answer: {why}")),
+        None => None,
+    }
+}
+
+/// The exporter that writes all stages' cache to this ref.
+pub fn registry_cache(facts: Facts<'_>, reference: &Reference) -> Exporter {
+    let mut attrs = vec![
+        ("ref", reference.to_string()),
+        ("mode", "max".to_owned()),
+        ("oci-mediatypes", "true".to_owned()),
+        // An ordinary manifest, which registries take that refuse an index of blobs.
+        ("image-manifest", "true".to_owned()),
+    ];
+    if is_insecure(facts, reference) {
+        attrs.push(("registry.insecure", "true".to_owned()));
+    }
+    Exporter { kind: "registry", attrs: attrs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect() }
+}
