@@ -1,8 +1,12 @@
 //! The command line.
 
+mod cache;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub(super) use cache::Cache;
 
 use crate::model::{Reference, is_platform};
 
@@ -95,9 +99,6 @@ pub(super) struct Build {
     /// The network that RUN steps see
     #[arg(long, value_enum, default_value_t = Network::Default)]
     pub(super) network: Network,
-    /// Import cache from this image; repeatable [default: the tags themselves]
-    #[arg(long, value_name = "REF", value_parser = reference)]
-    pub(super) cache_from: Vec<Reference>,
     /// Push the image to its registries
     #[arg(long)]
     pub(super) push: bool,
@@ -113,6 +114,8 @@ pub(super) struct Build {
     /// Print the image's id, and nothing else
     #[arg(short, long)]
     pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) cache: Cache,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -241,6 +244,11 @@ mod tests {
             "build --label =x .",
             "build -t App .",
             "build --platform a/b/c/d .",
+            "build --cache max .",
+            "build --cache-scope= .",
+            "build --cache-fallback a,,b .",
+            "build --cache-repo cache .",
+            "build --cache-repo r.example/Cache .",
             "--wait soon build .",
             "--wait 500000000000y build .",
             "push r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",

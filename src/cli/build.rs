@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     args::{Build, Connection, Network},
-    connect, excerpt, follow, ignored, lend, metadata,
+    ci, connect, excerpt, follow, ignored, lend, metadata,
     progress::Progress,
     text,
 };
@@ -23,6 +23,7 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
             .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
     }
     let build_args = build_args(args.build_args)?;
+    let (cache_from, cache) = args.cache.request(ci::variables())?;
     for path in [&args.iidfile, &args.metadata_file].into_iter().flatten() {
         remove(path)?;
     }
@@ -46,7 +47,8 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
             Network::None => model::Network::None,
             Network::Host => model::Network::Host,
         },
-        cache_from: args.cache_from,
+        cache_from,
+        cache,
         push: args.push,
         load: args.load,
         wait: agent.wait,

@@ -4,6 +4,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `args` | the command line |
+//! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
 //! | `build`, `push`, `prune`, `info` | one command each |
@@ -16,6 +17,7 @@
 
 mod args;
 mod build;
+mod ci;
 mod connect;
 mod excerpt;
 mod exit;

@@ -29,6 +29,8 @@ pub struct Report {
     pub tags: Vec<String>,
     /// What BuildKit's exporter answered.
     pub exporter: BTreeMap<String, String>,
+    /// Cache refs that were written.
+    pub cache_written: Vec<String>,
     /// Id of the build.
     pub build_id: String,
 }
@@ -37,8 +39,8 @@ impl Report {
     /// What was seen on the way, with what came out in the end.
     #[must_use]
     pub fn with_result(self, result: Self) -> Self {
-        let Self { elapsed_ms, image_id, digest, tags, exporter, .. } = result;
-        Self { elapsed_ms, image_id, digest, tags, exporter, ..self }
+        let Self { elapsed_ms, image_id, digest, tags, exporter, cache_written, .. } = result;
+        Self { elapsed_ms, image_id, digest, tags, exporter, cache_written, ..self }
     }
 }
 

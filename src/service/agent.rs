@@ -20,14 +20,27 @@ use crate::{
 };
 
 /// What the configuration says that calls have to heed.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Settings {
     /// Entitlements that builds may ask for, such as `network.host`.
     pub allow_entitlement: Vec<String>,
     /// Registries that speak plain HTTP.
     pub insecure_registry: Vec<String>,
+    /// How long a build may wait for registries to say which cache refs exist.
+    pub cache_deadline: Duration,
     /// What callers must show. A unix socket can do without: its mode says who may connect.
     pub token: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allow_entitlement: Vec::new(),
+            insecure_registry: Vec::new(),
+            cache_deadline: Duration::from_secs(2),
+            token: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Settings {

@@ -17,7 +17,7 @@ use super::{
     stream::tee,
 };
 use crate::{
-    engine::{Fault, Made, Outcome, Outer, Solve, Solver},
+    engine::{Definition, Fault, Made, Outcome, Outer, Solve, Solver},
     model::{
         BuildRequest, CacheMode, Capabilities, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally,
     },
@@ -129,7 +129,7 @@ pub(super) struct Run<'a> {
     pub(super) agent: &'a Inner,
     id: &'a str,
     pub(super) request: &'a BuildRequest,
-    capabilities: &'a Capabilities,
+    pub(super) capabilities: &'a Capabilities,
     pub(super) output: &'a Output,
     pub(super) lent: &'a Lent,
     pub(super) events: &'a mpsc::Sender<Event>,
@@ -227,9 +227,9 @@ impl Run<'_> {
 
     /// Asks the registries, and decides.
     async fn prepare(&self, made: &Made) -> Result<Prepared, Failure> {
-        let facts = self.agent.facts(self.request, self.capabilities);
+        let facts = self.facts();
         let scopes = strategy::scopes(&self.request.cache);
-        let question = strategy::question(facts, &scopes, made.definition.as_ref().map(|d| d.graph()));
+        let question = strategy::question(facts, &scopes, made.definition.as_ref().map(Definition::graph));
         let platform = self.request.platforms.first().or(self.capabilities.platforms.first());
         let platform = platform.map_or("linux/amd64", String::as_str);
         let deadline = self.agent.settings.cache_deadline;
@@ -240,6 +240,10 @@ impl Run<'_> {
         let plan = strategy::plan(facts, scopes, question, probed.found.clone())?;
         tracing::debug!(build = self.id, ?plan, "plan");
         Ok(Prepared { plan, probed })
+    }
+
+    pub(super) fn facts(&self) -> Facts<'_> {
+        self.agent.facts(self.request, self.capabilities)
     }
 
     /// What makes an image carry the cache of its own steps.

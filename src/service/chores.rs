@@ -9,7 +9,7 @@ use tokio::{sync::OnceCell, time::Instant};
 use super::build::{Prepared, Run, Stop, new_id};
 use crate::{
     engine::{Definition, Fault, Outer, Solve, Solver},
-    model::{ImageStore, Reference, Report, Seen},
+    model::{Failure, ImageStore, Reference, Report, Seen},
     registry::{CacheImage, Publication, Published},
     strategy::{self, Exporter, Found, Mode, Whose, overlap::Chore, registry_cache},
 };
@@ -43,6 +43,15 @@ struct Under<'a> {
 /// A chore that ended, and the cache ref that it wrote.
 struct Ended(Option<Chore>, Option<Reference>);
 
+impl Under<'_> {
+    fn end(&mut self, Ended(chore, written): Ended) {
+        if let Some(Chore::Keep { stage, .. }) = chore {
+            self.busy.remove(&stage);
+        }
+        self.written.extend(written);
+    }
+}
+
 impl<'a> Chores<'a> {
     pub(super) fn new(
         run: &'a Run<'a>,
@@ -74,7 +83,8 @@ impl<'a> Chores<'a> {
                     None => break,
                 }
             }
-            self.remaining(&report, &mut under).await;
+            let seen = seen.borrow().clone();
+            self.remaining(&report, &seen, &mut under).await;
         };
         if tokio::time::timeout(PATIENCE.max(self.since.elapsed()), rest).await.is_err() {
             self.warn("it takes too long: the next build may find less of it".to_owned()).await;
@@ -139,7 +149,7 @@ impl<'a> Chores<'a> {
     async fn keep(&self, node: usize, place: &Reference) -> Result<(), Stop> {
         let graphdriver = self.run.capabilities.image_store == Some(ImageStore::Graphdriver);
         let exporter = match self.prepared.plan.cache.mode {
-            _ if graphdriver => strategy::image(place),
+            _ if graphdriver => strategy::local_image(place),
             Mode::Registry => strategy::pushed_blobs(self.run.facts(), place),
             Mode::Inline | Mode::Off => strategy::pushed_image(self.run.facts(), place),
         };
@@ -170,24 +180,91 @@ impl<'a> Chores<'a> {
         Outer { exporter, cache_exports, entitlements, platforms: &[], internal: true }
     }
 
-    /// What is written without any layer: the target's cache, which is the image that was pushed, and what is found in
-    /// another scope's cache as it is.
-    async fn remaining(&self, report: &Report, under: &mut Under<'a>) {
+    /// What needs no layer: the target's cache is the image that was pushed, and what did not change is found in another
+    /// scope's cache.
+    async fn remaining(&self, report: &Report, seen: &Seen, under: &mut Under<'a>) {
         let Prepared { plan, .. } = self.prepared;
         let Some(target) = &plan.cache.target else { return };
-        if plan.cache.mode == Mode::Inline {
-            let kept = match (report.digest.is_empty(), self.run.output.groups.first()) {
-                (false, Some(group)) if self.own_digest(target) == Some(&report.digest) && group.first == *target => Ok(false),
-                (false, Some(_)) if self.own_digest(target) == Some(&report.digest) => Ok(false),
-                (false, Some(group)) => self.retag(&group.first.with_digest(&report.digest), target).await,
-                _ => Ok(false),
-            };
-            let _ = kept;
+        let mut places: Vec<&Reference> = plan.cache.stages.iter().map(|(_, place)| place).collect();
+        if plan.cache.mode == Mode::Inline && !report.digest.is_empty() {
+            let same = self.digest_at(target) == Some(&report.digest);
+            if !same && self.told(target, self.name_pushed(&report.digest, target).await).await.is_some() {
+                under.written.push(target.clone());
+            }
+        } else if plan.cache.mode == Mode::Inline && seen.something_ran(self.definition.graph()) {
+            let last = self.definition.graph().last().unwrap_or_default();
+            if self.told(target, self.keep(last, target).await).await.is_some() {
+                under.written.push(target.clone());
+            }
+        } else if !under.whole {
+            places.push(target);
+        }
+        for place in places {
+            if under.written.contains(place) || self.digest_at(place).is_some() {
+                continue;
+            }
+            let Some(image) = self.elsewhere(place) else { continue };
+            if self.told(place, self.copy(image, place).await.map(drop)).await.is_some() {
+                under.written.push(place.clone());
+            }
         }
     }
 
-    fn own_digest(&self, _: &Reference) -> Option<&String> {
-        None
+    /// The digest of the cache that was found here.
+    fn digest_at(&self, place: &Reference) -> Option<&String> {
+        self.prepared.plan.found.iter().find_map(|(candidate, found)| match found {
+            Found::Cache { digest, .. } if candidate.reference == *place => Some(digest),
+            _ => None,
+        })
+    }
+
+    /// The same stage's cache of another scope.
+    fn elsewhere(&self, place: &Reference) -> Option<&CacheImage> {
+        let Prepared { plan, probed } = self.prepared;
+        let stage = &plan.found.iter().find(|(candidate, _)| candidate.reference == *place)?.0.stage;
+        plan.found.iter().find_map(|(candidate, found)| match found {
+            Found::Cache { digest, .. } if candidate.stage == *stage && matches!(candidate.whose, Whose::Fallback(_)) => {
+                probed.images.get(digest)
+            }
+            _ => None,
+        })
+    }
+
+    /// Gives the pushed image, which carries the target's cache, that name as well.
+    async fn name_pushed(&self, digest: &str, place: &Reference) -> Result<(), Stop> {
+        let (agent, pusher) = (self.run.agent, self.run.pusher());
+        let groups = &self.run.output.groups;
+        let credential = pusher.credential(place).await?;
+        if let Some(group) = groups.iter().find(|group| group.first.name() == place.name()) {
+            let pushed = group.first.with_digest(digest);
+            agent.registry.retag(&pushed, std::slice::from_ref(place), &credential).await.map_err(Failure::from)?;
+            return Ok(());
+        }
+        for group in groups.iter().filter(|group| group.first.registry() == place.registry()) {
+            let pushed = group.first.with_digest(digest);
+            let image = agent.registry.cache_image(&pushed, &credential, "").await.map_err(Failure::from)?;
+            if let Some(image) = image
+                && self.copy(&image, place).await?
+            {
+                return Ok(());
+            }
+        }
+        let last = self.definition.graph().last().unwrap_or_default();
+        self.keep(last, place).await
+    }
+
+    /// Gives what lies in a registry another name there. False where the registry cannot.
+    async fn copy(&self, image: &CacheImage, place: &Reference) -> Result<bool, Stop> {
+        let credential = self.run.pusher().credential(place).await?;
+        let publication = Publication {
+            manifest: &image.manifest,
+            media_type: &image.media_type,
+            config: None,
+            blobs: &image.blobs(),
+        };
+        let to = std::slice::from_ref(place);
+        let published = self.run.agent.registry.publish(&publication, &image.reference, to, &credential).await;
+        Ok(published.map_err(Failure::from)? != Published::NotMountable)
     }
 
     async fn told(&self, place: &Reference, kept: Result<(), Stop>) -> Option<Reference> {

@@ -15,10 +15,13 @@
 mod agent;
 mod build;
 mod builds;
+mod chores;
 mod info;
 mod listen;
+mod probe;
 mod prune;
 mod push;
+mod republish;
 mod serve;
 mod sessions;
 mod stream;

@@ -150,6 +150,29 @@ fn pushing_exporter(facts: Facts<'_>, groups: &[PushGroup], load: bool) -> Resul
     Ok(exporter)
 }
 
+/// An image of this name in a Docker engine.
+pub fn local_image(name: &Reference) -> Exporter {
+    exporter("moby", std::slice::from_ref(name), [])
+}
+
+/// An image that is pushed under this name, and kept nowhere else.
+pub fn pushed_image(facts: Facts<'_>, name: &Reference) -> Exporter {
+    let mut exporter =
+        exporter("image", std::slice::from_ref(name), [("push", "true"), ("store", "false"), ("unpack", "false")]);
+    if is_insecure(facts, name) {
+        exporter.attrs.insert("registry.insecure".to_owned(), "true".to_owned());
+    }
+    exporter
+}
+
+/// The layers of an image, pushed to the repository of this name without any tag: what needs them there finds them.
+pub fn pushed_blobs(facts: Facts<'_>, name: &Reference) -> Exporter {
+    let mut exporter = pushed_image(facts, name);
+    exporter.attrs.insert("name".to_owned(), name.name());
+    exporter.attrs.insert("push-by-digest".to_owned(), "true".to_owned());
+    exporter
+}
+
 fn exporter<const N: usize>(kind: &'static str, names: &[Reference], attrs: [(&str, &str); N]) -> Exporter {
     let mut attrs: BTreeMap<String, String> =
         attrs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();

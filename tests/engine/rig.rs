@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use remora::{
     engine::{Engine, Outcome},
-    model::{BuildRequest, Capabilities, Event, Failure, Network, SessionId},
+    model::{BuildRequest, CacheRequest, Capabilities, Event, Failure, Network, SessionId},
     session::{self, Attachables, Counters, Credentials, Lent, METHODS, Offer},
     strategy::{self, Facts, Plan},
 };
@@ -89,6 +89,7 @@ pub(crate) fn request() -> BuildRequest {
         platforms: Vec::new(),
         network: Network::Default,
         cache_from: Vec::new(),
+        cache: CacheRequest::default(),
         push: false,
         load: false,
         wait: LIMIT,

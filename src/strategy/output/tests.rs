@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::SessionId;
+use crate::model::{CacheRequest, SessionId};
 
 fn tag(text: &str) -> Reference {
     text.parse().unwrap()
@@ -21,6 +21,7 @@ fn request() -> BuildRequest {
         platforms: Vec::new(),
         network: Network::Default,
         cache_from: Vec::new(),
+        cache: CacheRequest::default(),
         push: false,
         load: false,
         wait: Duration::ZERO,
