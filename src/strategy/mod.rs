@@ -4,6 +4,8 @@
 
 mod plan;
 pub mod prune;
+mod republish;
 pub mod retry;
 
 pub use plan::{Exporter, Facts, Plan, PushGroup, PushMechanism, plan, push_groups};
+pub use republish::{InlineCache, Republish, inline_cache, republish, with_config};
