@@ -28,8 +28,8 @@ const BUILDKIT: &[&str] = &["bollard", "bollard_buildkit_proto"];
 
 const RULES: &[Rule] = &[
     Rule { room: "model", rooms: Only(&[]), crates: Only(&["serde", "thiserror"]) },
-    // The digest of a name makes a tag of it: as pure as the rest.
-    Rule { room: "strategy", rooms: Only(&["model", "digest"]), crates: Only(&[]) },
+    // JSON, base64 and hashes of bytes at hand are pure.
+    Rule { room: "strategy", rooms: Only(&["model", "digest"]), crates: Only(&["serde", "serde_json", "base64"]) },
     Rule {
         room: "wire",
         rooms: Only(&["model", "pb"]),
