@@ -4,6 +4,7 @@
 //! caller wraps what it does in [`retrying`].
 
 mod auth;
+mod cache_stub;
 mod call;
 mod error;
 mod retrying;
@@ -17,6 +18,7 @@ use std::{
 
 use reqwest::{Method, Url, header};
 
+pub use cache_stub::*;
 pub use error::Error;
 pub use retrying::{Attempt, retrying};
 

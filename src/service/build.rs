@@ -18,9 +18,7 @@ use super::{
 };
 use crate::{
     engine::{Definition, Fault, Made, Outcome, Outer, Solve, Solver},
-    model::{
-        BuildRequest, CacheMode, Capabilities, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally,
-    },
+    model::{BuildRequest, CacheMode, Capabilities, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally},
     registry,
     session::Lent,
     strategy::{

@@ -94,7 +94,8 @@ impl<'a> Chores<'a> {
     }
 
     fn begin(&'a self, seen: &Seen, under: &mut Under<'a>) {
-        if let Some(chore @ Chore::Bring(node)) = strategy::overlap::bring(self.definition.graph(), seen, &under.begun) {
+        if let Some(chore @ Chore::Bring(node)) = strategy::overlap::bring(self.definition.graph(), seen, &under.begun)
+        {
             under.begun.push(chore);
             let bring = async move {
                 if let Err(fault) = self.bring(node).await {
@@ -160,7 +161,7 @@ impl<'a> Chores<'a> {
             let engine = &self.run.agent.engine;
             let pushed = self.run.pusher().push_cache(place).await;
             // The build cache has its layers, and nobody looks for this name here.
-            engine.untag(place).await;
+            drop(engine.untag(place).await);
             pushed?;
         }
         Ok(())
@@ -223,7 +224,9 @@ impl<'a> Chores<'a> {
         let Prepared { plan, probed } = self.prepared;
         let stage = &plan.found.iter().find(|(candidate, _)| candidate.reference == *place)?.0.stage;
         plan.found.iter().find_map(|(candidate, found)| match found {
-            Found::Cache { digest, .. } if candidate.stage == *stage && matches!(candidate.whose, Whose::Fallback(_)) => {
+            Found::Cache { digest, .. }
+                if candidate.stage == *stage && matches!(candidate.whose, Whose::Fallback(_)) =>
+            {
                 probed.images.get(digest)
             }
             _ => None,

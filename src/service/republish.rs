@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::build::{Prepared, Run, Stop};
+use super::build::{Prepared, Run};
 use crate::{
     digest::sha256,
     engine::{Definition, Fault, Made, Part, Solve, Solver},

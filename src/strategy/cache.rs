@@ -121,12 +121,7 @@ pub fn mode(cache: CacheMode, capabilities: &Capabilities) -> Result<(Mode, Stri
 }
 
 /// The cache refs to ask for, best first, each once.
-pub(super) fn candidates(
-    facts: Facts<'_>,
-    scopes: &Scopes,
-    stages: &[Stage],
-    target: Option<&str>,
-) -> Vec<Candidate> {
+pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], target: Option<&str>) -> Vec<Candidate> {
     let request = facts.request;
     if request.no_cache {
         return Vec::new();

@@ -15,7 +15,9 @@ mod secrets;
 mod stages;
 
 pub use cache::{CacheKind, CachePlan, Candidate, Found, Mode, Whose, mode, registry_cache};
-pub use output::{Exporter, Facts, Output, PushGroup, PushMechanism, local_image, output, push_groups, pushed_blobs, pushed_image};
+pub use output::{
+    Exporter, Facts, Output, PushGroup, PushMechanism, local_image, output, push_groups, pushed_blobs, pushed_image,
+};
 pub use plan::{Plan, Question, plan, question};
 pub use refs::cache_tag;
 pub use republish::{InlineCache, Republish, inline_cache, republish, with_config};

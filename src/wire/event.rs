@@ -67,6 +67,7 @@ fn to_report(report: Report) -> pb::Report {
         digest,
         tags,
         exporter,
+        cache_written,
         build_id,
     } = report;
     pb::Report {
@@ -81,6 +82,7 @@ fn to_report(report: Report) -> pb::Report {
         digest,
         tags,
         exporter: exporter.into_iter().collect(),
+        cache_written,
         build_id,
     }
 }
@@ -98,6 +100,7 @@ fn from_report(report: pb::Report) -> Report {
         digest,
         tags,
         exporter,
+        cache_written,
         build_id,
     } = report;
     Report {
@@ -112,6 +115,7 @@ fn from_report(report: pb::Report) -> Report {
         digest,
         tags,
         exporter: exporter.into_iter().collect(),
+        cache_written,
         build_id,
     }
 }
