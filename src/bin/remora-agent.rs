@@ -69,6 +69,7 @@ async fn run(args: Args) -> Result<(), Refusal> {
         allow_entitlement: config.allow_entitlement.iter().map(|e| e.as_str().to_owned()).collect(),
         insecure_registry: config.insecure_registry,
         token: std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty()),
+        ..Settings::default()
     };
     // An error means that it is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());

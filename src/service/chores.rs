@@ -204,8 +204,13 @@ impl<'a> Chores<'a> {
             if under.written.contains(place) || self.digest_at(place).is_some() {
                 continue;
             }
-            let Some(image) = self.elsewhere(place) else { continue };
-            if self.told(place, self.copy(image, place).await.map(drop)).await.is_some() {
+            let copied = match self.elsewhere(place) {
+                Some(image) => self.copy(image, place).await.map(drop),
+                // A warm engine's cache is nowhere yet. What it has of it is written, and nothing is run for it.
+                None if plan.cache.mode == Mode::Registry => self.keep_all(place).await,
+                None => continue,
+            };
+            if self.told(place, copied).await.is_some() {
                 under.written.push(place.clone());
             }
         }
