@@ -21,14 +21,19 @@
 #   --write    replaces the table in docs/peers.md, or FILE
 #
 # The agent and the client come from this tree, or from $REMORA_BENCH_BIN; $REMORA_BENCH_FLAGS are further flags for
-# `remora build`. The engine's start does not count.
+# `remora build`. The engine's start does not count. The table goes to standard output, each measurement to standard error
+# as it is made.
 set -euo pipefail
 # shellcheck source=benches/bed.sh
 source "$(dirname "${BASH_SOURCE[0]}")/bed.sh"
-for part in wan workload methods; do
-  # shellcheck source=/dev/null
-  source "$root/benches/peers/$part.sh"
-done
+# shellcheck source=benches/peers/wan.sh
+source "$root/benches/peers/wan.sh"
+# shellcheck source=benches/peers/workload.sh
+source "$root/benches/peers/workload.sh"
+# shellcheck source=benches/peers/methods.sh
+source "$root/benches/peers/methods.sh"
+# shellcheck source=benches/peers/table.sh
+source "$root/benches/peers/table.sh"
 engines=20.10,28,28-containerd,none methods='' cases=cold,same,source,deps,branch,four,mute
 runs=1 keep='' results='' write=''
 
@@ -37,7 +42,8 @@ usage() {
   exit 2
 }
 
-command="benches/peers.sh $*"
+# The call as the table tells it, without where things lie.
+call=benches/peers.sh
 arguments=("$@")
 while [[ $# -gt 0 ]]; do
   case $1 in
@@ -54,6 +60,7 @@ while [[ $# -gt 0 ]]; do
       ;;
     *) usage ;;
   esac
+  case $1 in --engine | --method | --case | --runs) call+=" $1 $2" ;; esac
   shift 2
 done
 for engine in ${engines//,/ }; do methods_of "$engine" >/dev/null; done
@@ -69,8 +76,7 @@ keep=$(cd "$keep" && pwd)
 exec 9>"$keep/.lock"
 flock 9
 results=${results:-$bed/results}
-versions=$bed/versions
-touch "$results" "$versions"
+note_call >>"$results"
 repo=$registry/app
 export REMORA_INSECURE_REGISTRY="$registry,$mute" REMORA_ENGINE_INSECURE="$registry $mute" DOCKER_CONFIG=$bed/docker
 mkdir "$DOCKER_CONFIG"
@@ -190,11 +196,15 @@ run_case() {
 
 prepare
 for engine in ${engines//,/ }; do
+  noted=''
   for method in $(methods_of "$engine"); do
     [[ -z $methods || ,$methods, == *",$method,"* ]] || continue
     for name in ${cases//,/ }; do
       for ((run = 0; run < runs; run++)); do run_case "$name"; done
     done
+    [[ -n $noted ]] || note_versions
+    noted=yes
   done
 done
-exit 0
+table
+[[ -z $write ]] || table | write_into "$write"

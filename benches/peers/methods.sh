@@ -16,7 +16,7 @@ name_of() {
   case $1 in
     script) echo "pull, build and push each stage" ;;
     inline) echo "docker build, inline cache, one image" ;;
-    max) echo "docker buildx, registry cache, mode=max" ;;
+    max) echo "docker buildx, registry cache, mode max" ;;
     buildah) echo "Buildah, --layers --cache-from --cache-to" ;;
     remora) echo "**Remora**" ;;
   esac

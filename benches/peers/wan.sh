@@ -1,6 +1,6 @@
 # Sourced by peers.sh: a registry behind a link of 400 Mbit/s, in a network namespace of its own, whose content is put
 # aside and taken back; and what passed over the link.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 registry=10.77.0.2:5000
 mute=10.77.0.2:5001
 
@@ -21,6 +21,7 @@ start_wan() {
     $side tc qdisc add dev wan root tbf rate 400mbit burst 512kb latency 50ms
   done
   # It takes connections (the kernel does) and never says a word.
+  # shellcheck disable=SC2016 # perl's variables
   beyond perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalAddr => shift, Listen => 1024) or die $@; sleep' \
     "$mute" &
 }

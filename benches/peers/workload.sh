@@ -1,5 +1,5 @@
 # Sourced by peers.sh: what is built. Sizes are in MiB; what the steps make differs in each run and cannot be compressed.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 # The base image: busybox and 60 MiB.
 make_base() {
