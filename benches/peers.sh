@@ -4,7 +4,7 @@
 #
 #   benches/peers.sh [--engine E,...] [--method M,...] [--case C,...] [--runs N] [--keep DIR] [--results FILE] [--write [FILE]]
 #
-#   --engine   20.10, 28, 28-containerd, none (Buildah needs none); all by default
+#   --engine   20.10, 28, 28-containerd, none (Buildah needs none): these by default; 26
 #   --method   script, inline, max, buildah, remora; by default all that the engine has (benches/peers/methods.sh)
 #   --case     all by default:
 #              cold    nothing cached: an empty engine, and a registry with the base image alone
@@ -105,7 +105,8 @@ empty_engine() {
   "$lib/engine.sh" start "$kind" "$bed/engine" >/dev/null 9>&-
   # shellcheck disable=SC1091
   source "$bed/engine/env"
-  if [[ $1 != none && $method == remora ]]; then
+  if [[ $method == remora ]]; then
+    rm -f "$bed/agent.log"
     start_agent 9>&-
     agent_ready
   fi
@@ -128,9 +129,10 @@ describe() {
   if [[ $state == base ]]; then state=$keep/states/base; else state=$states/$state; fi
 }
 
-# measure CASE: adds a line to the results; its state must exist.
+# measure CASE: a line of results in $bed/line, and the method's $status; the case's state must exist. Not to be called
+# where bash ignores `set -e`, for the methods rely on it.
 measure() {
-  local log=$keep/logs/$engine-$method-$1.log before after start end status
+  local log=$keep/logs/$engine-$method-$1.log before after start end digest=other
   describe "$1"
   registry_with "$state"
   empty_engine "$engine"
@@ -147,8 +149,9 @@ measure() {
   for tag in $tags; do
     [[ $status != 0 || -n $(digest_of "app:$tag") ]] || { status=1 && echo "$repo:$tag was not pushed" >>"$log"; }
   done
-  echo "$engine $method $1 $start $end $before $after $status" | awk -v OFS='\t' '
-    {print $1, $2, $3, sprintf("%.3f", $5 - $4), $8 - $6, $9 - $7, $10}' >"$bed/line"
+  [[ -z $(digest_of app:1) || $(digest_of app:1) != "$(digest_of "app:${tags% *}")" ]] || digest=same
+  echo "$engine $method $1 $start $end $before $after $status $digest" | awk -v OFS='\t' '
+    {print $1, $2, $3, sprintf("%.3f", $5 - $4), $8 - $6, $9 - $7, $10, $11}' >"$bed/line"
   awk '{printf "%-13s %-8s %-9s %8.2f s %8.2f MB from and %7.2f MB to the registry%s\n", $1, $2, $3, $4, $5 / 1e6, $6 / 1e6,
     $7 ? "   FAILED" : ""}' "$bed/line" >&2
   [[ $status == 0 ]] || tail -5 "$log" >&2
@@ -156,7 +159,6 @@ measure() {
     cold-0) put_aside "$states/two" ;;
     four-cold-0) put_aside "$states/four" ;;
   esac
-  return $status
 }
 
 # What is already there with --keep.
@@ -184,12 +186,13 @@ run_case() {
       ;;
   esac
   if [[ -n $first ]]; then
-    measure "$first" || return 0
+    measure "$first"
+    [[ $status == 0 ]] || return 0
   fi
   for name in $names; do
     mute_flags=(--cache off)
     [[ $name != mute-on ]] || mute_flags=(--cache-repo "$mute/cache")
-    measure "$name" || true
+    measure "$name"
     cat "$bed/line" >>"$results"
   done
 }

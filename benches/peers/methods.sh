@@ -5,7 +5,7 @@
 # The methods that an engine has.
 methods_of() {
   case $1 in
-    20.10 | 28) echo script inline remora ;;
+    20.10 | 26 | 28) echo script inline remora ;;
     28-containerd) echo inline max remora ;;
     none) echo buildah ;;
     *) echo "unknown engine: $1" >&2 && return 2 ;;

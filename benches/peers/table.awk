@@ -1,5 +1,5 @@
 # Measurements > a Markdown table, and the lines of what must be reached. Lines of the input, by tabs:
-#   engine method case seconds bytes-from bytes-to status | version TEXT | command TEXT
+#   engine method case seconds bytes-from bytes-to status digest | version TEXT | command TEXT
 BEGIN {
   FS = "\t"
   columns = split("cold same source deps branch four", column, " ")
@@ -15,6 +15,7 @@ $1 == "version" || $1 == "command" { if (!seen[$0]++) said[$1] = said[$1] (said[
   key = row SUBSEP $3
   if ($7 != 0) { failed[key]++; next }
   n = ++count[key]
+  if ($8 != "same") other[key] = 1
   seconds[key, n] = $4; from[key, n] = $5 / 1e6; to[key, n] = $6 / 1e6
   if (n > most) most = n
 }
@@ -53,7 +54,8 @@ function check(what, engine, measured, limit, good) {
 function check_at_once(engine, what,    key) {
   key = at(engine, "remora", what)
   if (!count[key]) return
-  check(title[what] ", two tags", engine, sprintf("%.2f s, %.0f KB", median(seconds, key), median(from, key) * 1000), \
+  check(title[what] ", two tags", engine, sprintf("%.2f s, %.0f KB, %s digest", median(seconds, key), \
+    median(from, key) * 1000, other[key] ? "another" : "the same"), \
     "0.5 s, 100 KB", median(seconds, key) <= 0.5 && median(from, key) <= 0.1)
 }
 function check_engine(engine,    key, s, peer, off) {
