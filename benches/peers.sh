@@ -136,6 +136,7 @@ measure() {
   describe "$1"
   registry_with "$state"
   empty_engine "$engine"
+  : >"$bed/asked"
   sync
   before=$(traffic)
   start=$EPOCHREALTIME
@@ -149,6 +150,8 @@ measure() {
   for tag in $tags; do
     [[ $status != 0 || -n $(digest_of "app:$tag") ]] || { status=1 && echo "$repo:$tag was not pushed" >>"$log"; }
   done
+  # Without this, a Remora that leaves the cache alone would pass.
+  [[ $1-$status != mute-on-0 || -s $bed/asked ]] || { status=1 && echo "$mute was not asked for cache" >>"$log"; }
   [[ -z $(digest_of app:1) || $(digest_of app:1) != "$(digest_of "app:${tags% *}")" ]] || digest=same
   echo "$engine $method $1 $start $end $before $after $status $digest" | awk -v OFS='\t' '
     {print $1, $2, $3, sprintf("%.3f", $5 - $4), $8 - $6, $9 - $7, $10, $11}' >"$bed/line"
@@ -191,7 +194,7 @@ run_case() {
   fi
   for name in $names; do
     mute_flags=(--cache off)
-    [[ $name != mute-on ]] || mute_flags=(--cache-repo "$mute/cache")
+    [[ $name != mute-on ]] || mute_flags=(--cache-scope main --cache-repo "$mute/cache")
     measure "$name"
     cat "$bed/line" >>"$results"
   done

@@ -20,10 +20,11 @@ start_wan() {
     $side ip link set wan up
     $side tc qdisc add dev wan root tbf rate 400mbit burst 512kb latency 50ms
   done
-  # It takes connections (the kernel does) and never says a word.
+  # It takes connections, notes each in $bed/asked, and never says a word.
   # shellcheck disable=SC2016 # perl's variables
-  beyond perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalAddr => shift, Listen => 1024) or die $@; sleep' \
-    "$mute" &
+  beyond perl -MIO::Socket::INET -e '$| = 1;
+    my $server = IO::Socket::INET->new(LocalAddr => shift, Listen => 1024) or die $@;
+    while (my $client = $server->accept) { push @open, $client; print "asked\n" }' "$mute" >>"$bed/asked" &
 }
 
 # Bytes that came from and went to the registry so far.
