@@ -50,10 +50,24 @@ pub(super) struct Connection {
     pub(super) wait: Duration,
 }
 
+const BUILD_EXAMPLES: &str = "\
+Examples:
+  remora build --push -t registry.example/app:1 .
+  remora build -f docker/Dockerfile --target test --build-arg VERSION .";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  remora plan --push -t registry.example/app:1 .
+  remora plan --json --cache-scope feature/x -t registry.example/app:1 .";
+
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Build an image from a Dockerfile, with BuildKit's inline cache
+    /// Build an image from a Dockerfile, with every step cached that can be
+    #[command(after_help = BUILD_EXAMPLES)]
     Build(Box<Build>),
+    /// Say what such a build would do about cache, and why; nothing is run or written
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(Box<Plan>),
     /// Push images that the engine holds
     Push(Push),
     /// Free disk space of the engine: build cache and dangling images
@@ -64,10 +78,6 @@ pub(super) enum Command {
 
 #[derive(ClapArgs)]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
-#[command(after_help = "\
-Examples:
-  remora build --push -t registry.example/app:1 .
-  remora build -f docker/Dockerfile --target test --build-arg VERSION .")]
 pub(super) struct Build {
     /// Directory of the build context
     #[arg(value_name = "CONTEXT")]
@@ -116,6 +126,15 @@ pub(super) struct Build {
     pub(super) quiet: bool,
     #[command(flatten)]
     pub(super) cache: Cache,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Plan {
+    #[command(flatten)]
+    pub(super) build: Build,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -244,6 +263,8 @@ mod tests {
             "build --label =x .",
             "build -t App .",
             "build --platform a/b/c/d .",
+            "plan --cache max .",
+            "build --json .",
             "build --cache max .",
             "build --cache-scope= .",
             "build --cache-fallback a,,b .",

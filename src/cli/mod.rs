@@ -7,7 +7,8 @@
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
-//! | `build`, `push`, `prune`, `info` | one command each |
+//! | `build`, `plan`, `push`, `prune`, `info` | one command each |
+//! | `lines` | what a build did about cache > lines |
 //! | `progress`, `text` | events > lines |
 //! | `metadata` | `--metadata-file` |
 //! | `excerpt`, `ignored` | the lines at fault, of the Dockerfile and of .dockerignore |
@@ -25,7 +26,9 @@ mod follow;
 mod ignored;
 mod info;
 mod lend;
+mod lines;
 mod metadata;
+mod plan;
 mod progress;
 mod prune;
 mod push;
@@ -72,6 +75,7 @@ async fn dispatch(args: Args) -> ExitCode {
     let Args { connection, command } = args;
     let result: Result<(), Failure> = match command {
         Command::Build(build) => build::build(&connection, *build).await,
+        Command::Plan(plan) => plan::plan(&connection, *plan).await,
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,

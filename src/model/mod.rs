@@ -1,10 +1,12 @@
 //! The vocabulary as types. Pure: std and serde only, no I/O, nothing async.
 
 mod address;
+mod age;
 mod cache;
 mod capabilities;
 mod credential;
 mod event;
+mod explanation;
 mod failure;
 mod graph;
 mod reference;
@@ -14,12 +16,14 @@ mod seen;
 mod step;
 
 pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
+pub use age::age;
 pub use cache::{
     CI_VARIABLES, CacheMode, CacheRequest, LONGEST_SCOPE, MOST_FALLBACKS, cache_repository, check_scope, ci_variable,
 };
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use credential::Credential;
 pub use event::{Event, StepId};
+pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Retag, Source, StageCache, Whose};
 pub use failure::{Excerpt, Failure, FailureKind};
 pub use graph::{Graph, Node, NodeKind};
 pub use reference::{InvalidReference, Reference};

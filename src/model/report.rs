@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Event, StepId, own_step};
+use super::{Event, Explanation, StepId, own_step};
 
 /// What a call came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub struct Report {
     pub tags: Vec<String>,
     /// What BuildKit's exporter answered.
     pub exporter: BTreeMap<String, String>,
-    /// Cache refs that were written.
-    pub cache_written: Vec<String>,
+    /// What was done about cache, and why; `None` for what is no build.
+    pub explanation: Option<Explanation>,
     /// Id of the build.
     pub build_id: String,
 }
@@ -39,8 +39,8 @@ impl Report {
     /// What was seen on the way, with what came out in the end.
     #[must_use]
     pub fn with_result(self, result: Self) -> Self {
-        let Self { elapsed_ms, image_id, digest, tags, exporter, cache_written, .. } = result;
-        Self { elapsed_ms, image_id, digest, tags, exporter, cache_written, ..self }
+        let Self { elapsed_ms, image_id, digest, tags, exporter, explanation, .. } = result;
+        Self { elapsed_ms, image_id, digest, tags, exporter, explanation, ..self }
     }
 }
 

@@ -113,6 +113,7 @@ impl Inner {
 impl BuildAgent for Agent {
     type SessionStream = super::sessions::Outgoing;
     type BuildStream = EventStream;
+    type PlanStream = EventStream;
     type PushStream = EventStream;
     type PruneStream = EventStream;
 
@@ -128,6 +129,13 @@ impl BuildAgent for Agent {
         let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
         let inner = Arc::clone(&self.inner);
         Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::build::build(inner, request, events)))
+    }
+
+    async fn plan(&self, request: Request<pb::BuildRequest>) -> Result<Response<EventStream>, Status> {
+        self.refuse_while_draining().map_err(wire::to_status)?;
+        let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let inner = Arc::clone(&self.inner);
+        Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::plan::plan(inner, request, events)))
     }
 
     async fn push(&self, request: Request<pb::PushRequest>) -> Result<Response<EventStream>, Status> {

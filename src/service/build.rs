@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::{OnceCell, mpsc};
@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     agent::Inner,
     chores::Chores,
-    probe::{Probed, probe},
+    prepare::{Begun, Prepared},
     push::Pusher,
-    republish::Look,
+    republish::{Look, Looked},
     stream::tee,
 };
 use crate::{
-    engine::{Definition, Fault, Made, Outcome, Outer, Solve, Solver},
+    engine::{Fault, Made, Outcome, Outer, Solve, Solver},
     model::{BuildRequest, CacheMode, Capabilities, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally},
     registry,
     session::Lent,
@@ -34,43 +34,26 @@ pub(super) async fn build(
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
     let since = Instant::now();
-    let lent = agent.sessions.find(&request.session).await?;
-    let capabilities = agent.engine_within(request.wait, &events).await?;
-    let output = strategy::output(agent.facts(&request, &capabilities))?;
-    strategy::mode(request.cache.mode, &capabilities)?;
-    let id = new_id();
-    let _entry = agent.builds.enter(&id, &request.tags);
-    tracing::info!(build = id, ?request, "build");
+    let begun = Begun::new(&agent, &request, &events).await?;
+    let _entry = agent.builds.enter(&begun.id, &request.tags);
+    tracing::info!(build = begun.id, ?request, "build");
     let (tee, tally) = tee(events);
-    let run = Run {
-        agent: &agent,
-        id: &id,
-        request: &request,
-        capabilities: &capabilities,
-        output: &output,
-        lent: &lent,
-        events: &tee,
-        prepared: OnceCell::new(),
-    };
-    let warnings = strategy::secret_warnings(&request);
-    for text in output.notes.iter().cloned().chain(warnings) {
-        run.notice(true, text).await;
+    let run = begun.run(&agent, &request, &tee);
+    for text in &begun.output.notes {
+        run.notice(true, text.clone()).await;
     }
-    let report = tokio::select! {
-        report = run.run() => report?,
-        () = lent.ended() => {
-            return Err(Failure::new(FailureKind::Cancelled, "the client that lent the build context is gone"));
-        }
-    };
+    run.warn_of_secrets().await;
+    let report = begun.while_lent(run.run()).await?;
     let prepared = run.prepared.into_inner();
     drop(tee);
     let mut tally = tally.await.unwrap_or_default();
     if let Some(prepared) = &prepared {
-        drop(tokio::time::timeout(SIZES, size_layers(&agent, &prepared.plan, &lent, &mut tally)).await);
+        drop(tokio::time::timeout(SIZES, size_layers(&agent, &prepared.plan, &begun.lent, &mut tally)).await);
     }
+    let Begun { id, output, .. } = begun;
     let mut report = Report { build_id: id, ..tally.report().with_result(report) };
     report.tags = request.tags.iter().map(ToString::to_string).collect();
-    report.elapsed_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    report.elapsed_ms = elapsed_ms(since);
     if output.push == PushMechanism::InSolve {
         report.pushed_bytes = None;
     }
@@ -97,6 +80,10 @@ pub(super) fn new_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
+pub(super) fn elapsed_ms(since: Instant) -> u64 {
+    since.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
+}
+
 /// Why a build stops.
 pub(super) enum Stop {
     /// The engine says so.
@@ -117,21 +104,15 @@ impl From<Failure> for Stop {
     }
 }
 
-/// What is known once the Dockerfile was read and the registries were asked.
-pub(super) struct Prepared {
-    pub(super) plan: Plan,
-    pub(super) probed: Probed,
-}
-
 pub(super) struct Run<'a> {
     pub(super) agent: &'a Inner,
-    id: &'a str,
+    pub(super) id: &'a str,
     pub(super) request: &'a BuildRequest,
     pub(super) capabilities: &'a Capabilities,
     pub(super) output: &'a Output,
     pub(super) lent: &'a Lent,
     pub(super) events: &'a mpsc::Sender<Event>,
-    prepared: OnceCell<Prepared>,
+    pub(super) prepared: OnceCell<Prepared>,
 }
 
 impl Run<'_> {
@@ -164,18 +145,7 @@ impl Run<'_> {
         drop(events.send(Event::Accepted { build_id: id.clone() }).await);
         let work = Box::pin(async {
             let solver = self.agent.engine.solver(self.lent).await?;
-            let over = CancellationToken::new();
-            let work = async {
-                let done = self.work(&solver, &id).await;
-                over.cancel();
-                done
-            };
-            // A failure wants to know what happened: it is made sense of after the last events.
-            let (done, ()) = tokio::join!(work, solver.watch(&id, &events, &over));
-            done.map_err(|stop| match stop {
-                Stop::Engine(fault) => solver.failure(&fault),
-                Stop::Said(failure) => failure,
-            })
+            self.watched(&solver, &id, &events, self.work(&solver, &id)).await
         });
         let failure = match self.agent.engine.while_it_answers(work).await {
             Ok(report) => return Ok(report),
@@ -186,6 +156,28 @@ impl Run<'_> {
             None => None,
         };
         Err((failure, retry_after))
+    }
+
+    /// Does this, and passes on what happens in the solve of that id meanwhile.
+    pub(super) async fn watched<T>(
+        &self,
+        solver: &Solver,
+        id: &str,
+        events: &mpsc::Sender<Event>,
+        work: impl Future<Output = Result<T, Stop>>,
+    ) -> Result<T, Failure> {
+        let over = CancellationToken::new();
+        let work = async {
+            let done = work.await;
+            over.cancel();
+            done
+        };
+        // A failure wants to know what happened: it is made sense of after the last events.
+        let (done, ()) = tokio::join!(work, solver.watch(id, events, &over));
+        done.map_err(|stop| match stop {
+            Stop::Engine(fault) => solver.failure(&fault),
+            Stop::Said(failure) => failure,
+        })
     }
 
     async fn work(&self, solver: &Solver, id: &str) -> Result<Report, Stop> {
@@ -201,11 +193,12 @@ impl Run<'_> {
             Ok(made) => made,
             Err(fault) => return self.export(solve, Err(fault)).await,
         };
-        let prepared = self.prepared.get_or_try_init(|| self.prepare(&made)).await?;
+        let prepared = self.prepared.get_or_try_init(|| self.prepare_to_build(&made)).await?;
         let imports = &prepared.plan.cache.imports;
         let Some(definition) = &made.definition else {
             let made = if imports.is_empty() { Ok(made) } else { solve.dockerfile(self.request, imports).await };
-            return self.export(solve, made).await;
+            let report = self.export(solve, made).await?;
+            return Ok(prepared.explain(report, false, prepared.explanation.retag.why.clone()));
         };
         let part = match solve.define(definition, None, imports).await {
             Ok(part) => part,
@@ -215,29 +208,23 @@ impl Run<'_> {
         let main = async {
             let look = Look { run: self, solver, solve: &solve, made: &made, prepared };
             match look.look(definition, &part).await {
-                Ok(Some(report)) => Ok(report),
-                Ok(None) => self.export(solve, Ok(made.with(part))).await,
+                Ok(Looked::Published(report, which)) => Ok(prepared.explain(report, true, which)),
+                Ok(Looked::No(why)) => {
+                    let report = self.export(solve, Ok(made.with(part))).await?;
+                    Ok(prepared.explain(report, false, why))
+                }
                 Err(fault) => self.export(solve, Err(fault)).await,
             }
         };
         chores.beside(main).await
     }
 
-    /// Asks the registries, and decides.
-    async fn prepare(&self, made: &Made) -> Result<Prepared, Failure> {
-        let facts = self.facts();
-        let scopes = strategy::scopes(&self.request.cache);
-        let question = strategy::question(facts, &scopes, made.definition.as_ref().map(Definition::graph));
-        let platform = self.request.platforms.first().or(self.capabilities.platforms.first());
-        let platform = platform.map_or("linux/amd64", String::as_str);
-        let deadline = self.agent.settings.cache_deadline;
-        let mut probed = probe(self.agent, self.lent, question.candidates.clone(), platform, deadline).await;
-        for warning in std::mem::take(&mut probed.warnings) {
-            self.notice(true, warning).await;
+    async fn prepare_to_build(&self, made: &Made) -> Result<Prepared, Failure> {
+        let prepared = self.prepare(made).await?;
+        if let Some(text) = strategy::reading(&prepared.explanation, SystemTime::now()) {
+            self.notice(false, text).await;
         }
-        let plan = strategy::plan(facts, scopes, question, probed.found.clone())?;
-        tracing::debug!(build = self.id, ?plan, "plan");
-        Ok(Prepared { plan, probed })
+        Ok(prepared)
     }
 
     pub(super) fn facts(&self) -> Facts<'_> {
@@ -278,6 +265,12 @@ impl Run<'_> {
 
     pub(super) fn pusher(&self) -> Pusher<'_> {
         Pusher { agent: self.agent, lent: Some(self.lent), events: self.events }
+    }
+
+    pub(super) async fn warn_of_secrets(&self) {
+        for text in strategy::secret_warnings(self.request) {
+            self.notice(true, text).await;
+        }
     }
 
     pub(super) async fn notice(&self, warning: bool, text: String) {

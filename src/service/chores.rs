@@ -6,12 +6,15 @@ use std::{collections::BTreeSet, pin::pin, time::Duration};
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::OnceCell, time::Instant};
 
-use super::build::{Prepared, Run, Stop, new_id};
+use super::{
+    build::{Run, Stop, new_id},
+    prepare::Prepared,
+};
 use crate::{
     engine::{Definition, Fault, Outer, Solve, Solver},
-    model::{Failure, ImageStore, Reference, Report, Seen},
+    model::{Failure, Found, ImageStore, Reference, Report, Seen, Whose},
     registry::{CacheImage, Publication, Published},
-    strategy::{self, Exporter, Found, Mode, Whose, overlap::Chore, registry_cache},
+    strategy::{self, Exporter, Mode, overlap::Chore, registry_cache},
 };
 
 /// How long a build that is done waits at least for its cache to be written.
@@ -67,7 +70,7 @@ impl<'a> Chores<'a> {
         let mut build = pin!(build);
         let mut seen = self.solver.seen();
         let mut under = Under::default();
-        let report = loop {
+        let mut report = loop {
             self.begin(&seen.borrow_and_update().clone(), &mut under);
             tokio::select! {
                 report = &mut build => break report?,
@@ -89,8 +92,10 @@ impl<'a> Chores<'a> {
         if tokio::time::timeout(PATIENCE.max(self.since.elapsed()), rest).await.is_err() {
             self.warn("it takes too long: the next build may find less of it".to_owned()).await;
         }
-        let written: Vec<_> = under.written.iter().map(ToString::to_string).collect();
-        Ok(Report { cache_written: written, ..report })
+        if let Some(outcome) = report.explanation.as_mut().and_then(|explanation| explanation.outcome.as_mut()) {
+            outcome.written = under.written.iter().map(ToString::to_string).collect();
+        }
+        Ok(report)
     }
 
     fn begin(&'a self, seen: &Seen, under: &mut Under<'a>) {
@@ -226,7 +231,7 @@ impl<'a> Chores<'a> {
 
     /// The same stage's cache of another scope.
     fn elsewhere(&self, place: &Reference) -> Option<&CacheImage> {
-        let Prepared { plan, probed } = self.prepared;
+        let Prepared { plan, probed, .. } = self.prepared;
         let stage = &plan.found.iter().find(|(candidate, _)| candidate.reference == *place)?.0.stage;
         plan.found.iter().find_map(|(candidate, found)| match found {
             Found::Cache { digest, .. }

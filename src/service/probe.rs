@@ -7,10 +7,10 @@ use tokio::sync::OnceCell;
 
 use super::agent::Inner;
 use crate::{
-    model::{Credential, Failure},
+    model::{CacheKind, Credential, Failure, Found},
     registry::{CacheImage, Carries},
     session::Lent,
-    strategy::{CacheKind, Candidate, Found},
+    strategy::Candidate,
 };
 
 /// What the registries said of each candidate.

@@ -7,13 +7,15 @@
 
 use std::collections::BTreeSet;
 
-use super::build::{Prepared, Run};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{build::Run, prepare::Prepared, probe::Probed};
 use crate::{
     digest::sha256,
     engine::{Definition, Fault, Made, Part, Solve, Solver},
-    model::{Failure, NodeState, Report, Seen},
+    model::{Failure, Found, NodeState, Report, Seen},
     registry::{self, CacheImage, Carries, Publication, Published},
-    strategy::{PushMechanism, Republish, republish, retry::Policy, with_config},
+    strategy::{CachedImage, Candidate, Plan, Republish, republish, retry::Policy, with_config},
 };
 
 pub(super) struct Look<'a> {
@@ -31,38 +33,51 @@ struct Match<'a> {
     layers: Vec<String>,
 }
 
-impl Look<'_> {
-    /// Publishes the result, if that needs no layer; else it is for the export to do, once this returns.
-    pub(super) async fn look(&self, definition: &Definition, result: &Part) -> Result<Option<Report>, Fault> {
-        let Some(last) = definition.graph().nodes.last() else { return Ok(None) };
-        let (output, request) = (self.run.output, self.run.request);
-        let images = self.images();
-        if output.push != PushMechanism::EngineApi || request.load || images.is_empty() {
-            return Ok(None);
-        }
-        let Some(found) = self.same_layers(&last.digest, result, &images).await? else { return Ok(None) };
-        match self.publish(found).await {
-            Ok(published) => Ok(published),
-            Err(failure) => {
-                // The ordinary way will meet the same, and say it, or does better.
-                tracing::info!(what = failure.what, "the cached image was not published");
-                Ok(None)
+/// What came of it. Both have a line for a person: which image, or why not.
+pub(super) enum Looked {
+    Published(Report, String),
+    /// It is for the export to do, once this is known.
+    No(String),
+}
+
+/// The images with inline cache that the plan imports, best first.
+pub(super) fn cached_images<'a>(plan: &Plan, probed: &'a Probed) -> Vec<CachedImage<'a>> {
+    let image = |(candidate, found): &(Candidate, Found)| {
+        let Found::Cache { digest, .. } = found else { return None };
+        let image = Match::of(probed.images.get(digest)?)?;
+        Some(CachedImage { reference: candidate.reference.to_string(), config: image.config, layers: image.layers })
+    };
+    plan.found.iter().filter_map(image).collect()
+}
+
+impl<'a> Match<'a> {
+    fn of(image: &'a CacheImage) -> Option<Self> {
+        match &image.carries {
+            Carries::Inline { config, layers, .. } => {
+                Some(Self { image, config, layers: layers.iter().map(|layer| layer.digest.clone()).collect() })
             }
+            _ => None,
         }
     }
+}
 
-    /// Images with inline cache.
-    fn images(&self) -> Vec<Match<'_>> {
-        let carries = |image: &CacheImage| matches!(image.carries, Carries::Inline { .. });
-        let images = self.prepared.probed.images.values().filter(|image| carries(image));
-        images
-            .filter_map(|image| match &image.carries {
-                Carries::Inline { config, layers, .. } => {
-                    Some(Match { image, config, layers: layers.iter().map(|layer| layer.digest.clone()).collect() })
-                }
-                _ => None,
-            })
-            .collect()
+impl Look<'_> {
+    /// Publishes the result, if that needs no layer.
+    pub(super) async fn look(&self, definition: &Definition, result: &Part) -> Result<Looked, Fault> {
+        let Prepared { probed, explanation, .. } = self.prepared;
+        let last = definition.graph().nodes.last();
+        let (true, Some(last)) = (explanation.retag.possible, last) else {
+            return Ok(Looked::No(explanation.retag.why.clone()));
+        };
+        let images: Vec<_> = probed.images.values().filter_map(Match::of).collect();
+        let Some(found) = self.same_layers(&last.digest, result, &images).await? else {
+            return Ok(Looked::No("not every step came from the cache of one image".to_owned()));
+        };
+        Ok(match self.publish(found).await {
+            Ok(published) => published,
+            // The ordinary way will meet the same, and say it, or does better.
+            Err(failure) => Looked::No(failure.what),
+        })
     }
 
     /// The image whose layers the engine is about to fetch for the result; by then it has been told to stop.
@@ -91,7 +106,7 @@ impl Look<'_> {
         }
     }
 
-    async fn publish(&self, found: &Match<'_>) -> Result<Option<Report>, Failure> {
+    async fn publish(&self, found: &Match<'_>) -> Result<Looked, Failure> {
         let image = found.image;
         let wanted = self.made.config().unwrap_or_default();
         let (manifest, config) = match republish(wanted, found.config, &found.layers) {
@@ -100,13 +115,10 @@ impl Look<'_> {
                 let digest = sha256(&config);
                 match with_config(&image.manifest, &digest, config.len() as u64) {
                     Some(manifest) => (manifest.into(), Some(config.into())),
-                    None => return Ok(None),
+                    None => return Ok(Looked::No(format!("{} has no manifest of an image", image.reference))),
                 }
             }
-            Republish::No(why) => {
-                tracing::info!(why, "the cached image is not the result");
-                return Ok(None);
-            }
+            Republish::No(why) => return Ok(Looked::No(format!("{}: {why}", image.reference))),
         };
         let digest = sha256(&manifest);
         let config_digest = sha256(config.as_deref().unwrap_or(found.config));
@@ -127,19 +139,25 @@ impl Look<'_> {
             })
             .await?;
             if published == Published::NotMountable {
-                return Ok(None);
+                let (name, from) = (group.first.name(), image.reference.name());
+                return Ok(Looked::No(format!("{name} cannot be given the layers of {from}")));
             }
             for tag in &tags {
                 pusher.announce(tag, &digest).await;
             }
         }
         let names: Vec<_> = self.run.request.tags.iter().map(ToString::to_string).collect();
+        let descriptor =
+            serde_json::json!({ "mediaType": image.media_type, "digest": digest, "size": manifest.len() });
         let exporter = [
             ("containerimage.config.digest", config_digest.clone()),
+            // As engines answer it.
+            ("containerimage.descriptor", STANDARD.encode(descriptor.to_string())),
             ("containerimage.digest", digest.clone()),
             ("image.name", names.join(",")),
         ];
         let exporter = exporter.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        Ok(Some(Report { image_id: config_digest, digest, exporter, ..Report::default() }))
+        let report = Report { image_id: config_digest, digest, exporter, ..Report::default() };
+        Ok(Looked::Published(report, image.reference.to_string()))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Exporter, Facts, Question, Scopes, Stage, cache_tag, output::is_insecure};
-use crate::model::{CacheMode, Capabilities, Failure, FailureKind, Reference};
+use crate::model::{CacheMode, Capabilities, Failure, FailureKind, Found, Reference, Whose};
 
 /// The most cache refs that are asked for: each is a request or two.
 const MOST_CANDIDATES: usize = 48;
@@ -19,58 +19,6 @@ pub struct Candidate {
     pub stage: Option<String>,
 }
 
-/// Whose a cache ref is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose {
-    /// Named by the caller.
-    Named,
-    /// The build's own scope.
-    Own(String),
-    /// A scope that it falls back to.
-    Fallback(String),
-    /// One of the tags that the image is to be given: what was there before.
-    Tag,
-}
-
-impl Whose {
-    /// The scope.
-    pub fn scope(&self) -> Option<&str> {
-        match self {
-            Self::Own(scope) | Self::Fallback(scope) => Some(scope),
-            Self::Named | Self::Tag => None,
-        }
-    }
-}
-
-/// How cache lies at a ref.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheKind {
-    /// In the config of an image.
-    Inline,
-    /// As a manifest of its own.
-    Registry,
-}
-
-/// What a registry said of a candidate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// It carries cache.
-    Cache {
-        /// Digest of its manifest.
-        digest: String,
-        /// How.
-        kind: CacheKind,
-        /// When it was made, as RFC 3339, where it says so.
-        created: Option<String>,
-    },
-    /// There is nothing.
-    Missing,
-    /// There is something, which is of no use; why.
-    Useless(String),
-    /// It could not be asked; why.
-    Failed(String),
-}
-
 /// How the next build is to find what this one makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -80,6 +28,17 @@ pub enum Mode {
     Registry,
     /// Not at all.
     Off,
+}
+
+impl Mode {
+    /// As `--cache` takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::Registry => "registry",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// What a build does about cache, and why.

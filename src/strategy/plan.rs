@@ -1,10 +1,9 @@
 //! The one value that says how a build is done, and why.
 
 use super::{
-    CachePlan, Candidate, Facts, Found, Output, Scopes, Stage, cache_plan, candidates, output, stages::stages,
-    worth_caching,
+    CachePlan, Candidate, Facts, Output, Scopes, Stage, cache_plan, candidates, output, stages, worth_caching,
 };
-use crate::model::{Failure, Graph};
+use crate::model::{Failure, Found, Graph};
 
 /// How a build is done.
 #[derive(Debug, Clone, PartialEq, Eq)]

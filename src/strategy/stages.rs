@@ -37,14 +37,44 @@ pub fn stages(graph: &Graph) -> Vec<Stage> {
     stages
 }
 
-/// Whose layers are worth an image of their own: stages that run something, and do not lie below the target or
-/// another such stage, whose image has them as well.
-pub fn worth_caching(graph: &Graph, stages: &[Stage]) -> Vec<Stage> {
-    let Some((target, others)) = stages.split_last() else { return Vec::new() };
+/// What is worth doing about the cache of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Worth {
+    /// It is the target: what is built.
+    Target,
+    /// An image of its own.
+    Image,
+    /// Nothing: its layers lie below this other stage, whose image has them as well.
+    Below(String),
+    /// Nothing: it runs nothing.
+    RunsNothing,
+}
+
+/// What is worth doing about the cache of each stage, in their order.
+pub fn worth(graph: &Graph, stages: &[Stage]) -> Vec<Worth> {
     let below = |upper: &Stage, lower: &Stage| graph.chain(upper.last).skip(1).any(|index| index == lower.last);
-    let runs: Vec<&Stage> = others.iter().filter(|stage| stage.runs).collect();
-    let covered = |stage: &Stage| below(target, stage) || runs.iter().any(|other| below(other, stage));
-    runs.iter().filter(|stage| !covered(stage)).map(|stage| (*stage).clone()).collect()
+    let worth = |(index, stage): (usize, &Stage)| {
+        // The last one that lies above it lies below no other.
+        let above = stages
+            .iter()
+            .enumerate()
+            .rev()
+            .find(|(other, upper)| (upper.runs || other + 1 == stages.len()) && below(upper, stage));
+        match above {
+            _ if index + 1 == stages.len() => Worth::Target,
+            Some((_, upper)) => Worth::Below(upper.name.clone()),
+            None if stage.runs => Worth::Image,
+            None => Worth::RunsNothing,
+        }
+    };
+    stages.iter().enumerate().map(worth).collect()
+}
+
+/// The stages that are worth an image of their own: they run something, and do not lie below the target or another such
+/// stage.
+pub fn worth_caching(graph: &Graph, stages: &[Stage]) -> Vec<Stage> {
+    let worth = stages.iter().zip(worth(graph, stages));
+    worth.filter(|(_, worth)| *worth == Worth::Image).map(|(stage, _)| stage.clone()).collect()
 }
 
 /// `builder` in `[builder 2/5] RUN make` and `[linux/arm64 builder 2/5] RUN make`; empty in `[2/5] RUN make`.
@@ -120,6 +150,8 @@ mod tests {
         assert_eq!(names(&all), ["deps", "builder", "files", "stage-3"]);
         assert_eq!((all[1].last, all[1].steps.as_slice(), all[1].runs), (4, [3, 4].as_slice(), true));
         assert_eq!(names(&worth_caching(&graph, &all)), ["builder"], "deps lies below builder, and files runs nothing");
+        let below = Worth::Below("builder".to_owned());
+        assert_eq!(worth(&graph, &all), [below, Worth::Image, Worth::RunsNothing, Worth::Target]);
     }
 
     #[test]
@@ -130,7 +162,9 @@ mod tests {
             ("[base 2/2] RUN a", Run, &[0]),
             ("[stage-1 1/1] RUN b", Run, &[1]),
         ]);
-        assert!(worth_caching(&graph, &stages(&graph)).is_empty());
+        let all = stages(&graph);
+        assert!(worth_caching(&graph, &all).is_empty());
+        assert_eq!(worth(&graph, &all), [Worth::Below("stage-1".to_owned()), Worth::Target]);
         assert!(stages(&Graph::default()).is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! `Event` and `Report` <-> protobuf.
 
+use super::explanation::{from_explanation, to_explanation};
 use crate::{
     model::{Event, Report},
     pb::{self, event::Kind},
@@ -67,7 +68,7 @@ fn to_report(report: Report) -> pb::Report {
         digest,
         tags,
         exporter,
-        cache_written,
+        explanation,
         build_id,
     } = report;
     pb::Report {
@@ -82,7 +83,7 @@ fn to_report(report: Report) -> pb::Report {
         digest,
         tags,
         exporter: exporter.into_iter().collect(),
-        cache_written,
+        explanation: explanation.map(to_explanation),
         build_id,
     }
 }
@@ -100,7 +101,7 @@ fn from_report(report: pb::Report) -> Report {
         digest,
         tags,
         exporter,
-        cache_written,
+        explanation,
         build_id,
     } = report;
     Report {
@@ -115,7 +116,7 @@ fn from_report(report: pb::Report) -> Report {
         digest,
         tags,
         exporter: exporter.into_iter().collect(),
-        cache_written,
+        explanation: explanation.map(from_explanation),
         build_id,
     }
 }

@@ -4,6 +4,7 @@
 
 mod cache;
 mod event;
+mod explanation;
 mod failure;
 mod info;
 mod request;
