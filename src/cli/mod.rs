@@ -8,8 +8,9 @@
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
 //! | `build`, `plan`, `push`, `prune`, `info` | one command each |
-//! | `lines` | what a build did about cache > lines |
+//! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress`, `text` | events > lines |
+//! | `summary` | a build's report > lines |
 //! | `metadata` | `--metadata-file` |
 //! | `excerpt`, `ignored` | the lines at fault, of the Dockerfile and of .dockerignore |
 //! | `exit` | failure > what a person reads, and the exit code |
@@ -17,6 +18,7 @@
 //! Absent: engine, strategy, service. What this room knows of them comes over the wire.
 
 mod args;
+mod ask;
 mod build;
 mod ci;
 mod connect;
@@ -26,12 +28,12 @@ mod follow;
 mod ignored;
 mod info;
 mod lend;
-mod lines;
 mod metadata;
 mod plan;
 mod progress;
 mod prune;
 mod push;
+mod summary;
 mod text;
 
 use std::process::ExitCode;

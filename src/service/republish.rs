@@ -147,8 +147,7 @@ impl Look<'_> {
             }
         }
         let names: Vec<_> = self.run.request.tags.iter().map(ToString::to_string).collect();
-        let descriptor =
-            serde_json::json!({ "mediaType": image.media_type, "digest": digest, "size": manifest.len() });
+        let descriptor = serde_json::json!({ "mediaType": image.media_type, "digest": digest, "size": manifest.len() });
         let exporter = [
             ("containerimage.config.digest", config_digest.clone()),
             // As engines answer it.

@@ -131,4 +131,4 @@ fn push(facts: Facts<'_>, output: &Output, retag: &Retag) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

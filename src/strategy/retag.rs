@@ -51,3 +51,6 @@ fn possible(
     }
     Err(why_not.unwrap_or_else(|| "no image with inline cache was found".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
