@@ -18,6 +18,8 @@ mod capabilities;
 mod channel;
 #[path = "engine/control.rs"]
 mod control;
+#[path = "engine/defining.rs"]
+mod defining;
 #[path = "engine/dockerd.rs"]
 mod dockerd;
 #[path = "engine/draining.rs"]

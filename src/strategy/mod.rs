@@ -12,6 +12,8 @@ mod refs;
 mod republish;
 mod retag;
 pub mod retry;
+#[cfg(test)]
+mod sample;
 mod scope;
 mod secrets;
 mod stages;

@@ -221,15 +221,33 @@ impl LlbBridge for BuildKit {
         // As the real one, which waits until there is a build of this id.
         build.outer().await;
         let connection = connection(&request);
-        self.note(Seen::Frontend { connection, build: build.id.clone(), request: request.into_inner() });
-        (self.make)(build).await?;
-        let made = frontend::Ref { id: "made".to_owned(), def: None };
+        let request = request.into_inner();
+        let made = match &request.definition {
+            // A part of it, which is told by its size.
+            Some(part) => frontend::Ref { id: format!("{} of the definition", part.def.len()), def: None },
+            None => frontend::Ref { id: "made".to_owned(), def: self.definition.clone() },
+        };
+        let by_frontend = request.definition.is_none();
+        self.note(Seen::Frontend { connection, build: build.id.clone(), request });
+        if by_frontend {
+            (self.make)(build).await?;
+        }
         let result = frontend::Result {
             result: Some(frontend::result::Result::Ref(made)),
             metadata: [("containerimage.config".to_owned(), b"{}".to_vec())].into(),
             ..frontend::Result::default()
         };
         Ok(Response::new(frontend::SolveResponse { result: Some(result), ..frontend::SolveResponse::default() }))
+    }
+
+    async fn stat_file(
+        &self,
+        request: Request<frontend::StatFileRequest>,
+    ) -> Result<Response<frontend::StatFileResponse>, Status> {
+        let build = self.build(&build_id(&request)?);
+        self.note(Seen::Loaded { result: request.into_inner().r#ref });
+        (self.load)(build).await?;
+        Ok(Response::new(frontend::StatFileResponse::default()))
     }
 
     async fn r#return(
@@ -249,7 +267,6 @@ impl LlbBridge for BuildKit {
         resolve_source_meta(frontend::ResolveSourceMetaRequest) -> frontend::ResolveSourceMetaResponse;
         read_file(frontend::ReadFileRequest) -> frontend::ReadFileResponse;
         read_dir(frontend::ReadDirRequest) -> frontend::ReadDirResponse;
-        stat_file(frontend::StatFileRequest) -> frontend::StatFileResponse;
         evaluate(frontend::EvaluateRequest) -> frontend::EvaluateResponse;
         ping(frontend::PingRequest) -> frontend::PongResponse;
         inputs(frontend::InputsRequest) -> frontend::InputsResponse;

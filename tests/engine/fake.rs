@@ -6,12 +6,13 @@ use std::{
 };
 
 use bollard_buildkit_proto::{
+    google::rpc,
     moby::buildkit::v1::{
         ListWorkersResponse, PruneRequest, SolveRequest, StatusResponse, UsageRecord,
         frontend::{self, ReturnRequest},
         types::{BuildkitVersion, WorkerRecord},
     },
-    pb::Platform,
+    pb::{Definition, Platform},
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
@@ -30,6 +31,8 @@ pub(crate) type Freed = mpsc::Sender<Result<UsageRecord, Status>>;
 pub(crate) struct BuildKit {
     pub(super) workers: Handler<usize, Result<ListWorkersResponse, Status>>,
     pub(super) make: Handler<Build, Result<(), Status>>,
+    pub(super) definition: Option<Definition>,
+    pub(super) load: Handler<Build, Result<(), Status>>,
     pub(super) returned: Handler<Build, ()>,
     pub(super) export: Handler<Build, Result<HashMap<String, String>, Status>>,
     pub(super) prune: Handler<(PruneRequest, Freed), ()>,
@@ -57,6 +60,10 @@ pub(crate) enum Seen {
         connection: u64,
         build: String,
         request: frontend::SolveRequest,
+    },
+    /// A file of this result was asked for.
+    Loaded {
+        result: String,
     },
     Returned(ReturnRequest),
     /// The caller of the outer solve went away before it was answered.
@@ -105,6 +112,8 @@ impl BuildKit {
         Self {
             workers: handler(async |_| Ok(one_worker())),
             make: handler(async |_| Ok(())),
+            definition: None,
+            load: handler(async |_| Ok(())),
             returned: handler(async |_| ()),
             export: handler(move |_| async move { Ok(digest()) }),
             prune: handler(async |_| ()),
@@ -128,6 +137,19 @@ impl BuildKit {
         F: Future<Output = Result<(), Status>> + Send + 'static,
     {
         Self { make: handler(handle), ..self }
+    }
+
+    /// What the frontend says that its result is made of.
+    pub(crate) fn definition(self, definition: Definition) -> Self {
+        Self { definition: Some(definition), ..self }
+    }
+
+    /// What happens when a file of a result is asked for.
+    pub(crate) fn load<F>(self, handle: impl Fn(Build) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Status>> + Send + 'static,
+    {
+        Self { load: handler(handle), ..self }
     }
 
     /// What happens between a `Return` and its answer.
@@ -211,6 +233,12 @@ impl Build {
         let id = self.outer().await.session;
         let mut sessions = self.state.sessions.subscribe();
         soon(sessions.wait_for(|all| all.contains_key(&id))).await.unwrap()[&id].clone()
+    }
+
+    /// Ends the outer solve, whatever else is under way.
+    pub(crate) fn give_up(&self, why: &Status) {
+        let error = rpc::Status { code: why.code().into(), message: why.message().to_owned(), details: Vec::new() };
+        self.shared.returned.send_replace(Some(ReturnRequest { result: None, error: Some(error) }));
     }
 
     /// Sends a message to whoever watches the build.
