@@ -28,7 +28,7 @@ pub(super) fn metadata(report: &Report) -> String {
             "pulledBytes": report.pulled_bytes,
             "pushedBytes": report.pushed_bytes,
             "elapsedMs": report.elapsed_ms,
-            "cache": report.explanation.as_ref().map(cache),
+            "cache": report.explanation.as_deref().map(cache),
         }),
     );
     format!("{:#}\n", Value::Object(all))

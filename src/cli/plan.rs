@@ -55,13 +55,8 @@ fn lines(explanation: &Explanation, tags: &[String], now: SystemTime) -> Vec<Str
     part("stages", or_else(stage_lines(stages), || "not known".to_owned()));
     part("writes", vec![writes(explanation)]);
     part("push", vec![explanation.push.clone()]);
-    part(
-        "retag",
-        vec![match retag.possible {
-            true => format!("possible, if every step is cached: {}", retag.why),
-            false => format!("no: {}", retag.why),
-        }],
-    );
+    let possible = if retag.possible { "possible, if every step is cached" } else { "no" };
+    part("retag", vec![format!("{possible}: {}", retag.why)]);
     part("notes", explanation.notes.clone());
     all
 }
@@ -71,14 +66,13 @@ fn or_else(lines: Vec<String>, nothing: impl FnOnce() -> String) -> Vec<String> 
 }
 
 fn scope(explanation: &Explanation) -> String {
-    let mut text = explanation.scope.clone().unwrap_or_else(|| "none is known".to_owned());
-    if !explanation.ci.is_empty() {
-        text.push_str(&format!(" ({})", explanation.ci));
-    }
-    if !explanation.fallbacks.is_empty() {
-        text.push_str(&format!("; falls back to {}", explanation.fallbacks.join(", then ")));
-    }
-    text
+    let own = explanation.scope.as_deref().unwrap_or("none is known");
+    let ci = if explanation.ci.is_empty() { String::new() } else { format!(" ({})", explanation.ci) };
+    let fallbacks = match explanation.fallbacks.as_slice() {
+        [] => String::new(),
+        some => format!("; falls back to {}", some.join(", then ")),
+    };
+    format!("{own}{ci}{fallbacks}")
 }
 
 fn cache_refs(refs: &[CacheRef], now: SystemTime) -> Vec<String> {

@@ -30,7 +30,7 @@ pub struct Report {
     /// What BuildKit's exporter answered.
     pub exporter: BTreeMap<String, String>,
     /// What was done about cache, and why; `None` for what is no build.
-    pub explanation: Option<Explanation>,
+    pub explanation: Option<Box<Explanation>>,
     /// Id of the build.
     pub build_id: String,
 }

@@ -145,7 +145,7 @@ impl Run<'_> {
         drop(events.send(Event::Accepted { build_id: id.clone() }).await);
         let work = Box::pin(async {
             let solver = self.agent.engine.solver(self.lent).await?;
-            self.watched(&solver, &id, &events, self.work(&solver, &id)).await
+            self.watched(&solver, &id, &events, Box::pin(self.work(&solver, &id))).await
         });
         let failure = match self.agent.engine.while_it_answers(work).await {
             Ok(report) => return Ok(report),

@@ -37,7 +37,7 @@ impl Run<'_> {
             let solver = self.agent.engine.solver(self.lent).await?;
             // Steps of the engine's own, such as loading the Dockerfile, are not worth a person's time here.
             let (unheard, _) = mpsc::channel(1);
-            self.watched(&solver, self.id, &unheard, self.read(&solver)).await
+            self.watched(&solver, self.id, &unheard, Box::pin(self.read(&solver))).await
         });
         self.agent.engine.while_it_answers(work).await
     }
@@ -57,6 +57,6 @@ impl Run<'_> {
             Err(fault) => return Ok(solve.export(Err(fault)).await.map(|_| Report::default())?),
         };
         let prepared = self.prepare(&made).await?;
-        Ok(Report { explanation: Some(prepared.explanation), ..Report::default() })
+        Ok(Report { explanation: Some(Box::new(prepared.explanation)), ..Report::default() })
     }
 }

@@ -71,7 +71,7 @@ impl Prepared {
     /// The report with what was done about cache, and what came of it.
     pub(super) fn explain(&self, report: Report, republished: bool, why: String) -> Report {
         let outcome = CacheOutcome { republished, why, written: Vec::new() };
-        Report { explanation: Some(self.explanation.clone().with(outcome)), ..report }
+        Report { explanation: Some(Box::new(self.explanation.clone().with(outcome))), ..report }
     }
 }
 

@@ -131,4 +131,4 @@ fn push(facts: Facts<'_>, output: &Output, retag: &Retag) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -83,7 +83,7 @@ fn to_report(report: Report) -> pb::Report {
         digest,
         tags,
         exporter: exporter.into_iter().collect(),
-        explanation: explanation.map(to_explanation),
+        explanation: explanation.map(|explanation| to_explanation(*explanation)),
         build_id,
     }
 }
@@ -116,7 +116,7 @@ fn from_report(report: pb::Report) -> Report {
         digest,
         tags,
         exporter: exporter.into_iter().collect(),
-        explanation: explanation.map(from_explanation),
+        explanation: explanation.map(|explanation| Box::new(from_explanation(explanation))),
         build_id,
     }
 }

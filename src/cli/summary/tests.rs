@@ -25,7 +25,7 @@ fn explanation(refs: Vec<CacheRef>) -> Explanation {
 }
 
 fn first_line(explanation: Explanation) -> String {
-    let report = Report { steps: 12, cached_steps: 11, explanation: Some(explanation), ..Report::default() };
+    let report = Report { steps: 12, cached_steps: 11, explanation: Some(Box::new(explanation)), ..Report::default() };
     lines(&report, now()).swap_remove(0)
 }
 
@@ -74,7 +74,7 @@ fn the_summary_says_what_moved() {
         ]
     );
     let outcome = CacheOutcome { republished: true, written: vec!["r.example/app:c".to_owned()], ..Default::default() };
-    let explanation = Some(Explanation::default().with(outcome));
+    let explanation = Some(Box::new(Explanation::default().with(outcome)));
     let republished = Report { explanation, pulled_bytes: 0, pushed_bytes: Some(0), ..report };
     assert_eq!(
         lines(&republished, now())[1],

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::{
-    model::{BuildRequest, CacheRequest, Graph, Node, NodeKind},
+    model::{BuildRequest, CacheKind, CacheRequest, Graph, Node, NodeKind},
     strategy::{
         Plan, plan, question,
         sample::{buildkitd, containerd, graphdriver, request, tag},

@@ -3,51 +3,21 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    model::{BuildRequest, CacheKind, CacheRequest, EngineKind, ImageStore, Network, Node, NodeKind, SessionId, Whose},
-    strategy::{plan, question, scopes},
+    model::{BuildRequest, CacheKind, CacheRequest, Node, NodeKind, Whose},
+    strategy::{
+        plan, question,
+        sample::{self, containerd, graphdriver, tag},
+        scopes,
+    },
 };
 
-pub(in crate::strategy) fn request() -> BuildRequest {
-    BuildRequest {
-        session: SessionId(String::new()),
-        dockerfile: "Dockerfile".to_owned(),
-        tags: vec!["r.example/app:1".parse().unwrap(), "r.example/app:2".parse().unwrap()],
-        target: None,
-        build_args: [].into(),
-        labels: [].into(),
-        no_cache: false,
-        pull: false,
-        platforms: Vec::new(),
-        network: Network::Default,
-        cache_from: Vec::new(),
-        cache: CacheRequest {
-            scope: Some("feature-x".to_owned()),
-            fallbacks: vec!["main".to_owned()],
-            ..CacheRequest::default()
-        },
-        push: false,
-        load: false,
-        wait: Duration::ZERO,
-    }
-}
-
-pub(in crate::strategy) fn graphdriver() -> Capabilities {
-    Capabilities {
-        kind: EngineKind::Dockerd,
-        version: "28.5.2".to_owned(),
-        api_version: String::new(),
-        image_store: Some(ImageStore::Graphdriver),
-        storage_driver: String::new(),
-        platforms: vec!["linux/amd64".to_owned()],
-        exporters: vec!["moby"],
-        cache_exports: vec!["inline"],
-        git: true,
-    }
-}
-
-pub(in crate::strategy) fn containerd() -> Capabilities {
-    let image_store = Some(ImageStore::Containerd);
-    Capabilities { image_store, cache_exports: vec!["inline", "registry"], ..graphdriver() }
+fn request() -> BuildRequest {
+    let cache = CacheRequest {
+        scope: Some("feature-x".to_owned()),
+        fallbacks: vec!["main".to_owned()],
+        ..CacheRequest::default()
+    };
+    BuildRequest { tags: vec![tag("r.example/app:1"), tag("r.example/app:2")], cache, ..sample::request() }
 }
 
 /// Two stages that the last one copies from, of which one runs something, and one below that.
@@ -156,7 +126,7 @@ fn what_is_not_done_has_its_reason() {
     );
     let anew = explained(&BuildRequest { no_cache: true, ..request() }, &graphdriver(), main_alone);
     assert_eq!(anew.no_read_why, "--no-cache runs every step");
-    let nameless = BuildRequest { tags: vec!["app".parse().unwrap()], ..request() };
+    let nameless = BuildRequest { tags: vec![tag("app")], ..request() };
     assert!(explained(&nameless, &graphdriver(), main_alone).no_read_why.starts_with("no repository is known"));
 }
 

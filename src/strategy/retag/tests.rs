@@ -5,8 +5,8 @@ use super::*;
 use crate::{
     model::BuildRequest,
     strategy::{
-        explain::tests::{containerd, graphdriver, request},
         output,
+        sample::{containerd, graphdriver, request},
     },
 };
 
