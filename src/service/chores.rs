@@ -77,7 +77,9 @@ impl<'a> Chores<'a> {
         };
         let rest = async {
             loop {
-                self.begin_writing(&seen.borrow_and_update().clone(), &mut under);
+                let now = seen.borrow_and_update().clone();
+                self.begin_writing(&now, &mut under);
+                self.begin_whole(&now, &mut under);
                 match under.way.next().await {
                     Some(ended) => under.end(ended),
                     None => break,
@@ -129,7 +131,16 @@ impl<'a> Chores<'a> {
             };
             under.way.push(keep.boxed());
         }
-        if plan.cache.mode == Mode::Registry && !under.whole && seen.something_ran(self.definition.graph()) {
+    }
+
+    /// Writes the one cache of all stages, if anything of it is new. It comes last, when most of its layers are in the
+    /// registry: two that push the same layer at once push it twice.
+    fn begin_whole(&'a self, seen: &Seen, under: &mut Under<'a>) {
+        let cache = &self.prepared.plan.cache;
+        let Some(target) = cache.target.as_ref().filter(|_| cache.mode == Mode::Registry && !under.whole) else {
+            return;
+        };
+        if under.way.is_empty() && seen.something_ran(self.definition.graph()) {
             under.whole = true;
             let keep = async move {
                 let kept = self.keep_all(target).await;
