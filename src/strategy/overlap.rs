@@ -93,7 +93,7 @@ pub fn keep(graph: &Graph, stages: &[Stage], seen: &Seen, kept: &[Chore]) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Node, strategy::stages};
+    use crate::{model::Node, strategy::stages::stages};
 
     /// The builder's dependencies and its build, and a final stage that has a step of its own.
     fn graph() -> Graph {
