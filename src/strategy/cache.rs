@@ -131,8 +131,11 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
     if request.cache.mode != CacheMode::Off {
         let own = scopes.own.iter().map(|scope| Whose::Own(scope.clone()));
         let fallbacks = scopes.fallbacks.iter().map(|scope| Whose::Fallback(scope.clone()));
+        // However many stages there are, the last scope's cache of the target is asked for as well.
+        let share = MOST_CANDIDATES / (1 + scopes.fallbacks.len());
         for whose in own.chain(fallbacks) {
-            for stage in target.into_iter().chain(stages.iter().map(|stage| stage.name.as_str())) {
+            let names = target.into_iter().chain(stages.iter().map(|stage| stage.name.as_str()));
+            for stage in names.take(share.max(1)) {
                 if let Some(reference) = cache_ref(facts, whose.scope().unwrap_or_default(), stage) {
                     all.push((reference, whose.clone(), Some(stage.to_owned())));
                 }
@@ -145,10 +148,17 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
             all.extend(tags.map(|tag| (tag.clone(), Whose::Tag, None)));
         }
     }
-    let mut known = BTreeSet::new();
-    all.retain(|(reference, ..)| known.insert(reference.clone()));
-    all.truncate(MOST_CANDIDATES);
-    all.into_iter().map(|(reference, whose, stage)| Candidate { reference, whose, stage }).collect()
+    let mut found: Vec<Candidate> = Vec::new();
+    for (reference, whose, stage) in all {
+        match found.iter_mut().find(|known| known.reference == reference) {
+            // The caller named what is the build's own: it comes as early, and is still its own.
+            Some(known) if known.whose == Whose::Named => (known.whose, known.stage) = (whose, stage),
+            Some(_) => {}
+            None => found.push(Candidate { reference, whose, stage }),
+        }
+    }
+    found.truncate(MOST_CANDIDATES);
+    found
 }
 
 /// Where a stage's cache of a scope lies; `None` where no repository is known.
@@ -247,3 +257,6 @@ pub fn registry_cache(facts: Facts<'_>, reference: &Reference) -> Exporter {
     }
     Exporter { kind: "registry", attrs: attrs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ pub mod prune;
 mod refs;
 mod republish;
 pub mod retry;
+#[cfg(test)]
+mod sample;
 mod scope;
 mod secrets;
 mod stages;
