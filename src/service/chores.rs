@@ -275,15 +275,10 @@ impl<'a> Chores<'a> {
     /// Gives what lies in a registry another name there. False where the registry cannot.
     async fn copy(&self, image: &CacheImage, place: &Reference) -> Result<bool, Stop> {
         let credential = self.run.pusher().credential(place).await?;
-        let publication = Publication {
-            manifest: &image.manifest,
-            media_type: &image.media_type,
-            config: None,
-            blobs: &image.blobs(),
-        };
+        let publication = Publication { manifest: &image.manifest, media_type: &image.media_type, config: None };
         let to = std::slice::from_ref(place);
         let published = self.run.agent.registry.publish(&publication, &image.reference, to, &credential).await;
-        Ok(published.map_err(Failure::from)? != Published::NotMountable)
+        Ok(matches!(published.map_err(Failure::from)?, Published::Done { .. }))
     }
 
     async fn told(&self, place: &Reference, kept: Result<(), Stop>) -> Option<Reference> {

@@ -114,7 +114,6 @@ impl Look<'_> {
             manifest: &manifest,
             media_type: &image.media_type,
             config: config.as_ref(),
-            blobs: &image.blobs(),
         };
         let pusher = self.run.pusher();
         for group in &self.run.output.groups {
@@ -126,7 +125,8 @@ impl Look<'_> {
                 pusher.notice(attempt.notice(&what, &attempt.error.reason()))
             })
             .await?;
-            if published == Published::NotMountable {
+            if let Published::NotMountable(why) = published {
+                tracing::info!(why, "the cached image was not published");
                 return Ok(None);
             }
             for tag in &tags {
