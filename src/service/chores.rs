@@ -8,7 +8,7 @@ use tokio::{sync::OnceCell, time::Instant};
 
 use super::build::{Prepared, Run, Stop, new_id};
 use crate::{
-    engine::{Definition, Fault, Outer, Solve, Solver},
+    engine::{Definition, Fault, Outer, Solve, Solver, View},
     model::{Failure, ImageStore, Reference, Report, Seen},
     registry::{CacheImage, Publication, Published},
     strategy::{self, Exporter, Found, Mode, Whose, overlap::Chore, registry_cache},
@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Chores<'a> {
     run: &'a Run<'a>,
     solver: &'a Solver,
+    /// What is seen of the build itself.
+    view: &'a View,
     definition: &'a Definition,
     prepared: &'a Prepared,
     /// The gateway through which layers are brought.
@@ -56,16 +58,17 @@ impl<'a> Chores<'a> {
     pub(super) fn new(
         run: &'a Run<'a>,
         solver: &'a Solver,
+        view: &'a View,
         definition: &'a Definition,
         prepared: &'a Prepared,
     ) -> Self {
-        Self { run, solver, definition, prepared, bringing: OnceCell::new(), since: Instant::now() }
+        Self { run, solver, view, definition, prepared, bringing: OnceCell::new(), since: Instant::now() }
     }
 
     /// Does what is worth it while `build` runs, and what remains after it. A build that fails ends it all.
     pub(super) async fn beside(&self, build: impl Future<Output = Result<Report, Stop>>) -> Result<Report, Stop> {
         let mut build = pin!(build);
-        let mut seen = self.solver.seen();
+        let mut seen = self.view.seen();
         let mut under = Under::default();
         let report = loop {
             self.begin(&seen.borrow_and_update().clone(), &mut under);
@@ -284,7 +287,7 @@ impl<'a> Chores<'a> {
     async fn told(&self, place: &Reference, kept: Result<(), Stop>) -> Option<Reference> {
         let why = match kept {
             Ok(()) => return Some(place.clone()),
-            Err(Stop::Engine(fault)) => self.solver.failure(&fault).what,
+            Err(Stop::Engine(fault)) => self.solver.failure(&fault, &View::default()).what,
             Err(Stop::Said(failure)) => failure.what,
         };
         self.warn(format!("{place} was not written: {why}")).await;
