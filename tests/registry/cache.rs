@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     DOCKER_LIST, OCI, OCI_INDEX, alice, client,
     fake::{self, Answer, Fake},
-    image::{CONFIG, Image, digest},
+    image::{Image, digest},
     live::{Live, Login},
     mallory, reference,
 };
@@ -33,10 +33,9 @@ fn why_not(found: Result<Option<CacheImage>, Error>) -> String {
 /// A registry that has one manifest, and answers `blob` for any blob.
 async fn registry_with(manifest: &Value, blob: impl Fn() -> Answer + Send + Sync + 'static) -> Fake {
     let manifest = manifest.to_string();
-    Fake::start(move |_, request| match request.path.contains("/manifests/") {
-        true => Answer::manifest(OCI, &manifest),
-        false => blob(),
-    })
+    Fake::start(
+        move |_, request| if request.path.contains("/manifests/") { Answer::manifest(OCI, &manifest) } else { blob() },
+    )
     .await
 }
 
@@ -103,9 +102,8 @@ async fn a_missing_child_or_config_is_no_cache_and_no_error() {
     let child =
         json!({"digest": format!("sha256:{:064}", 1), "size": 2, "platform": {"os": "linux", "architecture": "amd64"}});
     let list = json!({"manifests": [child]}).to_string();
-    let fake = Fake::start(move |_, request| match request.path.ends_with("/1") {
-        true => Answer::manifest(DOCKER_LIST, &list),
-        false => Answer::new(404, ""),
+    let fake = Fake::start(move |_, request| {
+        if request.path.ends_with("/1") { Answer::manifest(DOCKER_LIST, &list) } else { Answer::new(404, "") }
     })
     .await;
     let why = why_not(look(&fake.host, "app:1", AMD64, &Credential::Anonymous).await);
@@ -210,11 +208,13 @@ async fn what_may_be_otherwise_for_others_is_an_error() {
     let portal = || Answer::new(200, "<html>log in</html>").with("content-type", "text/html");
     assert!(ask(portal).await.to_string().contains("no image manifest"));
     // A token service that is not there is no cache ref that is not there.
-    let fake = Fake::start(|_, request| match request.path.starts_with("/token") {
-        true => Answer::new(404, ""),
-        false => fake::challenge(request),
-    })
-    .await;
+    let fake =
+        Fake::start(
+            |_, request| {
+                if request.path.starts_with("/token") { Answer::new(404, "") } else { fake::challenge(request) }
+            },
+        )
+        .await;
     let error = look(&fake.host, "app:1", AMD64, &Credential::Anonymous).await.unwrap_err();
     assert_eq!(error.trouble, Trouble::Other);
 }
@@ -226,10 +226,13 @@ async fn manifest_and_config_share_a_login_and_a_redirect_learns_nothing_of_it()
     let there = format!("http://{}/bucket/config?signature=x", away.host);
     let fake = Fake::start(move |_, request| match (&request.authorization, request.path.as_str()) {
         (_, path) if path.starts_with("/token") => Answer::new(200, r#"{"token":"t"}"#),
-        (Some(token), path) if token == "Bearer t" => match path.contains("/blobs/") {
-            true => Answer::new(307, "").with("location", &there),
-            false => Answer::manifest(OCI, &image),
-        },
+        (Some(token), path) if token == "Bearer t" => {
+            if path.contains("/blobs/") {
+                Answer::new(307, "").with("location", &there)
+            } else {
+                Answer::manifest(OCI, &image)
+            }
+        }
         _ => fake::challenge(request),
     })
     .await;
@@ -265,5 +268,4 @@ async fn an_answer_that_never_comes_costs_the_callers_patience_alone() {
     let good = registry_with(&image.manifest(), move || Answer::new(200, &config)).await;
     let app = reference(&good.host, "app:1");
     assert!(registry.cache_image(&app, &Credential::Anonymous, AMD64).await.unwrap().is_some());
-    assert_eq!(image.manifest()["config"]["mediaType"], CONFIG);
 }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{OCI, live::Live};
 
-pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 pub(crate) struct Image {
     pub(crate) config: Value,
