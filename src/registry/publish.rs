@@ -119,7 +119,8 @@ async fn take_over(call: &mut Call<'_>, blobs: &[String], from: &Reference) -> R
     mount(call, first, from).await?;
     let call = &*call;
     // Collected first: a stream of references that maps them to futures is not seen to be Send.
-    let mounts: Vec<_> = rest.iter().map(|digest| async move { mount(&mut call.clone(), digest, from).await }).collect();
+    let mounts: Vec<_> =
+        rest.iter().map(|digest| async move { mount(&mut call.clone(), digest, from).await }).collect();
     stream::iter(mounts).buffer_unordered(MOUNTS_AT_ONCE).try_collect().await
 }
 
