@@ -65,9 +65,14 @@ pub struct Solver {
     url: EngineUrl,
     channel: Channel,
     session: Attachment,
+    _connection: Grpc,
+}
+
+/// What is seen of one solve.
+#[derive(Default)]
+pub struct View {
     translator: Mutex<Translator>,
     seen: watch::Sender<Seen>,
-    _connection: Grpc,
 }
 
 impl Engine {
@@ -75,14 +80,8 @@ impl Engine {
     pub async fn solver(&self, lent: &Lent) -> Result<Solver, Failure> {
         let connection = self.grpc().await?;
         let session = attach::attach(&self.url, &connection, lent.clone())?;
-        Ok(Solver {
-            url: self.url.clone(),
-            channel: connection.channel.clone(),
-            session,
-            translator: Mutex::default(),
-            seen: watch::Sender::default(),
-            _connection: connection,
-        })
+        let (url, channel) = (self.url.clone(), connection.channel.clone());
+        Ok(Solver { url, channel, session, _connection: connection })
     }
 }
 
@@ -147,7 +146,7 @@ impl Solver {
     }
 
     /// Passes on what happens in a solve until the engine says that it was all, or is silent after it is over.
-    pub async fn watch(&self, id: &str, events: &mpsc::Sender<Event>, over: &CancellationToken) {
+    pub async fn watch(&self, id: &str, view: &View, events: &mpsc::Sender<Event>, over: &CancellationToken) {
         let silence = || async {
             over.cancelled().await;
             tokio::time::sleep(LAST_EVENTS).await;
@@ -160,8 +159,8 @@ impl Solver {
         loop {
             let next = tokio::select! { next = statuses.message() => next, () = silence() => return };
             let Ok(Some(status)) = next else { return };
-            self.seen.send_modify(|known| seen::see(known, &status));
-            let translated = self.translator.lock().unwrap_or_else(PoisonError::into_inner).translate(status);
+            view.seen.send_modify(|known| seen::see(known, &status));
+            let translated = view.translator.lock().unwrap_or_else(PoisonError::into_inner).translate(status);
             for event in translated {
                 // Even where nobody listens, a failure will want to know the step.
                 drop(events.send(event).await);
@@ -169,19 +168,21 @@ impl Solver {
         }
     }
 
-    /// What is seen of the operations, as it comes.
-    pub fn seen(&self) -> watch::Receiver<Seen> {
-        self.seen.subscribe()
-    }
-
     /// What it means that a solve failed, to the person who started it. What happened should have been watched before.
-    pub fn failure(&self, fault: &Fault) -> Failure {
+    pub fn failure(&self, fault: &Fault, view: &View) -> Failure {
         let status = fault.0.as_ref();
         // It comes from our own end of the connection, not from the engine.
         if std::error::Error::source(status).is_some() {
             return Error::broken(&self.url, cause(status)).into();
         }
-        fault::failure(status, &self.translator.lock().unwrap_or_else(PoisonError::into_inner))
+        fault::failure(status, &view.translator.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl View {
+    /// What is seen of the operations, as it comes.
+    pub fn seen(&self) -> watch::Receiver<Seen> {
+        self.seen.subscribe()
     }
 }
 

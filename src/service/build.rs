@@ -13,11 +13,11 @@ use super::{
     chores::Chores,
     prepare::{Begun, Prepared},
     push::Pusher,
-    republish::{Look, Looked},
+    republish::Look,
     stream::tee,
 };
 use crate::{
-    engine::{Fault, Made, Outcome, Outer, Solve, Solver},
+    engine::{Fault, Made, Outcome, Outer, Solve, Solver, View},
     model::{BuildRequest, CacheMode, Capabilities, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally},
     registry,
     session::Lent,
@@ -145,7 +145,8 @@ impl Run<'_> {
         drop(events.send(Event::Accepted { build_id: id.clone() }).await);
         let work = Box::pin(async {
             let solver = self.agent.engine.solver(self.lent).await?;
-            self.watched(&solver, &id, &events, Box::pin(self.work(&solver, &id))).await
+            let view = View::default();
+            self.watched(&solver, &view, &id, &events, Box::pin(self.work(&solver, &view, &id))).await
         });
         let failure = match self.agent.engine.while_it_answers(work).await {
             Ok(report) => return Ok(report),
@@ -162,6 +163,7 @@ impl Run<'_> {
     pub(super) async fn watched<T>(
         &self,
         solver: &Solver,
+        view: &View,
         id: &str,
         events: &mpsc::Sender<Event>,
         work: impl Future<Output = Result<T, Stop>>,
@@ -173,14 +175,14 @@ impl Run<'_> {
             done
         };
         // A failure wants to know what happened: it is made sense of after the last events.
-        let (done, ()) = tokio::join!(work, solver.watch(id, events, &over));
+        let (done, ()) = tokio::join!(work, solver.watch(id, view, events, &over));
         done.map_err(|stop| match stop {
-            Stop::Engine(fault) => solver.failure(&fault),
+            Stop::Engine(fault) => solver.failure(&fault, view),
             Stop::Said(failure) => failure,
         })
     }
 
-    async fn work(&self, solver: &Solver, id: &str) -> Result<Report, Stop> {
+    async fn work(&self, solver: &Solver, view: &View, id: &str) -> Result<Report, Stop> {
         let outer = Outer {
             exporter: self.output.exporter.as_ref(),
             cache_exports: self.inline(),
@@ -200,23 +202,25 @@ impl Run<'_> {
             let report = self.export(solve, made).await?;
             return Ok(prepared.explain(report, false, prepared.explanation.retag.why.clone()));
         };
-        let part = match solve.define(definition, None, imports).await {
-            Ok(part) => part,
-            Err(fault) => return self.export(solve, Err(fault)).await,
-        };
-        let chores = Chores::new(self, solver, definition, prepared);
+        let look = Look { run: self, solver, definition, made: &made, prepared };
         let main = async {
-            let look = Look { run: self, solver, solve: &solve, made: &made, prepared };
-            match look.look(definition, &part).await {
-                Ok(Looked::Published(report, which)) => Ok(prepared.explain(report, true, which)),
-                Ok(Looked::No(why)) => {
+            let why_not = match look.look().await {
+                Ok((report, which)) => return Ok(prepared.explain(report, true, which)),
+                Err(why) => why,
+            };
+            match solve.define(definition, None, imports).await {
+                Ok(part) => {
                     let report = self.export(solve, Ok(made.with(part))).await?;
-                    Ok(prepared.explain(report, false, why))
+                    Ok(prepared.explain(report, false, why_not))
                 }
                 Err(fault) => self.export(solve, Err(fault)).await,
             }
         };
-        chores.beside(main).await
+        let chores = Chores::new(self, solver, view, definition, prepared);
+        tokio::select! {
+            done = chores.beside(main) => done,
+            never = look.hold(), if prepared.explanation.retag.possible => match never {},
+        }
     }
 
     async fn prepare_to_build(&self, made: &Made) -> Result<Prepared, Failure> {

@@ -10,7 +10,7 @@ use super::{
     prepare::Begun,
 };
 use crate::{
-    engine::{Outer, Solver},
+    engine::{Outer, Solver, View},
     model::{BuildRequest, Event, Failure, Report},
 };
 
@@ -37,7 +37,7 @@ impl Run<'_> {
             let solver = self.agent.engine.solver(self.lent).await?;
             // Steps of the engine's own, such as loading the Dockerfile, are not worth a person's time here.
             let (unheard, _) = mpsc::channel(1);
-            self.watched(&solver, self.id, &unheard, Box::pin(self.read(&solver))).await
+            self.watched(&solver, &View::default(), self.id, &unheard, Box::pin(self.read(&solver))).await
         });
         self.agent.engine.while_it_answers(work).await
     }

@@ -5,129 +5,153 @@
 //! names the layers that it is about to fetch for it, and where these are the very layers of a cached image, it is told
 //! to stop. Where they are not, it goes on: they would have had to come anyway.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, future::pending};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::{build::Run, prepare::Prepared, probe::Probed};
+use super::{
+    build::{Run, new_id},
+    prepare::Prepared,
+    probe::Probed,
+};
 use crate::{
     digest::sha256,
-    engine::{Definition, Fault, Made, Part, Solve, Solver},
-    model::{Failure, Found, NodeState, Report, Seen},
+    engine::{Definition, Made, Outer, Solver, View},
+    model::{Event, Failure, Found, Graph, Node, NodeKind, NodeState, Report, Seen},
     registry::{self, CacheImage, Carries, Publication, Published},
     strategy::{CachedImage, Candidate, Plan, Republish, republish, retry::Policy, with_config},
 };
 
+/// Events of a look that are kept until it is known whether anybody wants them.
+const MOST_EVENTS: usize = 100_000;
+
 pub(super) struct Look<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) solver: &'a Solver,
-    pub(super) solve: &'a Solve,
+    pub(super) definition: &'a Definition,
     pub(super) made: &'a Made,
     pub(super) prepared: &'a Prepared,
 }
 
-/// An image whose layers are the result's.
-struct Match<'a> {
+/// An image whose layers may be the result's.
+struct Image<'a> {
     image: &'a CacheImage,
-    config: &'a [u8],
-    layers: Vec<String>,
+    cached: CachedImage<'a>,
 }
 
-/// What came of it. Both have a line for a person: which image, or why not.
-pub(super) enum Looked {
-    Published(Report, String),
-    /// It is for the export to do, once this is known.
-    No(String),
-}
-
-/// The images with inline cache that the plan imports, best first.
+/// The images with inline cache of the target, best first.
 pub(super) fn cached_images<'a>(plan: &Plan, probed: &'a Probed) -> Vec<CachedImage<'a>> {
-    let image = |(candidate, found): &(Candidate, Found)| {
-        let Found::Cache { digest, .. } = found else { return None };
-        let image = Match::of(probed.images.get(digest)?)?;
-        Some(CachedImage { reference: candidate.reference.to_string(), config: image.config, layers: image.layers })
-    };
-    plan.found.iter().filter_map(image).collect()
+    images(plan, probed).into_iter().map(|image| image.cached).collect()
 }
 
-impl<'a> Match<'a> {
-    fn of(image: &'a CacheImage) -> Option<Self> {
-        match &image.carries {
+fn images<'a>(plan: &Plan, probed: &'a Probed) -> Vec<Image<'a>> {
+    // A person knows it by its tag.
+    let asked = |image: &CacheImage| {
+        let by = |(candidate, found): &(Candidate, Found)| match found {
+            Found::Cache { digest, .. } if *digest == image.digest => Some(candidate.reference.to_string()),
+            _ => None,
+        };
+        plan.found.iter().find_map(by).unwrap_or_else(|| image.reference.to_string())
+    };
+    let of_target = plan.cache.of_target.iter().filter_map(|(reference, _)| reference.digest());
+    let images = of_target.filter_map(|digest| probed.images.get(digest));
+    images
+        .filter_map(|image| match &image.carries {
             Carries::Inline { config, layers, .. } => {
-                Some(Self { image, config, layers: layers.iter().map(|layer| layer.digest.clone()).collect() })
+                let layers = layers.iter().map(|layer| layer.digest.clone()).collect();
+                Some(Image { image, cached: CachedImage { reference: asked(image), config, layers } })
             }
             _ => None,
-        }
-    }
+        })
+        .collect()
 }
 
 impl Look<'_> {
-    /// Publishes the result, if that needs no layer.
-    pub(super) async fn look(&self, definition: &Definition, result: &Part) -> Result<Looked, Fault> {
-        let Prepared { probed, explanation, .. } = self.prepared;
-        let last = definition.graph().nodes.last();
-        let (true, Some(last)) = (explanation.retag.possible, last) else {
-            return Ok(Looked::No(explanation.retag.why.clone()));
+    /// Publishes the result, if that needs no layer, and says which image it is; else it is for the export to do, and it
+    /// says why.
+    pub(super) async fn look(&self) -> Result<(Report, String), String> {
+        let Prepared { plan, probed, explanation } = self.prepared;
+        if !explanation.retag.possible {
+            return Err(explanation.retag.why.clone());
+        }
+        let images = images(plan, probed);
+        let (id, view, never) = (new_id(), View::default(), CancellationToken::new());
+        let (sender, mut receiver) = mpsc::channel(MOST_EVENTS);
+        let found = tokio::select! {
+            found = self.same_layers(&id, &view, &images) => found,
+            // It ends when the solve does, which says why.
+            () = async { self.solver.watch(&id, &view, &sender, &never).await; pending().await } => None,
         };
-        let images: Vec<_> = probed.images.values().filter_map(Match::of).collect();
-        let Some(found) = self.same_layers(&last.digest, result, &images).await? else {
-            return Ok(Looked::No("not every step came from the cache of one image".to_owned()));
-        };
-        Ok(match self.publish(found).await {
-            Ok(published) => published,
-            // The ordinary way will meet the same, and say it, or does better.
-            Err(failure) => Looked::No(failure.what),
-        })
+        let found = found.ok_or("not every step came from the cache of one image")?;
+        // Where it cannot be, the ordinary way will meet the same, and say it, or does better.
+        let report = self.publish(found).await.unwrap_or_else(|failure| Err(failure.what))?;
+        let mut events: Vec<Event> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+        conclude(&mut events);
+        for event in events {
+            drop(self.run.events.send(event).await);
+        }
+        Ok((report, found.cached.reference.clone()))
     }
 
-    /// The image whose layers the engine is about to fetch for the result; by then it has been told to stop.
-    async fn same_layers<'m>(
-        &self,
-        last: &str,
-        result: &Part,
-        images: &'m [Match<'m>],
-    ) -> Result<Option<&'m Match<'m>>, Fault> {
-        let mut seen = self.solver.seen();
-        let same = |seen: &Seen| {
-            let pulled = seen.pulled(last).filter(|_| seen.state(last) == NodeState::Cached)?;
-            images.iter().find(|image| image.layers.iter().collect::<BTreeSet<_>>() == pulled.iter().collect())
+    /// Keeps the build context in the engine until this is dropped: what a look has fetched need not come again.
+    pub(super) async fn hold(&self) -> std::convert::Infallible {
+        let local = self.definition.graph().nodes.iter().position(|node| node.kind == NodeKind::Local);
+        let held = async {
+            let solve = self.solver.start(&new_id(), &Outer { internal: true, ..Outer::default() }).ok()?;
+            let part = solve.define(self.definition, Some(local?), &[]).await.ok()?;
+            solve.load(&part).await.ok()?;
+            Some(solve)
         };
-        let named = async {
+        let _held = held.await;
+        pending().await
+    }
+
+    /// The image whose layers the engine is about to fetch for the result. By then it has been told to stop, and so it
+    /// has when it sets out to do anything else.
+    ///
+    /// It is given the target's own cache alone. With those of other stages at hand it may fetch these first, to
+    /// compare what the target takes from them, where the target's would have said that nothing changed.
+    async fn same_layers<'m>(&self, id: &str, view: &View, images: &'m [Image<'m>]) -> Option<&'m Image<'m>> {
+        let outer = Outer { entitlements: &self.run.output.entitlements, internal: true, ..Outer::default() };
+        let solve = self.solver.start(id, &outer).ok()?;
+        let part = solve.define(self.definition, None, &self.prepared.plan.cache.of_target).await.ok()?;
+        let mut seen = view.seen();
+        let decided = async {
             loop {
-                let found = same(&seen.borrow_and_update());
-                if found.is_some() || seen.changed().await.is_err() {
-                    return found;
+                if let Some(verdict) = verdict(&seen.borrow_and_update(), self.definition.graph(), images) {
+                    return verdict;
+                }
+                if seen.changed().await.is_err() {
+                    return None;
                 }
             }
         };
         tokio::select! {
-            loaded = self.solve.load(result) => loaded.map(|()| None),
-            found = named => Ok(found),
+            _ = solve.load(&part) => None,
+            verdict = decided => verdict,
         }
     }
 
-    async fn publish(&self, found: &Match<'_>) -> Result<Looked, Failure> {
-        let image = found.image;
+    /// Gives the image's layers the tags of the result; or says why not.
+    async fn publish(&self, found: &Image<'_>) -> Result<Result<Report, String>, Failure> {
+        let Image { image, cached } = found;
         let wanted = self.made.config().unwrap_or_default();
-        let (manifest, config) = match republish(wanted, found.config, &found.layers) {
+        let (manifest, config) = match republish(wanted, cached.config, &cached.layers) {
             Republish::Same => (image.manifest.clone(), None),
             Republish::NewConfig(config) => {
                 let digest = sha256(&config);
                 match with_config(&image.manifest, &digest, config.len() as u64) {
                     Some(manifest) => (manifest.into(), Some(config.into())),
-                    None => return Ok(Looked::No(format!("{} has no manifest of an image", image.reference))),
+                    None => return Ok(Err(format!("{}: its manifest is none of an image", cached.reference))),
                 }
             }
-            Republish::No(why) => return Ok(Looked::No(format!("{}: {why}", image.reference))),
+            Republish::No(why) => return Ok(Err(format!("{}: {why}", cached.reference))),
         };
         let digest = sha256(&manifest);
-        let config_digest = sha256(config.as_deref().unwrap_or(found.config));
-        let publication = Publication {
-            manifest: &manifest,
-            media_type: &image.media_type,
-            config: config.as_ref(),
-            blobs: &image.blobs(),
-        };
+        let config_digest = sha256(config.as_deref().unwrap_or(cached.config));
+        let publication = Publication { manifest: &manifest, media_type: &image.media_type, config: config.as_ref() };
         let pusher = self.run.pusher();
         for group in &self.run.output.groups {
             let credential = pusher.credential(&group.first).await?;
@@ -138,9 +162,8 @@ impl Look<'_> {
                 pusher.notice(attempt.notice(&what, &attempt.error.reason()))
             })
             .await?;
-            if published == Published::NotMountable {
-                let (name, from) = (group.first.name(), image.reference.name());
-                return Ok(Looked::No(format!("{name} cannot be given the layers of {from}")));
+            if let Published::NotMountable(why) = published {
+                return Ok(Err(format!("{} cannot be given the layers: {why}", group.first.name())));
             }
             for tag in &tags {
                 pusher.announce(tag, &digest).await;
@@ -156,7 +179,46 @@ impl Look<'_> {
             ("image.name", names.join(",")),
         ];
         let exporter = exporter.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        let report = Report { image_id: config_digest, digest, exporter, ..Report::default() };
-        Ok(Looked::Published(report, image.reference.to_string()))
+        Ok(Ok(Report { image_id: config_digest, digest, exporter, ..Report::default() }))
     }
+}
+
+/// What the engine sets out to do: `Some(None)` where it is anything but to fetch the layers of one of these images.
+fn verdict<'m>(seen: &Seen, graph: &Graph, images: &'m [Image<'m>]) -> Option<Option<&'m Image<'m>>> {
+    let (last, others) = graph.nodes.split_last()?;
+    let works = |node: &Node| match (node.kind, seen.state(&node.digest)) {
+        (NodeKind::Run | NodeKind::File, NodeState::Running | NodeState::Done { .. } | NodeState::Failed) => true,
+        (NodeKind::Local, _) => false,
+        _ => seen.fetches(&node.digest),
+    };
+    if others.iter().any(works) {
+        return Some(None);
+    }
+    match seen.state(&last.digest) {
+        NodeState::Waiting => None,
+        NodeState::Cached => {
+            let pulled = seen.pulled(&last.digest)?;
+            let same =
+                |image: &&Image<'_>| image.cached.layers.iter().collect::<BTreeSet<_>>() == pulled.iter().collect();
+            images.iter().find(same).map(Some)
+        }
+        NodeState::Running | NodeState::Done { .. } | NodeState::Failed => Some(None),
+    }
+}
+
+/// Ends the steps that were told to stop: they came from the cache.
+fn conclude(events: &mut Vec<Event>) {
+    let mut open = BTreeSet::new();
+    for event in events.iter_mut() {
+        match event {
+            Event::StepStarted { step, .. } => drop(open.insert(*step)),
+            Event::StepDone { step, cached, error, .. } => {
+                open.remove(step);
+                *cached |= error.take().is_some();
+            }
+            _ => {}
+        }
+    }
+    let done = |step| Event::StepDone { step, cached: true, error: None, elapsed_ms: 0 };
+    events.extend(open.into_iter().map(done));
 }

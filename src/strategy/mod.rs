@@ -29,7 +29,7 @@ pub use republish::{InlineCache, Republish, inline_cache, republish, with_config
 pub use retag::{CachedImage, retag};
 pub use scope::{Scopes, scopes};
 pub use secrets::{looks_like_secret, secret_warnings};
-pub use stages::{Stage, Worth};
+pub use stages::Stage;
 
 use cache::{cache_plan, candidates};
-use stages::{stages, worth, worth_caching};
+use stages::{Worth, stages, worth, worth_caching};

@@ -19,7 +19,7 @@ pub struct Stage {
 }
 
 /// The stages, in the order in which their last steps come; that of the target is the last one.
-pub fn stages(graph: &Graph) -> Vec<Stage> {
+pub(super) fn stages(graph: &Graph) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         let Some(name) = stage_of(&node.name).filter(|_| matches!(node.kind, NodeKind::Run | NodeKind::File)) else {
@@ -39,7 +39,7 @@ pub fn stages(graph: &Graph) -> Vec<Stage> {
 
 /// What is worth doing about the cache of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Worth {
+pub(super) enum Worth {
     /// It is the target: what is built.
     Target,
     /// An image of its own.
@@ -51,7 +51,7 @@ pub enum Worth {
 }
 
 /// What is worth doing about the cache of each stage, in their order.
-pub fn worth(graph: &Graph, stages: &[Stage]) -> Vec<Worth> {
+pub(super) fn worth(graph: &Graph, stages: &[Stage]) -> Vec<Worth> {
     let below = |upper: &Stage, lower: &Stage| graph.chain(upper.last).skip(1).any(|index| index == lower.last);
     let worth = |(index, stage): (usize, &Stage)| {
         // The last one that lies above it lies below no other.
@@ -72,7 +72,7 @@ pub fn worth(graph: &Graph, stages: &[Stage]) -> Vec<Worth> {
 
 /// The stages that are worth an image of their own: they run something, and do not lie below the target or another such
 /// stage.
-pub fn worth_caching(graph: &Graph, stages: &[Stage]) -> Vec<Stage> {
+pub(super) fn worth_caching(graph: &Graph, stages: &[Stage]) -> Vec<Stage> {
     let worth = stages.iter().zip(worth(graph, stages));
     worth.filter(|(_, worth)| *worth == Worth::Image).map(|(stage, _)| stage.clone()).collect()
 }

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use remora::{
     engine::{Definition, Engine, Fault, Outcome, Outer, Solver},
-    model::{BuildRequest, CacheRequest, Capabilities, Event, Failure, Graph, Network, SessionId},
+    model::{BuildRequest, CacheKind, CacheRequest, Capabilities, Event, Failure, Found, Graph, Network, SessionId},
     session::{self, Attachables, Counters, Credentials, Lent, METHODS, Offer},
-    strategy::{self, CacheKind, Exporter, Facts, Found, Plan},
+    strategy::{self, Exporter, Facts, Plan},
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
