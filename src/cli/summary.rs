@@ -21,7 +21,7 @@ fn lines(report: &Report, now: SystemTime) -> Vec<String> {
     let mut second = vec![format!("sent {} of context", text::bytes(report.context_bytes))];
     let outcome = report.explanation.as_ref().and_then(|explanation| explanation.outcome.as_ref());
     match report.pushed_bytes {
-        _ if outcome.is_some_and(|outcome| outcome.republished) => {
+        _ if report.republished() => {
             second.push("published without loading a layer".to_owned());
         }
         _ if report.pushed.is_empty() => {}

@@ -36,6 +36,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether the cached image was published as the result, without loading a layer.
+    pub fn republished(&self) -> bool {
+        let outcome = self.explanation.as_ref().and_then(|explanation| explanation.outcome.as_ref());
+        outcome.is_some_and(|outcome| outcome.republished)
+    }
+
     /// What was seen on the way, with what came out in the end.
     #[must_use]
     pub fn with_result(self, result: Self) -> Self {

@@ -47,7 +47,9 @@ pub(super) async fn build(
     let prepared = run.prepared.into_inner();
     drop(tee);
     let mut tally = tally.await.unwrap_or_default();
-    if let Some(prepared) = &prepared {
+    // What was published as it lies in the registry did not come from there.
+    let moved = |_: &Prepared| !report.republished();
+    if let Some(prepared) = prepared.filter(moved) {
         drop(tokio::time::timeout(SIZES, size_layers(&agent, &prepared.plan, &begun.lent, &mut tally)).await);
     }
     let Begun { id, output, .. } = begun;

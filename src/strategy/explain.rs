@@ -88,7 +88,7 @@ fn stage_caches(plan: &Plan, graph: &Graph) -> Vec<StageCache> {
 fn stage_cache(plan: &Plan, name: &str, worth: &Worth) -> (Option<String>, String) {
     let cache = &plan.cache;
     let Some(target) = &cache.target else {
-        return (None, format!("not written: {}", cache.no_write_why));
+        return (None, "not written".to_owned());
     };
     if cache.mode == Mode::Registry {
         return (Some(target.to_string()), "in the one cache of all stages".to_owned());

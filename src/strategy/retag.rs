@@ -2,7 +2,7 @@
 //! anything is done.
 
 use super::{Facts, Output, PushMechanism, Republish, republish};
-use crate::model::Retag;
+use crate::model::{CacheMode, Retag};
 
 /// An image with inline cache that lies in a registry.
 #[derive(Debug, Clone)]
@@ -15,8 +15,8 @@ pub struct CachedImage<'a> {
     pub layers: Vec<String>,
 }
 
-/// Judges. `wanted` is the config that the frontend returned; `None` where it made no single image. `images` are those
-/// whose cache is imported, best first.
+/// Judges. `wanted` is the config that the frontend returned; `None` where it made no single image. `images` are the
+/// target's that are imported, best first.
 pub fn retag(facts: Facts<'_>, output: &Output, wanted: Option<&[u8]>, images: &[CachedImage<'_>]) -> Retag {
     match possible(facts, output, wanted, images) {
         Ok(why) => Retag { possible: true, why },
@@ -49,7 +49,9 @@ fn possible(
             Republish::No(why) => why_not = why_not.or_else(|| Some(format!("{reference}: {why}"))),
         }
     }
-    Err(why_not.unwrap_or_else(|| "no image with inline cache was found".to_owned()))
+    let off = facts.request.cache.mode == CacheMode::Off;
+    let none = || if off { "--cache off" } else { "no image with inline cache of the target was found" }.to_owned();
+    Err(why_not.unwrap_or_else(none))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    model::BuildRequest,
+    model::{BuildRequest, CacheRequest},
     strategy::{
         output,
         sample::{containerd, graphdriver, request},
@@ -50,12 +50,14 @@ fn a_person_learns_which_image_may_be_published() {
 #[test]
 fn a_person_learns_why_no_image_may_be_published() {
     let push = BuildRequest { push: true, ..request() };
+    let off = CacheRequest { mode: CacheMode::Off, ..CacheRequest::default() };
     let foreign = WANTED.replace("amd64", "s390x");
     for (request, wanted, cached, why) in [
         (request(), WANTED, Some(CACHED), "without --push nothing is published"),
         (BuildRequest { load: true, ..push.clone() }, WANTED, Some(CACHED), "--load wants the layers in the engine"),
         (BuildRequest { no_cache: true, ..push.clone() }, WANTED, None, "--no-cache runs every step"),
-        (push.clone(), WANTED, None, "no image with inline cache was found"),
+        (BuildRequest { cache: off, ..push.clone() }, WANTED, None, "--cache off"),
+        (push.clone(), WANTED, None, "no image with inline cache of the target was found"),
         (
             push,
             foreign.as_str(),
