@@ -71,7 +71,7 @@ function check_engine(engine,    key, s, peer, off) {
   peer = at(engine, "inline", "cold")
   if (count[key] && count[peer]) {
     s = median(seconds, key) / median(seconds, peer)
-    check("nothing cached, against inline cache of one image", engine, sprintf("%.2f", s), "1.0", s <= 1)
+    check("nothing cached, against inline cache of one image", engine, sprintf("%.3f", s), "1.000", s <= 1)
   }
   key = at(engine, "remora", "mute-on")
   off = at(engine, "remora", "mute-off")
