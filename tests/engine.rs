@@ -10,6 +10,8 @@
 
 #[path = "engine/agent.rs"]
 mod agent;
+#[path = "engine/caching.rs"]
+mod caching;
 #[path = "engine/cancelling.rs"]
 mod cancelling;
 #[path = "engine/capabilities.rs"]

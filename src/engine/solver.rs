@@ -67,6 +67,8 @@ pub struct Solver {
     session: Attachment,
     translator: Mutex<Translator>,
     seen: watch::Sender<Seen>,
+    /// Cancelled when nothing more is watched.
+    watched: CancellationToken,
     _connection: Grpc,
 }
 
@@ -81,6 +83,7 @@ impl Engine {
             session,
             translator: Mutex::default(),
             seen: watch::Sender::default(),
+            watched: CancellationToken::new(),
             _connection: connection,
         })
     }
@@ -148,6 +151,7 @@ impl Solver {
 
     /// Passes on what happens in a solve until the engine says that it was all, or is silent after it is over.
     pub async fn watch(&self, id: &str, events: &mpsc::Sender<Event>, over: &CancellationToken) {
+        let _watched = self.watched.clone().drop_guard();
         let silence = || async {
             over.cancelled().await;
             tokio::time::sleep(LAST_EVENTS).await;
@@ -172,6 +176,11 @@ impl Solver {
     /// What is seen of the operations, as it comes.
     pub fn seen(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
+    }
+
+    /// Returns when all was seen of a solve that is over: the engine may speak of the last steps after it has answered.
+    pub async fn all_seen(&self) {
+        drop(tokio::time::timeout(LAST_EVENTS, self.watched.cancelled()).await);
     }
 
     /// What it means that a solve failed, to the person who started it. What happened should have been watched before.

@@ -9,7 +9,7 @@ use tokio::{sync::OnceCell, time::Instant};
 use super::build::{Prepared, Run, Stop, new_id};
 use crate::{
     engine::{Definition, Fault, Outer, Solve, Solver},
-    model::{Failure, ImageStore, Reference, Report, Seen},
+    model::{Failure, ImageStore, NodeState, Reference, Report, Seen},
     registry::{CacheImage, Publication, Published},
     strategy::{self, Exporter, Found, Mode, Whose, overlap::Chore, registry_cache},
 };
@@ -76,6 +76,11 @@ impl<'a> Chores<'a> {
             }
         };
         let rest = async {
+            // Once the result is known to be cached, no step is left to be heard of.
+            let result = self.definition.graph().nodes.last().map(|node| seen.borrow().state(&node.digest));
+            if result != Some(NodeState::Cached) {
+                self.solver.all_seen().await;
+            }
             loop {
                 self.begin_writing(&seen.borrow_and_update().clone(), &mut under);
                 match under.way.next().await {

@@ -22,30 +22,38 @@ use super::{
     rig::{Client, Rig, digest_at, request, sha256, soon},
 };
 
-pub(crate) const BUILDER: &str = "[builder 2/2] RUN make";
+const BUILDER: &str = "[builder 2/2] RUN make";
+
+/// Where the definition has the builder's step.
+pub(crate) const RUN: usize = 1;
+/// Where it has the result.
+pub(crate) const RESULT: usize = 3;
 
 /// The digest of a definition's operation.
-pub(crate) fn digest(definition: &pb::Definition, number: usize) -> String {
+fn digest(definition: &pb::Definition, number: usize) -> String {
     sha256(&definition.def[number])
 }
 
-/// A base, a step of the stage `builder` on it, a copy of it into the result, and the end.
+/// A base, a step of the stage `builder` on it, another base, a copy of the step's files into it, and the end.
 pub(crate) fn definition() -> pb::Definition {
     let to = |bytes: &[u8]| pb::Input { digest: sha256(bytes), index: 0 };
     let op = |inputs, op| pb::Op { inputs, op: Some(op), ..pb::Op::default() }.encode_to_vec();
-    let identifier = "docker-image://docker.io/library/base:1".to_owned();
-    let base = op(vec![], op::Op::Source(pb::SourceOp { identifier, ..pb::SourceOp::default() }));
+    let image = |name: &str| {
+        let identifier = format!("docker-image://docker.io/library/{name}:1");
+        op(vec![], op::Op::Source(pb::SourceOp { identifier, ..pb::SourceOp::default() }))
+    };
+    let (base, slim) = (image("base"), image("slim"));
     let root = pb::Mount { dest: "/".to_owned(), ..pb::Mount::default() };
     let run = op(vec![to(&base)], op::Op::Exec(pb::ExecOp { mounts: vec![root], ..pb::ExecOp::default() }));
     let copy = pb::FileAction { input: 0, secondary_input: 1, ..pb::FileAction::default() };
-    let result = op(vec![to(&base), to(&run)], op::Op::File(pb::FileOp { actions: vec![copy] }));
+    let result = op(vec![to(&slim), to(&run)], op::Op::File(pb::FileOp { actions: vec![copy] }));
     let end = pb::Op { inputs: vec![to(&result)], ..pb::Op::default() }.encode_to_vec();
     let named = |bytes: &[u8], name: &str| {
         let description = [("llb.customname".to_owned(), name.to_owned())].into();
         (sha256(bytes), pb::OpMetadata { description, ..pb::OpMetadata::default() })
     };
     let metadata = [named(&run, BUILDER), named(&result, "[stage-1 2/2] COPY --from=builder /out /out")].into();
-    pb::Definition { def: vec![base, run, result, end], metadata, source: None }
+    pb::Definition { def: vec![base, run, slim, result, end], metadata, source: None }
 }
 
 /// What the engine says of an operation of the definition.
@@ -100,7 +108,7 @@ async fn the_cache_of_a_definition_is_named_where_the_engine_looks_for_it() {
 async fn an_image_that_is_made_of_its_definition_keeps_its_config() {
     let fake = BuildKit::new().definition(definition());
     build(&fake, &request()).await;
-    assert_eq!(exported(returned(&fake).await), ("4 of the definition".to_owned(), b"{}".to_vec()));
+    assert_eq!(exported(returned(&fake).await), ("5 of the definition".to_owned(), b"{}".to_vec()));
 }
 
 #[tokio::test]
@@ -138,7 +146,7 @@ async fn a_part_of_a_build_is_solved_and_exported_by_itself() {
     let main = solver.start("main", &Outer::default()).unwrap();
     let definition = main.dockerfile(&request(), &[]).await.unwrap().definition.unwrap();
     let part = solver.start("part", &Outer { internal: true, ..Outer::default() }).unwrap();
-    let builder = part.define(&definition, Some(1), &[]).await.unwrap();
+    let builder = part.define(&definition, Some(RUN), &[]).await.unwrap();
     soon(part.load(&builder)).await.unwrap();
     let loaded = fake.see(|seen| if let Seen::Loaded { result } = seen { Some(result.clone()) } else { None }).await;
     assert_eq!(loaded, "3 of the definition");
@@ -259,25 +267,25 @@ async fn what_is_seen_of_each_operation_follows_what_the_engine_says() {
     let definition = solve.dockerfile(&request(), &[]).await.unwrap().definition.unwrap();
     let graph = definition.graph();
     let mut seen: watch::Receiver<Known> = connected.solver.seen();
-    let (run, result) = (graph.nodes[1].digest.clone(), graph.nodes[2].digest.clone());
+    let (run, result) = (graph.nodes[RUN].digest.clone(), graph.nodes[RESULT].digest.clone());
     let telling = async {
         let build = fake.build("main");
         let mut until = async |status, reached: &dyn Fn(&Known) -> bool| {
             build.tell(status).await;
             soon(seen.wait_for(|seen| reached(seen))).await.unwrap().clone()
         };
-        let known = until(of([told(1, 1, None)]), &|seen| seen.state(&run) == NodeState::Running).await;
+        let known = until(of([told(RUN, 1, None)]), &|seen| seen.state(&run) == NodeState::Running).await;
         assert!(known.something_ran(graph) && known.link_is_idle());
         assert_eq!(known.state(&result), NodeState::Waiting);
-        until(of([told(1, 1, Some(4))]), &|seen| seen.state(&run) == NodeState::Done { elapsed_ms: 3000 }).await;
-        let cached = Vertex { cached: true, ..told(2, 4, Some(4)) };
+        until(of([told(RUN, 1, Some(4))]), &|seen| seen.state(&run) == NodeState::Done { elapsed_ms: 3000 }).await;
+        let cached = Vertex { cached: true, ..told(RESULT, 4, Some(4)) };
         until(of([cached.clone()]), &|seen| seen.state(&result) == NodeState::Cached).await;
         let known = until(layer(&cached, "pulling sha256:1", false), &|seen| !seen.link_is_idle()).await;
         assert!(known.pulled(&result).unwrap().iter().eq(["sha256:1"]));
         // It is loaded, as if it ran.
         let known = until(layer(&cached, "pulling sha256:1", true), &Known::link_is_idle).await;
         assert_eq!(known.state(&result), NodeState::Cached);
-        let failed = Vertex { error: "exit code: 1".to_owned(), ..told(1, 5, Some(6)) };
+        let failed = Vertex { error: "exit code: 1".to_owned(), ..told(RUN, 5, Some(6)) };
         until(of([failed]), &|seen| seen.state(&run) == NodeState::Failed).await;
         build.fall_silent();
     };

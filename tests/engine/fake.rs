@@ -249,6 +249,11 @@ impl Build {
         }
     }
 
+    /// Where to tell what comes after the build is over.
+    pub(crate) fn last_words(&self) -> mpsc::Sender<Result<StatusResponse, Status>> {
+        self.shared.status.lock().unwrap().clone().unwrap()
+    }
+
     /// Ends the Status stream.
     pub(crate) fn fall_silent(&self) {
         self.shared.status.lock().unwrap().take();
