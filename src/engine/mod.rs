@@ -38,5 +38,5 @@ pub use definition::Definition;
 pub use error::Error;
 pub use link::{Engine, State};
 pub use push::PushError;
-pub use solver::{Fault, Made, Outcome, Part, Solve, Solver};
+pub use solver::{Fault, Made, Outcome, Part, Solve, Solver, View};
 pub use usage::{Freed, Used};

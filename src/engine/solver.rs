@@ -65,11 +65,16 @@ pub struct Solver {
     url: EngineUrl,
     channel: Channel,
     session: Attachment,
+    _connection: Grpc,
+}
+
+/// What is seen of one solve.
+#[derive(Default)]
+pub struct View {
     translator: Mutex<Translator>,
     seen: watch::Sender<Seen>,
     /// Cancelled when nothing more is watched.
     watched: CancellationToken,
-    _connection: Grpc,
 }
 
 impl Engine {
@@ -77,15 +82,8 @@ impl Engine {
     pub async fn solver(&self, lent: &Lent) -> Result<Solver, Failure> {
         let connection = self.grpc().await?;
         let session = attach::attach(&self.url, &connection, lent.clone())?;
-        Ok(Solver {
-            url: self.url.clone(),
-            channel: connection.channel.clone(),
-            session,
-            translator: Mutex::default(),
-            seen: watch::Sender::default(),
-            watched: CancellationToken::new(),
-            _connection: connection,
-        })
+        let (url, channel) = (self.url.clone(), connection.channel.clone());
+        Ok(Solver { url, channel, session, _connection: connection })
     }
 }
 
@@ -150,8 +148,8 @@ impl Solver {
     }
 
     /// Passes on what happens in a solve until the engine says that it was all, or is silent after it is over.
-    pub async fn watch(&self, id: &str, events: &mpsc::Sender<Event>, over: &CancellationToken) {
-        let _watched = self.watched.clone().drop_guard();
+    pub async fn watch(&self, id: &str, view: &View, events: &mpsc::Sender<Event>, over: &CancellationToken) {
+        let _watched = view.watched.clone().drop_guard();
         let silence = || async {
             over.cancelled().await;
             tokio::time::sleep(LAST_EVENTS).await;
@@ -164,8 +162,8 @@ impl Solver {
         loop {
             let next = tokio::select! { next = statuses.message() => next, () = silence() => return };
             let Ok(Some(status)) = next else { return };
-            self.seen.send_modify(|known| seen::see(known, &status));
-            let translated = self.translator.lock().unwrap_or_else(PoisonError::into_inner).translate(status);
+            view.seen.send_modify(|known| seen::see(known, &status));
+            let translated = view.translator.lock().unwrap_or_else(PoisonError::into_inner).translate(status);
             for event in translated {
                 // Even where nobody listens, a failure will want to know the step.
                 drop(events.send(event).await);
@@ -173,6 +171,18 @@ impl Solver {
         }
     }
 
+    /// What it means that a solve failed, to the person who started it. What happened should have been watched before.
+    pub fn failure(&self, fault: &Fault, view: &View) -> Failure {
+        let status = fault.0.as_ref();
+        // It comes from our own end of the connection, not from the engine.
+        if std::error::Error::source(status).is_some() {
+            return Error::broken(&self.url, cause(status)).into();
+        }
+        fault::failure(status, &view.translator.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl View {
     /// What is seen of the operations, as it comes.
     pub fn seen(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
@@ -181,16 +191,6 @@ impl Solver {
     /// Returns when all was seen of a solve that is over: the engine may speak of the last steps after it has answered.
     pub async fn all_seen(&self) {
         drop(tokio::time::timeout(LAST_EVENTS, self.watched.cancelled()).await);
-    }
-
-    /// What it means that a solve failed, to the person who started it. What happened should have been watched before.
-    pub fn failure(&self, fault: &Fault) -> Failure {
-        let status = fault.0.as_ref();
-        // It comes from our own end of the connection, not from the engine.
-        if std::error::Error::source(status).is_some() {
-            return Error::broken(&self.url, cause(status)).into();
-        }
-        fault::failure(status, &self.translator.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

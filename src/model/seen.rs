@@ -29,6 +29,8 @@ pub struct Seen {
     states: HashMap<String, NodeState>,
     /// Layers on their way, as (operation, layer).
     transfers: HashSet<(String, String)>,
+    /// Operations for which the engine began to fetch a layer.
+    fetching: HashSet<String>,
     /// Layers that the engine began to fetch for an operation.
     pulled: HashMap<String, BTreeSet<String>>,
 }
@@ -47,6 +49,7 @@ impl Seen {
 
     /// Takes in what the engine says of a layer that it fetches or unpacks for an operation.
     pub fn layer(&mut self, operation: &str, layer: &str, done: bool) {
+        self.fetching.insert(operation.to_owned());
         let key = (operation.to_owned(), layer.to_owned());
         if done {
             self.transfers.remove(&key);
@@ -68,7 +71,12 @@ impl Seen {
         self.transfers.is_empty()
     }
 
-    /// Digests of the layers that the engine began to fetch for this operation.
+    /// Whether the engine began to fetch a layer for this operation.
+    pub fn fetches(&self, digest: &str) -> bool {
+        self.fetching.contains(digest)
+    }
+
+    /// Digests of the layers that the engine began to fetch for this operation, where it names them all at once.
     pub fn pulled(&self, digest: &str) -> Option<&BTreeSet<String>> {
         self.pulled.get(digest)
     }

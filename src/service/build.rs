@@ -17,7 +17,7 @@ use super::{
     stream::tee,
 };
 use crate::{
-    engine::{Definition, Fault, Made, Outcome, Outer, Solve, Solver},
+    engine::{Definition, Fault, Made, Outcome, Outer, Solve, Solver, View},
     model::{BuildRequest, CacheMode, Capabilities, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally},
     registry,
     session::Lent,
@@ -165,15 +165,16 @@ impl Run<'_> {
         let work = Box::pin(async {
             let solver = self.agent.engine.solver(self.lent).await?;
             let over = CancellationToken::new();
+            let view = View::default();
             let work = async {
-                let done = self.work(&solver, &id).await;
+                let done = self.work(&solver, &view, &id).await;
                 over.cancel();
                 done
             };
             // A failure wants to know what happened: it is made sense of after the last events.
-            let (done, ()) = tokio::join!(work, solver.watch(&id, &events, &over));
+            let (done, ()) = tokio::join!(work, solver.watch(&id, &view, &events, &over));
             done.map_err(|stop| match stop {
-                Stop::Engine(fault) => solver.failure(&fault),
+                Stop::Engine(fault) => solver.failure(&fault, &view),
                 Stop::Said(failure) => failure,
             })
         });
@@ -188,7 +189,7 @@ impl Run<'_> {
         Err((failure, retry_after))
     }
 
-    async fn work(&self, solver: &Solver, id: &str) -> Result<Report, Stop> {
+    async fn work(&self, solver: &Solver, view: &View, id: &str) -> Result<Report, Stop> {
         let outer = Outer {
             exporter: self.output.exporter.as_ref(),
             cache_exports: self.inline(),
@@ -207,20 +208,29 @@ impl Run<'_> {
             let made = if imports.is_empty() { Ok(made) } else { solve.dockerfile(self.request, imports).await };
             return self.export(solve, made).await;
         };
-        let part = match solve.define(definition, None, imports).await {
-            Ok(part) => part,
-            Err(fault) => return self.export(solve, Err(fault)).await,
-        };
-        let chores = Chores::new(self, solver, definition, prepared);
+        let look = Look { run: self, solver, definition, made: &made, prepared };
+        let looks = look.is_worth();
         let main = async {
-            let look = Look { run: self, solver, solve: &solve, made: &made, prepared };
-            match look.look(definition, &part).await {
-                Ok(Some(report)) => Ok(report),
-                Ok(None) => self.export(solve, Ok(made.with(part))).await,
+            if looks && let Some(report) = look.look().await {
+                return Ok(report);
+            }
+            match solve.define(definition, None, imports).await {
+                Ok(part) => {
+                    let report = self.export(solve, Ok(made.with(part))).await?;
+                    // What its steps did decides what is written to the cache.
+                    if prepared.plan.cache.target.is_some() {
+                        view.all_seen().await;
+                    }
+                    Ok(report)
+                }
                 Err(fault) => self.export(solve, Err(fault)).await,
             }
         };
-        chores.beside(main).await
+        let chores = Chores::new(self, solver, view, definition, prepared);
+        tokio::select! {
+            done = chores.beside(main) => done,
+            never = look.hold(), if looks => match never {},
+        }
     }
 
     /// Asks the registries, and decides.

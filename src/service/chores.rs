@@ -8,8 +8,8 @@ use tokio::{sync::OnceCell, time::Instant};
 
 use super::build::{Prepared, Run, Stop, new_id};
 use crate::{
-    engine::{Definition, Fault, Outer, Solve, Solver},
-    model::{Failure, ImageStore, NodeState, Reference, Report, Seen},
+    engine::{Definition, Fault, Outer, Solve, Solver, View},
+    model::{Failure, ImageStore, Reference, Report, Seen},
     registry::{CacheImage, Publication, Published},
     strategy::{self, Exporter, Found, Mode, Whose, overlap::Chore, registry_cache},
 };
@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Chores<'a> {
     run: &'a Run<'a>,
     solver: &'a Solver,
+    /// What is seen of the build itself.
+    view: &'a View,
     definition: &'a Definition,
     prepared: &'a Prepared,
     /// The gateway through which layers are brought.
@@ -56,16 +58,17 @@ impl<'a> Chores<'a> {
     pub(super) fn new(
         run: &'a Run<'a>,
         solver: &'a Solver,
+        view: &'a View,
         definition: &'a Definition,
         prepared: &'a Prepared,
     ) -> Self {
-        Self { run, solver, definition, prepared, bringing: OnceCell::new(), since: Instant::now() }
+        Self { run, solver, view, definition, prepared, bringing: OnceCell::new(), since: Instant::now() }
     }
 
     /// Does what is worth it while `build` runs, and what remains after it. A build that fails ends it all.
     pub(super) async fn beside(&self, build: impl Future<Output = Result<Report, Stop>>) -> Result<Report, Stop> {
         let mut build = pin!(build);
-        let mut seen = self.solver.seen();
+        let mut seen = self.view.seen();
         let mut under = Under::default();
         let report = loop {
             self.begin(&seen.borrow_and_update().clone(), &mut under);
@@ -76,13 +79,10 @@ impl<'a> Chores<'a> {
             }
         };
         let rest = async {
-            // Once the result is known to be cached, no step is left to be heard of.
-            let result = self.definition.graph().nodes.last().map(|node| seen.borrow().state(&node.digest));
-            if result != Some(NodeState::Cached) {
-                self.solver.all_seen().await;
-            }
             loop {
-                self.begin_writing(&seen.borrow_and_update().clone(), &mut under);
+                let now = seen.borrow_and_update().clone();
+                self.begin_writing(&now, &mut under);
+                self.begin_whole(&now, &mut under);
                 match under.way.next().await {
                     Some(ended) => under.end(ended),
                     None => break,
@@ -134,7 +134,16 @@ impl<'a> Chores<'a> {
             };
             under.way.push(keep.boxed());
         }
-        if plan.cache.mode == Mode::Registry && !under.whole && seen.something_ran(self.definition.graph()) {
+    }
+
+    /// Writes the one cache of all stages, if anything of it is new. It comes last, when most of its layers are in the
+    /// registry: two that push the same layer at once push it twice.
+    fn begin_whole(&'a self, seen: &Seen, under: &mut Under<'a>) {
+        let cache = &self.prepared.plan.cache;
+        let Some(target) = cache.target.as_ref().filter(|_| cache.mode == Mode::Registry && !under.whole) else {
+            return;
+        };
+        if under.way.is_empty() && seen.something_ran(self.definition.graph()) {
             under.whole = true;
             let keep = async move {
                 let kept = self.keep_all(target).await;
@@ -269,21 +278,16 @@ impl<'a> Chores<'a> {
     /// Gives what lies in a registry another name there. False where the registry cannot.
     async fn copy(&self, image: &CacheImage, place: &Reference) -> Result<bool, Stop> {
         let credential = self.run.pusher().credential(place).await?;
-        let publication = Publication {
-            manifest: &image.manifest,
-            media_type: &image.media_type,
-            config: None,
-            blobs: &image.blobs(),
-        };
+        let publication = Publication { manifest: &image.manifest, media_type: &image.media_type, config: None };
         let to = std::slice::from_ref(place);
         let published = self.run.agent.registry.publish(&publication, &image.reference, to, &credential).await;
-        Ok(published.map_err(Failure::from)? != Published::NotMountable)
+        Ok(matches!(published.map_err(Failure::from)?, Published::Done { .. }))
     }
 
     async fn told(&self, place: &Reference, kept: Result<(), Stop>) -> Option<Reference> {
         let why = match kept {
             Ok(()) => return Some(place.clone()),
-            Err(Stop::Engine(fault)) => self.solver.failure(&fault).what,
+            Err(Stop::Engine(fault)) => self.solver.failure(&fault, &View::default()).what,
             Err(Stop::Said(failure)) => failure.what,
         };
         self.warn(format!("{place} was not written: {why}")).await;

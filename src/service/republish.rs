@@ -5,93 +5,126 @@
 //! names the layers that it is about to fetch for it, and where these are the very layers of a cached image, it is told
 //! to stop. Where they are not, it goes on: they would have had to come anyway.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, future::pending};
 
-use super::build::{Prepared, Run};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::build::{Prepared, Run, new_id};
 use crate::{
     digest::sha256,
-    engine::{Definition, Fault, Made, Part, Solve, Solver},
-    model::{Failure, NodeState, Report, Seen},
+    engine::{Definition, Made, Outer, View},
+    model::{Event, Failure, Graph, Node, NodeKind, NodeState, Report, Seen},
     registry::{self, CacheImage, Carries, Publication, Published},
     strategy::{PushMechanism, Republish, republish, retry::Policy, with_config},
 };
 
+/// Events of a look that are kept until it is known whether anybody wants them.
+const MOST_EVENTS: usize = 100_000;
+
 pub(super) struct Look<'a> {
     pub(super) run: &'a Run<'a>,
-    pub(super) solver: &'a Solver,
-    pub(super) solve: &'a Solve,
+    pub(super) solver: &'a crate::engine::Solver,
+    pub(super) definition: &'a Definition,
     pub(super) made: &'a Made,
     pub(super) prepared: &'a Prepared,
 }
 
-/// An image whose layers are the result's.
-struct Match<'a> {
+/// An image whose layers may be the result's.
+struct Image<'a> {
     image: &'a CacheImage,
     config: &'a [u8],
     layers: Vec<String>,
 }
 
 impl Look<'_> {
-    /// Publishes the result, if that needs no layer; else it is for the export to do, once this returns.
-    pub(super) async fn look(&self, definition: &Definition, result: &Part) -> Result<Option<Report>, Fault> {
-        let Some(last) = definition.graph().nodes.last() else { return Ok(None) };
+    /// Whether it is worth a look at all.
+    pub(super) fn is_worth(&self) -> bool {
         let (output, request) = (self.run.output, self.run.request);
+        output.push == PushMechanism::EngineApi && !request.load && !self.images().is_empty()
+    }
+
+    /// Publishes the result, if that needs no layer; else it is for the export to do.
+    pub(super) async fn look(&self) -> Option<Report> {
         let images = self.images();
-        if output.push != PushMechanism::EngineApi || request.load || images.is_empty() {
-            return Ok(None);
-        }
-        let Some(found) = self.same_layers(&last.digest, result, &images).await? else { return Ok(None) };
-        match self.publish(found).await {
-            Ok(published) => Ok(published),
+        let (id, view, never) = (new_id(), View::default(), CancellationToken::new());
+        let (sender, mut receiver) = mpsc::channel(MOST_EVENTS);
+        let found = tokio::select! {
+            found = self.same_layers(&id, &view, &images) => found,
+            // It ends when the solve does, which says why.
+            () = async { self.solver.watch(&id, &view, &sender, &never).await; pending().await } => None,
+        };
+        let report = match self.publish(found?).await {
+            Ok(published) => published?,
             Err(failure) => {
                 // The ordinary way will meet the same, and say it, or does better.
                 tracing::info!(what = failure.what, "the cached image was not published");
-                Ok(None)
+                return None;
             }
+        };
+        let mut events: Vec<Event> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+        conclude(&mut events);
+        for event in events {
+            drop(self.run.events.send(event).await);
         }
+        Some(report)
     }
 
-    /// Images with inline cache.
-    fn images(&self) -> Vec<Match<'_>> {
-        let carries = |image: &CacheImage| matches!(image.carries, Carries::Inline { .. });
-        let images = self.prepared.probed.images.values().filter(|image| carries(image));
+    /// Keeps the build context in the engine until this is dropped: what a look has fetched need not come again.
+    pub(super) async fn hold(&self) -> std::convert::Infallible {
+        let local = self.definition.graph().nodes.iter().position(|node| node.kind == NodeKind::Local);
+        let held = async {
+            let solve = self.solver.start(&new_id(), &Outer { internal: true, ..Outer::default() }).ok()?;
+            let part = solve.define(self.definition, Some(local?), &[]).await.ok()?;
+            solve.load(&part).await.ok()?;
+            Some(solve)
+        };
+        let _held = held.await;
+        pending().await
+    }
+
+    /// Images with inline cache of the target.
+    fn images(&self) -> Vec<Image<'_>> {
+        let Prepared { plan, probed } = self.prepared;
+        let of_target = plan.cache.of_target.iter().filter_map(|(reference, _)| reference.digest());
+        let images = of_target.filter_map(|digest| probed.images.get(digest));
         images
             .filter_map(|image| match &image.carries {
                 Carries::Inline { config, layers, .. } => {
-                    Some(Match { image, config, layers: layers.iter().map(|layer| layer.digest.clone()).collect() })
+                    Some(Image { image, config, layers: layers.iter().map(|layer| layer.digest.clone()).collect() })
                 }
                 _ => None,
             })
             .collect()
     }
 
-    /// The image whose layers the engine is about to fetch for the result; by then it has been told to stop.
-    async fn same_layers<'m>(
-        &self,
-        last: &str,
-        result: &Part,
-        images: &'m [Match<'m>],
-    ) -> Result<Option<&'m Match<'m>>, Fault> {
-        let mut seen = self.solver.seen();
-        let same = |seen: &Seen| {
-            let pulled = seen.pulled(last).filter(|_| seen.state(last) == NodeState::Cached)?;
-            images.iter().find(|image| image.layers.iter().collect::<BTreeSet<_>>() == pulled.iter().collect())
-        };
-        let named = async {
+    /// The image whose layers the engine is about to fetch for the result. By then it has been told to stop, and so it
+    /// has when it sets out to do anything else.
+    ///
+    /// It is given the target's own cache alone. With those of other stages at hand it may fetch these first, to
+    /// compare what the target takes from them, where the target's would have said that nothing changed.
+    async fn same_layers<'m>(&self, id: &str, view: &View, images: &'m [Image<'m>]) -> Option<&'m Image<'m>> {
+        let outer = Outer { entitlements: &self.run.output.entitlements, internal: true, ..Outer::default() };
+        let solve = self.solver.start(id, &outer).ok()?;
+        let part = solve.define(self.definition, None, &self.prepared.plan.cache.of_target).await.ok()?;
+        let mut seen = view.seen();
+        let decided = async {
             loop {
-                let found = same(&seen.borrow_and_update());
-                if found.is_some() || seen.changed().await.is_err() {
-                    return found;
+                if let Some(verdict) = verdict(&seen.borrow_and_update(), self.definition.graph(), images) {
+                    return verdict;
+                }
+                if seen.changed().await.is_err() {
+                    return None;
                 }
             }
         };
         tokio::select! {
-            loaded = self.solve.load(result) => loaded.map(|()| None),
-            found = named => Ok(found),
+            _ = solve.load(&part) => None,
+            verdict = decided => verdict,
         }
     }
 
-    async fn publish(&self, found: &Match<'_>) -> Result<Option<Report>, Failure> {
+    async fn publish(&self, found: &Image<'_>) -> Result<Option<Report>, Failure> {
         let image = found.image;
         let wanted = self.made.config().unwrap_or_default();
         let (manifest, config) = match republish(wanted, found.config, &found.layers) {
@@ -110,12 +143,7 @@ impl Look<'_> {
         };
         let digest = sha256(&manifest);
         let config_digest = sha256(config.as_deref().unwrap_or(found.config));
-        let publication = Publication {
-            manifest: &manifest,
-            media_type: &image.media_type,
-            config: config.as_ref(),
-            blobs: &image.blobs(),
-        };
+        let publication = Publication { manifest: &manifest, media_type: &image.media_type, config: config.as_ref() };
         let pusher = self.run.pusher();
         for group in &self.run.output.groups {
             let credential = pusher.credential(&group.first).await?;
@@ -126,7 +154,8 @@ impl Look<'_> {
                 pusher.notice(attempt.notice(&what, &attempt.error.reason()))
             })
             .await?;
-            if published == Published::NotMountable {
+            if let Published::NotMountable(why) = published {
+                tracing::info!(why, "the cached image was not published");
                 return Ok(None);
             }
             for tag in &tags {
@@ -142,4 +171,43 @@ impl Look<'_> {
         let exporter = exporter.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         Ok(Some(Report { image_id: config_digest, digest, exporter, ..Report::default() }))
     }
+}
+
+/// What the engine sets out to do: `Some(None)` where it is anything but to fetch the layers of one of these images.
+fn verdict<'m>(seen: &Seen, graph: &Graph, images: &'m [Image<'m>]) -> Option<Option<&'m Image<'m>>> {
+    let (last, others) = graph.nodes.split_last()?;
+    let works = |node: &Node| match (node.kind, seen.state(&node.digest)) {
+        (NodeKind::Run | NodeKind::File, NodeState::Running | NodeState::Done { .. } | NodeState::Failed) => true,
+        (NodeKind::Local, _) => false,
+        _ => seen.fetches(&node.digest),
+    };
+    if others.iter().any(works) {
+        return Some(None);
+    }
+    match seen.state(&last.digest) {
+        NodeState::Waiting => None,
+        NodeState::Cached => {
+            let pulled = seen.pulled(&last.digest)?;
+            let same = |image: &&Image<'_>| image.layers.iter().collect::<BTreeSet<_>>() == pulled.iter().collect();
+            images.iter().find(same).map(Some)
+        }
+        NodeState::Running | NodeState::Done { .. } | NodeState::Failed => Some(None),
+    }
+}
+
+/// Ends the steps that were told to stop: they came from the cache.
+fn conclude(events: &mut Vec<Event>) {
+    let mut open = BTreeSet::new();
+    for event in events.iter_mut() {
+        match event {
+            Event::StepStarted { step, .. } => drop(open.insert(*step)),
+            Event::StepDone { step, cached, error, .. } => {
+                open.remove(step);
+                *cached |= error.take().is_some();
+            }
+            _ => {}
+        }
+    }
+    let done = |step| Event::StepDone { step, cached: true, error: None, elapsed_ms: 0 };
+    events.extend(open.into_iter().map(done));
 }

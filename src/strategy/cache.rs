@@ -91,6 +91,8 @@ pub struct CachePlan {
     pub mode_why: String,
     /// Cache refs to import by digest, best first, with whether their registry speaks plain HTTP.
     pub imports: Vec<(Reference, bool)>,
+    /// Those of them that hold the target's own cache: they know of every step that leads to it.
+    pub of_target: Vec<(Reference, bool)>,
     /// Where the target's cache is written; `None` where it is not.
     pub target: Option<Reference>,
     /// Where the caches of other stages are written, by their names.
@@ -183,18 +185,21 @@ pub(super) fn cache_plan(
     let target = question.target.as_deref();
     let (mode, mode_why) = mode(facts.request.cache.mode, facts.capabilities)?;
     let mut known = BTreeSet::new();
-    let mut imports = Vec::new();
+    let (mut imports, mut of_target) = (Vec::new(), Vec::new());
     for (candidate, found) in found {
         if let Found::Cache { digest, .. } = found
             && known.insert(digest)
         {
             let reference = candidate.reference.with_digest(digest);
             let insecure = is_insecure(facts, &reference);
+            if candidate.stage.is_none() || candidate.stage.as_deref() == target {
+                of_target.push((reference.clone(), insecure));
+            }
             imports.push((reference, insecure));
         }
     }
     let no_write_why = no_write_why(facts, mode, scopes, target, found).unwrap_or_default();
-    let mut plan = CachePlan { mode, mode_why, imports, target: None, stages: Vec::new(), no_write_why };
+    let mut plan = CachePlan { mode, mode_why, imports, of_target, target: None, stages: Vec::new(), no_write_why };
     if let (true, Some(own), Some(target)) = (plan.no_write_why.is_empty(), &scopes.own, target) {
         plan.target = cache_ref(facts, own, target);
         if mode == Mode::Inline {

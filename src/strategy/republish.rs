@@ -75,7 +75,7 @@ fn judge(wanted: &[u8], cached: &[u8], layers: &[String]) -> Result<Republish, S
 
 fn platform(wanted: &Map<String, Value>, old: &Map<String, Value>) -> Result<(), String> {
     for key in ["os", "architecture"] {
-        if !wanted.get(key).and_then(Value::as_str).is_some_and(|name| !name.is_empty()) {
+        if wanted.get(key).and_then(Value::as_str).is_none_or(str::is_empty) {
             return Err(format!("the frontend's config has no {key}"));
         }
     }

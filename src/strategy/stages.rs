@@ -19,7 +19,7 @@ pub struct Stage {
 }
 
 /// The stages, in the order in which their last steps come; that of the target is the last one.
-pub fn stages(graph: &Graph) -> Vec<Stage> {
+pub(super) fn stages(graph: &Graph) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         let Some(name) = stage_of(&node.name).filter(|_| matches!(node.kind, NodeKind::Run | NodeKind::File)) else {
@@ -39,7 +39,7 @@ pub fn stages(graph: &Graph) -> Vec<Stage> {
 
 /// Whose layers are worth an image of their own: stages that run something, and do not lie below the target or
 /// another such stage, whose image has them as well.
-pub fn worth_caching(graph: &Graph, stages: &[Stage]) -> Vec<Stage> {
+pub(super) fn worth_caching(graph: &Graph, stages: &[Stage]) -> Vec<Stage> {
     let Some((target, others)) = stages.split_last() else { return Vec::new() };
     let below = |upper: &Stage, lower: &Stage| graph.chain(upper.last).skip(1).any(|index| index == lower.last);
     let runs: Vec<&Stage> = others.iter().filter(|stage| stage.runs).collect();

@@ -17,7 +17,7 @@ use super::{
     agent::{Agent, build, end, lend_nothing},
     defining::{RESULT, RUN, definition, told},
     dockerd::{Asked, Dockerd, json, lines},
-    fake::{Build, BuildKit, Seen},
+    fake::{BuildKit, Seen},
     progress::of,
     retrying::{
         DIGEST, put,

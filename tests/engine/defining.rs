@@ -9,7 +9,7 @@ use bollard_buildkit_proto::{
 };
 use prost::Message as _;
 use remora::{
-    engine::{Fault, Outer, Solver},
+    engine::{Fault, Outer, Solver, View},
     model::{BuildRequest, FailureKind, NodeState, Seen as Known},
 };
 use tokio::sync::{mpsc, watch};
@@ -153,15 +153,15 @@ async fn a_part_of_a_build_is_solved_and_exported_by_itself() {
     soon(part.export(Ok(builder.into()))).await.unwrap();
     let (id, config) = exported(returned(&fake).await);
     assert_eq!((id.as_str(), config.len()), ("3 of the definition", 0), "the base, the step and the end");
-    let solves: Vec<(String, bool, String)> = fake
+    let asked: Vec<(String, bool, String)> = fake
         .seen()
         .into_iter()
         .filter_map(|seen| if let Seen::Outer { request, .. } = seen { Some(request) } else { None })
         .map(|request| (request.r#ref, request.internal, request.session))
         .collect();
-    let session = solves[0].2.clone();
+    let session = asked[0].2.clone();
     let expected = [("main", false), ("part", true)].map(|(id, internal)| (id.to_owned(), internal, session.clone()));
-    assert_eq!(solves, expected, "they share a session, so that a step of both is done once");
+    assert_eq!(asked, expected, "they share a session, so that a step of both is done once");
     assert!(main.define(&definition, Some(9), &[]).await.is_err(), "it has no such part");
 }
 
@@ -169,8 +169,9 @@ async fn a_part_of_a_build_is_solved_and_exported_by_itself() {
 async fn explained(connected: &Connected, fake: &BuildKit, id: &str, fault: Fault) -> remora::model::Failure {
     fake.build(id).fall_silent();
     let (events, _received) = mpsc::channel(64);
-    soon(connected.solver.watch(id, &events, &CancellationToken::new())).await;
-    connected.solver.failure(&fault)
+    let view = View::default();
+    soon(connected.solver.watch(id, &view, &events, &CancellationToken::new())).await;
+    connected.solver.failure(&fault, &view)
 }
 
 /// The engine may end a solve at any moment: its words are the reason, not what the call that met it says.
@@ -266,7 +267,8 @@ async fn what_is_seen_of_each_operation_follows_what_the_engine_says() {
     let solve = connected.solver.start("main", &Outer::default()).unwrap();
     let definition = solve.dockerfile(&request(), &[]).await.unwrap().definition.unwrap();
     let graph = definition.graph();
-    let mut seen: watch::Receiver<Known> = connected.solver.seen();
+    let view = View::default();
+    let mut seen: watch::Receiver<Known> = view.seen();
     let (run, result) = (graph.nodes[RUN].digest.clone(), graph.nodes[RESULT].digest.clone());
     let telling = async {
         let build = fake.build("main");
@@ -290,5 +292,5 @@ async fn what_is_seen_of_each_operation_follows_what_the_engine_says() {
         build.fall_silent();
     };
     let ((events, _received), over) = (mpsc::channel(64), CancellationToken::new());
-    soon(async { tokio::join!(telling, connected.solver.watch("main", &events, &over)) }).await;
+    soon(async { tokio::join!(telling, connected.solver.watch("main", &view, &events, &over)) }).await;
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use remora::{
-    engine::{Definition, Engine, Fault, Outcome, Outer, Solver},
+    engine::{Definition, Engine, Fault, Outcome, Outer, Solver, View},
     model::{BuildRequest, CacheRequest, Capabilities, Event, Failure, Graph, Network, SessionId},
     session::{self, Attachables, Counters, Credentials, Lent, METHODS, Offer},
     strategy::{self, CacheKind, Exporter, Facts, Found, Plan},
@@ -86,14 +86,14 @@ impl Builder {
     ) -> Result<Outcome, Failure> {
         let work = Box::pin(async {
             let solver = self.engine.solver(lent).await?;
-            let over = CancellationToken::new();
+            let (view, over) = (View::default(), CancellationToken::new());
             let work = async {
                 let done = self.solve(&solver, id, request).await;
                 over.cancel();
                 done
             };
-            let (done, ()) = tokio::join!(work, solver.watch(id, events, &over));
-            done.map_err(|fault| solver.failure(&fault))
+            let (done, ()) = tokio::join!(work, solver.watch(id, &view, events, &over));
+            done.map_err(|fault| solver.failure(&fault, &view))
         });
         self.engine.while_it_answers(work).await
     }

@@ -43,7 +43,7 @@ impl Entry {
     }
 
     /// Whether `other`, of an exported image, is this one of the frontend: a date that the frontend gave (a base
-    /// image's, or SOURCE_DATE_EPOCH) stays, and one that it left open was filled in.
+    /// image's, or `SOURCE_DATE_EPOCH`) stays, and one that it left open was filled in.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         let texts = ["created_by", "comment", "author"];
         self.has_layer() == other.has_layer()

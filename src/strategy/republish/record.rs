@@ -4,7 +4,7 @@
 //! means layers by their position in the image's manifest, each with all those below it, so that a record fits every
 //! image with as many layers. `chains` name layers one by one instead, which images of merged trees need.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -112,8 +112,8 @@ impl InlineCache {
             keys[index] = sha256(text.as_bytes());
         }
         let tops = (0..keys.len()).filter(|&index| self.records[index].layers().any(|layer| layer == top));
-        let tops: BTreeMap<&str, ()> = tops.map(|index| (keys[index].as_str(), ())).collect();
-        Some(sha256(tops.into_keys().collect::<Vec<_>>().join("\n").as_bytes()))
+        let tops: BTreeSet<&str> = tops.map(|index| keys[index].as_str()).collect();
+        Some(sha256(tops.into_iter().collect::<Vec<_>>().join("\n").as_bytes()))
     }
 }
 
