@@ -167,7 +167,7 @@ impl Run<'_> {
             let over = CancellationToken::new();
             let view = View::default();
             let work = async {
-                let done = self.work(&solver, &view, &id).await;
+                let done = Box::pin(self.work(&solver, &view, &id)).await;
                 over.cancel();
                 done
             };

@@ -5,7 +5,7 @@
 //! names the layers that it is about to fetch for it, and where these are the very layers of a cached image, it is told
 //! to stop. Where they are not, it goes on: they would have had to come anyway.
 
-use std::{collections::BTreeSet, future::pending};
+use std::{collections::BTreeSet, future::pending, ops::ControlFlow};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ pub(super) struct Look<'a> {
 
 /// An image whose layers may be the result's.
 struct Image<'a> {
-    image: &'a CacheImage,
+    cached: &'a CacheImage,
     config: &'a [u8],
     layers: Vec<String>,
 }
@@ -90,9 +90,11 @@ impl Look<'_> {
         let images = of_target.filter_map(|digest| probed.images.get(digest));
         images
             .filter_map(|image| match &image.carries {
-                Carries::Inline { config, layers, .. } => {
-                    Some(Image { image, config, layers: layers.iter().map(|layer| layer.digest.clone()).collect() })
-                }
+                Carries::Inline { config, layers, .. } => Some(Image {
+                    cached: image,
+                    config,
+                    layers: layers.iter().map(|layer| layer.digest.clone()).collect(),
+                }),
                 _ => None,
             })
             .collect()
@@ -110,7 +112,8 @@ impl Look<'_> {
         let mut seen = view.seen();
         let decided = async {
             loop {
-                if let Some(verdict) = verdict(&seen.borrow_and_update(), self.definition.graph(), images) {
+                if let ControlFlow::Break(verdict) = verdict(&seen.borrow_and_update(), self.definition.graph(), images)
+                {
                     return verdict;
                 }
                 if seen.changed().await.is_err() {
@@ -125,7 +128,7 @@ impl Look<'_> {
     }
 
     async fn publish(&self, found: &Image<'_>) -> Result<Option<Report>, Failure> {
-        let image = found.image;
+        let image = found.cached;
         let wanted = self.made.config().unwrap_or_default();
         let (manifest, config) = match republish(wanted, found.config, &found.layers) {
             Republish::Same => (image.manifest.clone(), None),
@@ -173,25 +176,25 @@ impl Look<'_> {
     }
 }
 
-/// What the engine sets out to do: `Some(None)` where it is anything but to fetch the layers of one of these images.
-fn verdict<'m>(seen: &Seen, graph: &Graph, images: &'m [Image<'m>]) -> Option<Option<&'m Image<'m>>> {
-    let (last, others) = graph.nodes.split_last()?;
+/// What the engine sets out to do, once that is known: the image whose layers it fetches, or none for anything else.
+fn verdict<'m>(seen: &Seen, graph: &Graph, images: &'m [Image<'m>]) -> ControlFlow<Option<&'m Image<'m>>> {
+    let Some((last, others)) = graph.nodes.split_last() else { return ControlFlow::Break(None) };
     let works = |node: &Node| match (node.kind, seen.state(&node.digest)) {
         (NodeKind::Run | NodeKind::File, NodeState::Running | NodeState::Done { .. } | NodeState::Failed) => true,
         (NodeKind::Local, _) => false,
         _ => seen.fetches(&node.digest),
     };
     if others.iter().any(works) {
-        return Some(None);
+        return ControlFlow::Break(None);
     }
     match seen.state(&last.digest) {
-        NodeState::Waiting => None,
+        NodeState::Waiting => ControlFlow::Continue(()),
         NodeState::Cached => {
-            let pulled = seen.pulled(&last.digest)?;
+            let Some(pulled) = seen.pulled(&last.digest) else { return ControlFlow::Continue(()) };
             let same = |image: &&Image<'_>| image.layers.iter().collect::<BTreeSet<_>>() == pulled.iter().collect();
-            images.iter().find(same).map(Some)
+            images.iter().find(same).map_or(ControlFlow::Continue(()), |image| ControlFlow::Break(Some(image)))
         }
-        NodeState::Running | NodeState::Done { .. } | NodeState::Failed => Some(None),
+        NodeState::Running | NodeState::Done { .. } | NodeState::Failed => ControlFlow::Break(None),
     }
 }
 

@@ -98,7 +98,7 @@ async fn every_stage_that_ran_is_written_as_one_cache() {
     let (registry, fake) = (Fake::start(empty).await, running());
     let (events, report) = built(Dockerd::containerd(fake.clone()), &registry).await;
     let at = format!("{}/app:cache_main_stage-1", registry.host);
-    assert_eq!(report.unwrap().cache_written, [at.clone()]);
+    assert_eq!(report.unwrap().cache_written, std::slice::from_ref(&at));
     let (caches, images) = written(&fake);
     assert_eq!(caches, [at]);
     assert_eq!(images, [format!("{}/app", registry.host)], "the builder's layers go ahead");

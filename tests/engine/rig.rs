@@ -144,8 +144,7 @@ pub(crate) fn digest_at(reference: &str) -> String {
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest as _;
-    let hex = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("sha256:{hex}")
+    sha2::Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |digest, byte| format!("{digest}{byte:02x}"))
 }
 
 pub(crate) fn new_id() -> String {
