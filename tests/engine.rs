@@ -36,6 +36,8 @@ mod progress;
 mod push;
 #[path = "engine/readiness.rs"]
 mod readiness;
+#[path = "engine/republishing.rs"]
+mod republishing;
 #[path = "engine/retrying.rs"]
 mod retrying;
 #[path = "engine/rig.rs"]

@@ -10,11 +10,13 @@ use bollard_buildkit_proto::moby::buildkit::v1::{SolveRequest, StatusResponse, V
 use remora::{
     model::Failure,
     pb::{self, event::Kind},
+    service::Settings,
 };
+
 use tonic::Status;
 
 use super::{
-    agent::{Agent, build, end, lend_nothing},
+    agent::{Agent, Session, build, end, lend_nothing},
     defining::{RESULT, RUN, definition, told},
     dockerd::{Asked, Dockerd, json, lines},
     fake::{BuildKit, Seen},
@@ -48,7 +50,7 @@ fn running() -> BuildKit {
 }
 
 /// A registry that has nothing but what it is given.
-fn empty(_: usize, request: &super::retrying::registry::Seen) -> Answer {
+pub(crate) fn empty(_: usize, request: &super::retrying::registry::Seen) -> Answer {
     match (request.method.as_str(), request.path.contains("cache_")) {
         ("GET" | "HEAD", true) => {
             Answer::new(404, r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#)
@@ -59,13 +61,19 @@ fn empty(_: usize, request: &super::retrying::registry::Seen) -> Answer {
 
 /// A build of the main branch that pushes, with everything that is said of it.
 async fn built(daemon: impl Into<Daemon>, registry: &Fake) -> (Vec<Kind>, Result<pb::Report, Failure>) {
-    let agent = Agent::beside(daemon).await;
+    built_by(&Agent::beside(daemon).await, registry).await
+}
+
+pub(crate) async fn built_by(agent: &Agent, registry: &Fake) -> (Vec<Kind>, Result<pb::Report, Failure>) {
     let mut client = agent.client().await;
     let session = lend_nothing(&client).await;
+    end(client.build(of_main(registry, &session)).await.unwrap().into_inner()).await
+}
+
+fn of_main(registry: &Fake, session: &Session) -> pb::BuildRequest {
     let cache = pb::CacheOptions { scope: Some("main".to_owned()), ..pb::CacheOptions::default() };
     let tags = vec![format!("{}/app:1", registry.host)];
-    let request = pb::BuildRequest { revision: 2, tags, push: true, cache: Some(cache), ..build(&session.id) };
-    end(client.build(request).await.unwrap().into_inner()).await
+    pb::BuildRequest { revision: 2, tags, push: true, cache: Some(cache), ..build(&session.id) }
 }
 
 /// The solves beside the build.
@@ -83,7 +91,7 @@ fn written(fake: &BuildKit) -> (Vec<String>, Vec<String>) {
     (caches.collect(), images.collect())
 }
 
-fn warnings(events: &[Kind]) -> Vec<&str> {
+pub(crate) fn warnings(events: &[Kind]) -> Vec<&str> {
     events
         .iter()
         .filter_map(|event| match event {
@@ -125,7 +133,7 @@ async fn what_the_engine_says_of_its_steps_after_the_export_still_counts() {
 }
 
 /// A graphdriver engine, and what its REST API was asked.
-fn graphdriver(fake: &BuildKit) -> (Dockerd, Arc<Mutex<Vec<Asked>>>) {
+pub(crate) fn graphdriver(fake: &BuildKit) -> (Dockerd, Arc<Mutex<Vec<Asked>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&asked);
     let dockerd = Dockerd::graphdriver(fake.clone()).rest(move |asked| {
@@ -242,6 +250,22 @@ async fn layers_that_are_needed_later_come_while_a_step_runs() {
     assert_eq!(fake.seen().iter().filter(|seen| matches!(seen, Seen::Loaded { .. })).count(), 1, "once");
 }
 
+/// It accepts connections, and that is all.
+#[tokio::test]
+async fn a_registry_that_never_answers_costs_a_build_its_deadline_and_no_more() {
+    let registry = Fake::start(|_, _| Answer::silence()).await;
+    let fake = running();
+    let deadline = Duration::from_millis(100);
+    let settings = Settings { cache_deadline: deadline, ..Settings::default() };
+    let agent = Agent::with(Dockerd::containerd(fake.clone()), settings).await;
+    let (events, report) = built_by(&agent, &registry).await;
+    let report = report.unwrap();
+    assert!(report.elapsed_ms >= 100 && report.cache_written.is_empty(), "{report:?}");
+    let [warning] = warnings(&events)[..] else { panic!("{events:?}") };
+    assert!(warning.contains(&registry.host) && warning.contains("no answer within 0.1 s"), "{warning}");
+    assert_eq!(internal(&fake), [], "what cannot be read is not written either");
+}
+
 #[tokio::test]
 async fn a_client_that_goes_while_its_cache_is_written_stops_that_too() {
     let registry = Fake::start(empty).await;
@@ -255,10 +279,7 @@ async fn a_client_that_goes_while_its_cache_is_written_stops_that_too() {
     let agent = Agent::beside(Dockerd::containerd(fake.clone())).await;
     let client = agent.client().await;
     let session = lend_nothing(&client).await;
-    let cache = pb::CacheOptions { scope: Some("main".to_owned()), ..pb::CacheOptions::default() };
-    let tags = vec![format!("{}/app:1", registry.host)];
-    let request = pb::BuildRequest { revision: 2, tags, push: true, cache: Some(cache), ..build(&session.id) };
-    let events = client.clone().build(request).await.unwrap();
+    let events = client.clone().build(of_main(&registry, &session)).await.unwrap();
     let beside = fake.see(|seen| match seen {
         Seen::Outer { request, .. } if request.internal => Some(request.r#ref.clone()),
         _ => None,

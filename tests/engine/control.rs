@@ -234,7 +234,7 @@ impl LlbBridge for BuildKit {
         }
         let result = frontend::Result {
             result: Some(frontend::result::Result::Ref(made)),
-            metadata: [("containerimage.config".to_owned(), b"{}".to_vec())].into(),
+            metadata: [("containerimage.config".to_owned(), self.config.clone())].into(),
             ..frontend::Result::default()
         };
         Ok(Response::new(frontend::SolveResponse { result: Some(result), ..frontend::SolveResponse::default() }))

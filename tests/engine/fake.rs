@@ -32,6 +32,7 @@ pub(crate) struct BuildKit {
     pub(super) workers: Handler<usize, Result<ListWorkersResponse, Status>>,
     pub(super) make: Handler<Build, Result<(), Status>>,
     pub(super) definition: Option<Definition>,
+    pub(super) config: Vec<u8>,
     pub(super) load: Handler<Build, Result<(), Status>>,
     pub(super) returned: Handler<Build, ()>,
     pub(super) export: Handler<Build, Result<HashMap<String, String>, Status>>,
@@ -113,6 +114,7 @@ impl BuildKit {
             workers: handler(async |_| Ok(one_worker())),
             make: handler(async |_| Ok(())),
             definition: None,
+            config: b"{}".to_vec(),
             load: handler(async |_| Ok(())),
             returned: handler(async |_| ()),
             export: handler(move |_| async move { Ok(digest()) }),
@@ -142,6 +144,11 @@ impl BuildKit {
     /// What the frontend says that its result is made of.
     pub(crate) fn definition(self, definition: Definition) -> Self {
         Self { definition: Some(definition), ..self }
+    }
+
+    /// The config of the image that the frontend's result is to be.
+    pub(crate) fn config(self, config: impl Into<Vec<u8>>) -> Self {
+        Self { config: config.into(), ..self }
     }
 
     /// What happens when a file of a result is asked for.
