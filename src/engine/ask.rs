@@ -53,6 +53,26 @@ pub(super) fn outer_request(id: &str, session: &str, outer: &Outer<'_>) -> Solve
     }
 }
 
+/// A solve of a definition, without a gateway.
+pub(super) fn whole_request(
+    id: &str,
+    session: &str,
+    outer: &Outer<'_>,
+    definition: pb::Definition,
+    imports: &[(Reference, bool)],
+) -> SolveRequest {
+    let mut request = outer_request(id, session, outer);
+    request.definition = Some(definition);
+    if let Some(cache) = &mut request.cache {
+        let import = |(reference, insecure): &(Reference, bool)| CacheOptionsEntry {
+            r#type: "registry".to_owned(),
+            attrs: import_attrs(reference, *insecure).into_iter().collect(),
+        };
+        cache.imports = imports.iter().map(import).collect();
+    }
+    request
+}
+
 /// Asks the Dockerfile frontend for the build's definition, without doing any of it.
 pub(super) fn frontend_request(request: &BuildRequest, imports: &[(Reference, bool)]) -> frontend::SolveRequest {
     frontend::SolveRequest {

@@ -16,7 +16,7 @@ const NAME: &str = "llb.customname";
 /// A definition that was understood.
 #[derive(Debug, Clone)]
 pub struct Definition {
-    pub(super) whole: pb::Definition,
+    whole: pb::Definition,
     graph: Graph,
     /// Index of the operation, as the graph has it, in `whole.def`, and which of its outputs is its file system.
     places: Vec<(usize, i64)>,
@@ -59,8 +59,17 @@ impl Definition {
         &self.graph
     }
 
+    /// All of it, or the part that ends at one node of the graph.
+    pub(super) fn part(&self, until: Option<usize>) -> Result<pb::Definition, tonic::Status> {
+        match until {
+            None => Some(self.whole.clone()),
+            Some(node) => self.until(node),
+        }
+        .ok_or_else(|| tonic::Status::internal("a part of a build that it does not have"))
+    }
+
     /// The part that ends at this node of the graph.
-    pub(super) fn until(&self, node: usize) -> Option<pb::Definition> {
+    fn until(&self, node: usize) -> Option<pb::Definition> {
         let (_, output) = *self.places.get(node)?;
         let needed = self.graph.needs(node);
         let mut def: Vec<Vec<u8>> = needed

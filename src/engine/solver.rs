@@ -13,7 +13,7 @@ use std::{
 use bollard_buildkit_proto::moby::buildkit::v1::{
     SolveResponse, StatusRequest,
     control_client::ControlClient,
-    frontend::{self, ReturnRequest, StatFileRequest, llb_bridge_client::LlbBridgeClient},
+    frontend::{self, EvaluateRequest, ReturnRequest, StatFileRequest, llb_bridge_client::LlbBridgeClient},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Status,
+    Code, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
 };
@@ -147,6 +147,22 @@ impl Solver {
         Ok(Solve { bridge, ended, outer: AbortOnDrop(outer) })
     }
 
+    /// Does a definition, or its part that ends at one node of its graph, and exports it: a solve by itself.
+    pub async fn run(
+        &self,
+        outer: &Outer<'_>,
+        definition: &Definition,
+        until: Option<usize>,
+        imports: &[(Reference, bool)],
+    ) -> Result<Outcome, Fault> {
+        let part = definition.part(until)?;
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let request = ask::whole_request(&id, &self.session.id, outer, part, imports);
+        let mut control = ControlClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
+        let solved = control.solve(request).await?.into_inner();
+        Ok(Outcome { exporter: solved.exporter_response.into_iter().collect() })
+    }
+
     /// Passes on what happens in a solve until the engine says that it was all, or is silent after it is over.
     pub async fn watch(&self, id: &str, view: &View, events: &mpsc::Sender<Event>, over: &CancellationToken) {
         let _watched = view.watched.clone().drop_guard();
@@ -238,12 +254,7 @@ impl Solve {
         until: Option<usize>,
         imports: &[(Reference, bool)],
     ) -> Result<Part, Fault> {
-        let part = match until {
-            None => Some(definition.whole.clone()),
-            Some(node) => definition.until(node),
-        };
-        let part = part.ok_or_else(|| Status::internal("a part of a build that it does not have"))?;
-        let response = self.solve(ask::definition_request(part, imports)).await?;
+        let response = self.solve(ask::definition_request(definition.part(until)?, imports)).await?;
         match response.result.and_then(|result| result.result) {
             Some(frontend::result::Result::Ref(single)) => Ok(Part(single.id)),
             _ => Err(Status::internal("the engine made no single result").into()),
@@ -255,6 +266,16 @@ impl Solve {
         let request = StatFileRequest { r#ref: part.0.clone(), path: "/".to_owned(), ..StatFileRequest::default() };
         let mut bridge = self.bridge.clone();
         self.unless_ended(bridge.stat_file(request)).await.map(drop)
+    }
+
+    /// Has a result done. What is cached elsewhere need not come here for it, where the engine knows that.
+    pub async fn evaluate(&self, part: &Part) -> Result<(), Fault> {
+        let request = EvaluateRequest { r#ref: part.0.clone() };
+        let mut bridge = self.bridge.clone();
+        match self.unless_ended(bridge.evaluate(request)).await {
+            Err(Fault(status)) if status.code() == Code::Unimplemented => self.load(part).await,
+            done => done.map(drop),
+        }
     }
 
     /// Hands the result over for the export, and waits for its end.

@@ -24,8 +24,8 @@ pub(super) struct Chores<'a> {
     view: &'a View,
     definition: &'a Definition,
     prepared: &'a Prepared,
-    /// The gateway through which layers are brought.
-    bringing: OnceCell<Solve>,
+    /// The gateway through which layers are brought and operations are held.
+    gateway: OnceCell<Solve>,
     since: Instant,
 }
 
@@ -37,6 +37,8 @@ struct Under<'a> {
     begun: Vec<Chore>,
     /// Stages that are being written, by their index.
     busy: BTreeSet<usize>,
+    /// Whether the results are held.
+    held: bool,
     /// Whether the one cache of all stages is being written, or was.
     whole: bool,
     written: Vec<Reference>,
@@ -62,7 +64,7 @@ impl<'a> Chores<'a> {
         definition: &'a Definition,
         prepared: &'a Prepared,
     ) -> Self {
-        Self { run, solver, view, definition, prepared, bringing: OnceCell::new(), since: Instant::now() }
+        Self { run, solver, view, definition, prepared, gateway: OnceCell::new(), since: Instant::now() }
     }
 
     /// Does what is worth it while `build` runs, and what remains after it. A build that fails ends it all.
@@ -110,6 +112,16 @@ impl<'a> Chores<'a> {
             };
             under.way.push(bring.boxed());
         }
+        if !under.held && self.prepared.plan.cache.target.is_some() && seen.something_ran(self.definition.graph()) {
+            under.held = true;
+            let hold = async move {
+                if let Err(fault) = self.hold().await {
+                    tracing::debug!(?fault, "the results could not be held");
+                }
+                Ended(None, None)
+            };
+            under.way.push(hold.boxed());
+        }
         self.begin_writing(seen, under);
     }
 
@@ -153,11 +165,24 @@ impl<'a> Chores<'a> {
         }
     }
 
-    async fn bring(&self, node: usize) -> Result<(), Fault> {
+    async fn gateway(&self) -> Result<&Solve, Fault> {
         let start = || async { self.solver.start(&new_id(), &self.outer(None, Vec::new())) };
-        let solve = self.bringing.get_or_try_init(start).await?;
+        self.gateway.get_or_try_init(start).await
+    }
+
+    async fn bring(&self, node: usize) -> Result<(), Fault> {
+        let solve = self.gateway().await?;
         let part = solve.define(self.definition, Some(node), &self.prepared.plan.cache.imports).await?;
         solve.load(&part).await
+    }
+
+    /// Keeps the engine from forgetting how the results of this build came about, for as long as the chores go on. A
+    /// solve of this session that began afresh would find them by their names alone, and write cache that no build with
+    /// another context directory finds.
+    async fn hold(&self) -> Result<(), Fault> {
+        let solve = self.gateway().await?;
+        let part = solve.define(self.definition, None, &self.prepared.plan.cache.imports).await?;
+        solve.evaluate(&part).await
     }
 
     /// Writes one result's layers to the cache.
@@ -168,9 +193,8 @@ impl<'a> Chores<'a> {
             Mode::Registry => strategy::pushed_blobs(self.run.facts(), place),
             Mode::Inline | Mode::Off => strategy::pushed_image(self.run.facts(), place),
         };
-        let solve = self.solver.start(&new_id(), &self.outer(Some(&exporter), self.run.inline()))?;
-        let part = solve.define(self.definition, Some(node), &self.prepared.plan.cache.imports).await?;
-        solve.export(Ok(part.into())).await?;
+        let outer = self.outer(Some(&exporter), self.run.inline());
+        self.solver.run(&outer, self.definition, Some(node), &self.prepared.plan.cache.imports).await?;
         if graphdriver {
             let engine = &self.run.agent.engine;
             let pushed = self.run.pusher().push_cache(place).await;
@@ -184,9 +208,8 @@ impl<'a> Chores<'a> {
     /// Writes the layers of all stages to one cache.
     async fn keep_all(&self, place: &Reference) -> Result<(), Stop> {
         let export = registry_cache(self.run.facts(), place);
-        let solve = self.solver.start(&new_id(), &self.outer(None, vec![export]))?;
-        let part = solve.define(self.definition, None, &self.prepared.plan.cache.imports).await?;
-        solve.export(Ok(part.into())).await?;
+        let outer = self.outer(None, vec![export]);
+        self.solver.run(&outer, self.definition, None, &self.prepared.plan.cache.imports).await?;
         Ok(())
     }
 
