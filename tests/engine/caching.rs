@@ -76,10 +76,10 @@ fn of_main(registry: &Fake, session: &Session) -> pb::BuildRequest {
     pb::BuildRequest { revision: 2, tags, push: true, cache: Some(cache), ..build(&session.id) }
 }
 
-/// The solves beside the build.
+/// The solves beside the build that write something: those that are given all at once.
 fn internal(fake: &BuildKit) -> Vec<SolveRequest> {
     let outer = |seen| if let Seen::Outer { request, .. } = seen { Some(*request) } else { None };
-    fake.seen().into_iter().filter_map(outer).filter(|request| request.internal).collect()
+    fake.seen().into_iter().filter_map(outer).filter(|request| request.definition.is_some()).collect()
 }
 
 /// Refs that have cache exported to them, and names of images that are exported.
@@ -110,6 +110,9 @@ async fn every_stage_that_ran_is_written_as_one_cache() {
     let (caches, images) = written(&fake);
     assert_eq!(caches, [at]);
     assert_eq!(images, [format!("{}/app", registry.host)], "the builder's layers go ahead");
+    let held =
+        |seen: &Seen| matches!(seen, Seen::Evaluated { result } if result == "5 of the definition").then_some(());
+    fake.see(held).await;
     assert_eq!(warnings(&events), [""; 0]);
 }
 
@@ -207,9 +210,9 @@ async fn a_build_that_fails_writes_no_cache_and_ends_at_once() {
         }
         // The builder is being written when the result fails.
         build.tell(of([told(RUN, 1, Some(9))])).await;
-        while build.state.seen.borrow().iter().filter(|seen| matches!(seen, Seen::Returned(_))).count() < 2 {
-            build.state.seen.subscribe().changed().await.unwrap();
-        }
+        let writes = |seen: &Seen| matches!(seen, Seen::Outer { request, .. } if request.definition.is_some());
+        let mut seen = build.state.seen.subscribe();
+        soon(seen.wait_for(|seen| seen.iter().any(writes))).await.unwrap();
         Err(Status::unknown("process \"x\" did not complete successfully: exit code: 1"))
     });
     let (_, report) = built(Dockerd::containerd(fake.clone()), &registry).await;
@@ -247,7 +250,8 @@ async fn layers_that_are_needed_later_come_while_a_step_runs() {
     let (events, report) = built(Dockerd::containerd(fake.clone()), &registry).await;
     report.unwrap();
     assert_eq!(warnings(&events), [""; 0]);
-    assert_eq!(fake.seen().iter().filter(|seen| matches!(seen, Seen::Loaded { .. })).count(), 1, "once");
+    let loads = fake.seen().iter().filter(|seen| matches!(seen, Seen::Loaded { .. })).count();
+    assert_eq!(loads, 1, "once");
 }
 
 /// It accepts connections, and that is all.
@@ -281,7 +285,7 @@ async fn a_client_that_goes_while_its_cache_is_written_stops_that_too() {
     let session = lend_nothing(&client).await;
     let events = client.clone().build(of_main(&registry, &session)).await.unwrap();
     let beside = fake.see(|seen| match seen {
-        Seen::Outer { request, .. } if request.internal => Some(request.r#ref.clone()),
+        Seen::Outer { request, .. } if request.definition.is_some() => Some(request.r#ref.clone()),
         _ => None,
     });
     let beside = beside.await;

@@ -6,7 +6,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
     self as v1, BytesMessage,
     control_server::{Control, ControlServer},
     frontend::{
-        self,
+        self, ReturnRequest,
         llb_bridge_server::{LlbBridge, LlbBridgeServer},
     },
 };
@@ -124,7 +124,8 @@ impl Control for BuildKit {
 
     async fn solve(&self, request: Request<v1::SolveRequest>) -> Result<Response<v1::SolveResponse>, Status> {
         let (connection, request) = (connection(&request), request.into_inner());
-        if request.definition.is_some() {
+        // What asks whether the engine fetches git contexts has no session.
+        if request.definition.is_some() && request.session.is_empty() {
             return Err(Status::unknown(self.git));
         }
         if let Some(refuse) = self.refuse {
@@ -133,10 +134,15 @@ impl Control for BuildKit {
         }
         let build = self.build(&request.r#ref);
         self.note(Seen::Outer { connection, request: Box::new(request.clone()) });
+        let by_itself = request.definition.is_some();
         let mut dropped = Note(self, Some(Seen::Dropped { build: build.id.clone() }));
         build.shared.outer.send_replace(Some(request));
-        let mut returned = build.shared.returned.subscribe();
-        let returned = returned.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        let returned = if by_itself {
+            ReturnRequest::default()
+        } else {
+            let mut returned = build.shared.returned.subscribe();
+            returned.wait_for(Option::is_some).await.unwrap().clone().unwrap()
+        };
         let answer = match returned.error {
             Some(error) => Err(Status::new(Code::from(error.code), error.message)),
             None => (self.export)(build.clone()).await,
@@ -250,10 +256,22 @@ impl LlbBridge for BuildKit {
         Ok(Response::new(frontend::StatFileResponse::default()))
     }
 
-    async fn r#return(
+    async fn evaluate(
         &self,
-        request: Request<frontend::ReturnRequest>,
-    ) -> Result<Response<frontend::ReturnResponse>, Status> {
+        request: Request<frontend::EvaluateRequest>,
+    ) -> Result<Response<frontend::EvaluateResponse>, Status> {
+        let build = self.build(&build_id(&request)?);
+        if self.old {
+            return Err(Status::unimplemented(
+                "unknown method Evaluate for service moby.buildkit.v1.frontend.LLBBridge",
+            ));
+        }
+        self.note(Seen::Evaluated { result: request.into_inner().r#ref });
+        (self.load)(build).await?;
+        Ok(Response::new(frontend::EvaluateResponse::default()))
+    }
+
+    async fn r#return(&self, request: Request<ReturnRequest>) -> Result<Response<frontend::ReturnResponse>, Status> {
         let build = self.build(&build_id(&request)?);
         let request = request.into_inner();
         self.note(Seen::Returned(request.clone()));
@@ -267,7 +285,6 @@ impl LlbBridge for BuildKit {
         resolve_source_meta(frontend::ResolveSourceMetaRequest) -> frontend::ResolveSourceMetaResponse;
         read_file(frontend::ReadFileRequest) -> frontend::ReadFileResponse;
         read_dir(frontend::ReadDirRequest) -> frontend::ReadDirResponse;
-        evaluate(frontend::EvaluateRequest) -> frontend::EvaluateResponse;
         ping(frontend::PingRequest) -> frontend::PongResponse;
         inputs(frontend::InputsRequest) -> frontend::InputsResponse;
         new_container(frontend::NewContainerRequest) -> frontend::NewContainerResponse;

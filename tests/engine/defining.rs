@@ -11,6 +11,7 @@ use prost::Message as _;
 use remora::{
     engine::{Fault, Outer, Solver, View},
     model::{BuildRequest, FailureKind, NodeState, Seen as Known},
+    strategy::Exporter,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -163,6 +164,52 @@ async fn a_part_of_a_build_is_solved_and_exported_by_itself() {
     let expected = [("main", false), ("part", true)].map(|(id, internal)| (id.to_owned(), internal, session.clone()));
     assert_eq!(asked, expected, "they share a session, so that a step of both is done once");
     assert!(main.define(&definition, Some(9), &[]).await.is_err(), "it has no such part");
+}
+
+#[tokio::test]
+async fn what_is_written_beside_a_build_is_one_call_with_its_own_cache_imports() {
+    let fake = BuildKit::new().definition(definition());
+    let connected = connected(&fake).await;
+    let solver = &connected.solver;
+    let main = solver.start("main", &Outer::default()).unwrap();
+    let definition = main.dockerfile(&request(), &[]).await.unwrap().definition.unwrap();
+    let exporter = Exporter { kind: "image", attrs: [("name".to_owned(), "r.example.com/app:x".to_owned())].into() };
+    let outer = Outer { exporter: Some(&exporter), internal: true, ..Outer::default() };
+    let imports = [("r.example.com/app:main".parse().unwrap(), true)];
+    let outcome = soon(solver.run(&outer, &definition, Some(RUN), &imports)).await.unwrap();
+    assert_eq!(outcome.exporter["containerimage.digest"], "sha256:abc");
+    let written = fake.see(|seen| match seen {
+        Seen::Outer { request, .. } if request.definition.is_some() => Some(request.clone()),
+        _ => None,
+    });
+    let written = written.await;
+    assert_eq!((written.definition.unwrap().def.len(), written.internal), (3, true), "the base, the step and the end");
+    assert_eq!(written.exporters[0].attrs["name"], "r.example.com/app:x");
+    let [import] = &written.cache.unwrap().imports[..] else { panic!() };
+    assert_eq!((import.r#type.as_str(), import.attrs["ref"].as_str()), ("registry", "r.example.com/app:main"));
+    assert_eq!(import.attrs["registry.insecure"], "true");
+    let session =
+        fake.see(|seen| if let Seen::Outer { request, .. } = seen { Some(request.session.clone()) } else { None });
+    assert_eq!(written.session, session.await, "its steps may need what the client lends");
+    assert!(solver.run(&outer, &definition, Some(9), &[]).await.is_err(), "it has no such part");
+}
+
+#[tokio::test]
+async fn an_engine_that_cannot_evaluate_a_result_is_asked_for_a_file_of_it() {
+    for (fake, old) in [(BuildKit::new(), false), (BuildKit::new().old(), true)] {
+        let fake = fake.definition(definition());
+        let connected = connected(&fake).await;
+        let solve = connected.solver.start("main", &Outer::default()).unwrap();
+        let made = solve.dockerfile(&request(), &[]).await.unwrap();
+        let part = solve.define(made.definition.as_ref().unwrap(), None, &[]).await.unwrap();
+        soon(solve.evaluate(&part)).await.unwrap();
+        let done = fake.see(|seen| match seen {
+            Seen::Evaluated { result } => Some((result.clone(), false)),
+            Seen::Loaded { result } => Some((result.clone(), true)),
+            _ => None,
+        });
+        assert_eq!(done.await, ("5 of the definition".to_owned(), old));
+    }
 }
 
 /// What a fault means once the build's events were seen.

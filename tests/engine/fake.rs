@@ -33,6 +33,7 @@ pub(crate) struct BuildKit {
     pub(super) make: Handler<Build, Result<(), Status>>,
     pub(super) definition: Option<Definition>,
     pub(super) config: Vec<u8>,
+    pub(super) old: bool,
     pub(super) load: Handler<Build, Result<(), Status>>,
     pub(super) returned: Handler<Build, ()>,
     pub(super) export: Handler<Build, Result<HashMap<String, String>, Status>>,
@@ -64,6 +65,10 @@ pub(crate) enum Seen {
     },
     /// A file of this result was asked for.
     Loaded {
+        result: String,
+    },
+    /// This result was to be done, wherever its layers are.
+    Evaluated {
         result: String,
     },
     Returned(ReturnRequest),
@@ -115,6 +120,7 @@ impl BuildKit {
             make: handler(async |_| Ok(())),
             definition: None,
             config: b"{}".to_vec(),
+            old: false,
             load: handler(async |_| Ok(())),
             returned: handler(async |_| ()),
             export: handler(move |_| async move { Ok(digest()) }),
@@ -151,7 +157,12 @@ impl BuildKit {
         Self { config: config.into(), ..self }
     }
 
-    /// What happens when a file of a result is asked for.
+    /// Makes it one that knows no Evaluate, as Docker 20.10's.
+    pub(crate) fn old(self) -> Self {
+        Self { old: true, ..self }
+    }
+
+    /// What happens when a result is evaluated, or a file of it is asked for.
     pub(crate) fn load<F>(self, handle: impl Fn(Build) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), Status>> + Send + 'static,
