@@ -23,8 +23,12 @@ enter_namespaces() {
     local dir status=0
     dir=$(mktemp -d /var/tmp/remora-bench.XXXXXX)
     "$lib/registry.sh" busybox "$dir/base.tar.gz"
-    REMORA_BENCH_DIR=$dir unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@" || status=$?
-    rm -rf "$dir"
+    REMORA_BENCH_DIR=$dir unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@" &
+    # unshare takes no other signal; with it, everything in the namespaces ends.
+    # shellcheck disable=SC2064 # the id as it is now
+    trap "kill -KILL $!" INT TERM
+    wait $! || status=$?
+    rm -rf "$dir" || { sleep 1 && rm -rf "$dir"; }
     "$lib/engine.sh" sweep "$dir"
     exit $status
   fi

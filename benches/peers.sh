@@ -64,6 +64,9 @@ while [[ $# -gt 0 ]]; do
   shift 2
 done
 for engine in ${engines//,/ }; do methods_of "$engine" >/dev/null; done
+for name in ${methods//,/ }; do
+  [[ -n $(name_of "$name") ]] || usage
+done
 for name in ${cases//,/ }; do
   [[ ,cold,same,source,deps,branch,four,mute, == *",$name,"* ]] || usage
 done
@@ -102,12 +105,12 @@ empty_engine() {
   fi
   docker=$sid/usr/bin/docker
   if [[ $kind == 20.10 ]]; then docker=/usr/bin/docker && export DOCKER_BUILDKIT=1; fi
-  "$lib/engine.sh" start "$kind" "$bed/engine" >/dev/null 9>&-
+  "$lib/engine.sh" start "$kind" "$bed/engine" >/dev/null
   # shellcheck disable=SC1091
   source "$bed/engine/env"
   if [[ $method == remora ]]; then
     rm -f "$bed/agent.log"
-    start_agent 9>&-
+    start_agent
     agent_ready
   fi
 }
@@ -141,7 +144,7 @@ measure() {
   before=$(traffic)
   start=$EPOCHREALTIME
   set +e
-  (set -e; "by_$method") >"$log" 2>&1 9>&-
+  (set -e; "by_$method") >"$log" 2>&1
   status=$?
   set -e
   end=$EPOCHREALTIME
@@ -159,14 +162,18 @@ measure() {
     $7 ? "   FAILED" : ""}' "$bed/line" >&2
   [[ $status == 0 ]] || tail -5 "$log" >&2
   case $1-$status in
-    cold-0) put_aside "$states/two" ;;
+    cold-0)
+      put_aside "$states/two"
+      # Of the same Remora, or none.
+      rm -rf "$states/four"
+      ;;
     four-cold-0) put_aside "$states/four" ;;
   esac
 }
 
 # What is already there with --keep.
 prepare() {
-  start_wan 9>&-
+  start_wan
   mkdir -p "$keep/states"
   make_contexts
   [[ ! -d $keep/states/base ]] || return 0

@@ -74,9 +74,11 @@ by_buildah() {
 remora_can() { [[ $remora_help == *" --$1 "* ]]; }
 
 by_remora() {
-  local flags=(--network host)
+  local flags=(--network host) limit=''
   tag_flags
   if [[ $run_case == mute-* ]]; then
+    # Engines themselves wait for minutes.
+    limit='timeout 60'
     flags+=("${mute_flags[@]}")
   elif remora_can cache-scope; then
     flags+=(--cache-scope "$scope")
@@ -85,5 +87,5 @@ by_remora() {
     flags+=(--cache-from "$repo:$from")
   fi
   # shellcheck disable=SC2086 # several flags in one variable
-  "$client" build --push "${flags[@]}" ${REMORA_BENCH_FLAGS:-} "$context"
+  $limit "$client" build --push "${flags[@]}" ${REMORA_BENCH_FLAGS:-} "$context"
 }
