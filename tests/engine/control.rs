@@ -86,6 +86,9 @@ struct Note<'a>(&'a BuildKit, Option<Seen>);
 impl Drop for Note<'_> {
     fn drop(&mut self) {
         if let Some(seen) = self.1.take() {
+            if let Seen::Dropped { build } = &seen {
+                self.0.build(build).fall_silent();
+            }
             self.0.note(seen);
         }
     }
