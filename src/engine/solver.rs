@@ -73,6 +73,8 @@ pub struct Solver {
 pub struct View {
     translator: Mutex<Translator>,
     seen: watch::Sender<Seen>,
+    /// Cancelled when nothing more is watched.
+    watched: CancellationToken,
 }
 
 impl Engine {
@@ -163,6 +165,7 @@ impl Solver {
 
     /// Passes on what happens in a solve until the engine says that it was all, or is silent after it is over.
     pub async fn watch(&self, id: &str, view: &View, events: &mpsc::Sender<Event>, over: &CancellationToken) {
+        let _watched = view.watched.clone().drop_guard();
         let silence = || async {
             over.cancelled().await;
             tokio::time::sleep(LAST_EVENTS).await;
@@ -199,6 +202,11 @@ impl View {
     /// What is seen of the operations, as it comes.
     pub fn seen(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
+    }
+
+    /// Returns when all was seen of a solve that is over: the engine may speak of the last steps after it has answered.
+    pub async fn all_seen(&self) {
+        drop(tokio::time::timeout(LAST_EVENTS, self.watched.cancelled()).await);
     }
 }
 

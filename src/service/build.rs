@@ -213,6 +213,10 @@ impl Run<'_> {
             match solve.define(definition, None, imports).await {
                 Ok(part) => {
                     let report = self.export(solve, Ok(made.with(part))).await?;
+                    // What its steps did decides what is written to the cache.
+                    if prepared.plan.cache.target.is_some() {
+                        view.all_seen().await;
+                    }
                     Ok(prepared.explain(report, false, why_not))
                 }
                 Err(fault) => self.export(solve, Err(fault)).await,

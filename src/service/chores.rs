@@ -286,13 +286,13 @@ impl<'a> Chores<'a> {
         let groups = &self.run.output.groups;
         let credential = pusher.credential(place).await?;
         if let Some(group) = groups.iter().find(|group| group.first.name() == place.name()) {
-            let pushed = group.first.with_digest(digest);
-            agent.registry.retag(&pushed, std::slice::from_ref(place), &credential).await.map_err(Failure::from)?;
+            let image = group.first.with_digest(digest);
+            agent.registry.retag(&image, std::slice::from_ref(place), &credential).await.map_err(Failure::from)?;
             return Ok(());
         }
         for group in groups.iter().filter(|group| group.first.registry() == place.registry()) {
-            let pushed = group.first.with_digest(digest);
-            let image = agent.registry.cache_image(&pushed, &credential, "").await.map_err(Failure::from)?;
+            let image = group.first.with_digest(digest);
+            let image = agent.registry.cache_image(&image, &credential, "").await.map_err(Failure::from)?;
             if let Some(image) = image
                 && self.copy(&image, place).await?
             {

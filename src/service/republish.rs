@@ -5,7 +5,7 @@
 //! names the layers that it is about to fetch for it, and where these are the very layers of a cached image, it is told
 //! to stop. Where they are not, it goes on: they would have had to come anyway.
 
-use std::{collections::BTreeSet, future::pending};
+use std::{collections::BTreeSet, future::pending, ops::ControlFlow};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::sync::mpsc;
@@ -120,7 +120,8 @@ impl Look<'_> {
         let mut seen = view.seen();
         let decided = async {
             loop {
-                if let Some(verdict) = verdict(&seen.borrow_and_update(), self.definition.graph(), images) {
+                if let ControlFlow::Break(verdict) = verdict(&seen.borrow_and_update(), self.definition.graph(), images)
+                {
                     return verdict;
                 }
                 if seen.changed().await.is_err() {
@@ -183,26 +184,26 @@ impl Look<'_> {
     }
 }
 
-/// What the engine sets out to do: `Some(None)` where it is anything but to fetch the layers of one of these images.
-fn verdict<'m>(seen: &Seen, graph: &Graph, images: &'m [Image<'m>]) -> Option<Option<&'m Image<'m>>> {
-    let (last, others) = graph.nodes.split_last()?;
+/// What the engine sets out to do, once that is known: the image whose layers it fetches, or none for anything else.
+fn verdict<'m>(seen: &Seen, graph: &Graph, images: &'m [Image<'m>]) -> ControlFlow<Option<&'m Image<'m>>> {
+    let Some((last, others)) = graph.nodes.split_last() else { return ControlFlow::Break(None) };
     let works = |node: &Node| match (node.kind, seen.state(&node.digest)) {
         (NodeKind::Run | NodeKind::File, NodeState::Running | NodeState::Done { .. } | NodeState::Failed) => true,
         (NodeKind::Local, _) => false,
         _ => seen.fetches(&node.digest),
     };
     if others.iter().any(works) {
-        return Some(None);
+        return ControlFlow::Break(None);
     }
     match seen.state(&last.digest) {
-        NodeState::Waiting => None,
+        NodeState::Waiting => ControlFlow::Continue(()),
         NodeState::Cached => {
-            let pulled = seen.pulled(&last.digest)?;
+            let Some(pulled) = seen.pulled(&last.digest) else { return ControlFlow::Continue(()) };
             let same =
                 |image: &&Image<'_>| image.cached.layers.iter().collect::<BTreeSet<_>>() == pulled.iter().collect();
-            images.iter().find(same).map(Some)
+            images.iter().find(same).map_or(ControlFlow::Continue(()), |image| ControlFlow::Break(Some(image)))
         }
-        NodeState::Running | NodeState::Done { .. } | NodeState::Failed => Some(None),
+        NodeState::Running | NodeState::Done { .. } | NodeState::Failed => ControlFlow::Break(None),
     }
 }
 

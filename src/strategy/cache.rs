@@ -95,8 +95,8 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
         // However many stages there are, the last scope's cache of the target is asked for as well.
         let share = MOST_CANDIDATES / (1 + scopes.fallbacks.len());
         for whose in own.chain(fallbacks) {
-            let names = target.into_iter().chain(stages.iter().map(|stage| stage.name.as_str()));
-            for stage in names.take(share.max(1)) {
+            let of = target.into_iter().chain(stages.iter().map(|stage| stage.name.as_str()));
+            for stage in of.take(share.max(1)) {
                 if let Some(reference) = cache_ref(facts, whose.scope().unwrap_or_default(), stage) {
                     all.push((reference, whose.clone(), Some(stage.to_owned())));
                 }
@@ -198,13 +198,11 @@ fn no_write_why(
     }
     // What cannot be read now would only keep the build waiting when it is to be written.
     let own = |(candidate, _): &&(Candidate, Found)| matches!(candidate.whose, Whose::Own(_));
-    match found.iter().filter(own).find_map(|(_, found)| match found {
+    let silent = found.iter().filter(own).find_map(|(_, found)| match found {
         Found::Failed(why) => Some(why),
         _ => None,
-    }) {
-        Some(why) => Some(format!("its registry did not answer: {why}")),
-        None => None,
-    }
+    });
+    silent.map(|why| format!("its registry did not answer: {why}"))
 }
 
 /// The exporter that writes all stages' cache to this ref.

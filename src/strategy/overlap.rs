@@ -120,7 +120,9 @@ mod tests {
 
     fn seen(states: &[(usize, NodeState)]) -> Seen {
         let mut seen = Seen::default();
-        states.iter().for_each(|(index, state)| seen.operation(&index.to_string(), *state));
+        for (index, state) in states {
+            seen.operation(&index.to_string(), *state);
+        }
         seen
     }
 
@@ -155,8 +157,8 @@ mod tests {
     #[test]
     fn a_long_step_is_kept_before_its_stage_is_done_and_the_stage_then() {
         let graph = graph();
-        let stages = stages(&graph);
-        let keep = |states: &[(usize, NodeState)], kept: &[Chore]| keep(&graph, &stages, &seen(states), kept);
+        let worth = stages(&graph);
+        let keep = |states: &[(usize, NodeState)], kept: &[Chore]| keep(&graph, &worth, &seen(states), kept);
         let (deps, builder, prepare) =
             (Chore::Keep { node: 4, stage: 0 }, Chore::Keep { node: 6, stage: 0 }, Chore::Keep { node: 1, stage: 1 });
         let mut states = vec![(1, LONG_DONE), (3, SHORT_DONE), (4, Running)];

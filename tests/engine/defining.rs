@@ -9,8 +9,9 @@ use bollard_buildkit_proto::{
 };
 use prost::Message as _;
 use remora::{
-    engine::{Fault, Outer, Solver},
+    engine::{Fault, Outer, Solver, View},
     model::{BuildRequest, FailureKind, NodeState, Seen as Known},
+    strategy::Exporter,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,30 +23,38 @@ use super::{
     rig::{Client, Rig, digest_at, request, sha256, soon},
 };
 
-pub(crate) const BUILDER: &str = "[builder 2/2] RUN make";
+const BUILDER: &str = "[builder 2/2] RUN make";
+
+/// Where the definition has the builder's step.
+pub(crate) const RUN: usize = 1;
+/// Where it has the result.
+pub(crate) const RESULT: usize = 3;
 
 /// The digest of a definition's operation.
-pub(crate) fn digest(definition: &pb::Definition, number: usize) -> String {
+fn digest(definition: &pb::Definition, number: usize) -> String {
     sha256(&definition.def[number])
 }
 
-/// A base, a step of the stage `builder` on it, a copy of it into the result, and the end.
+/// A base, a step of the stage `builder` on it, another base, a copy of the step's files into it, and the end.
 pub(crate) fn definition() -> pb::Definition {
     let to = |bytes: &[u8]| pb::Input { digest: sha256(bytes), index: 0 };
     let op = |inputs, op| pb::Op { inputs, op: Some(op), ..pb::Op::default() }.encode_to_vec();
-    let identifier = "docker-image://docker.io/library/base:1".to_owned();
-    let base = op(vec![], op::Op::Source(pb::SourceOp { identifier, ..pb::SourceOp::default() }));
+    let image = |name: &str| {
+        let identifier = format!("docker-image://docker.io/library/{name}:1");
+        op(vec![], op::Op::Source(pb::SourceOp { identifier, ..pb::SourceOp::default() }))
+    };
+    let (base, slim) = (image("base"), image("slim"));
     let root = pb::Mount { dest: "/".to_owned(), ..pb::Mount::default() };
     let run = op(vec![to(&base)], op::Op::Exec(pb::ExecOp { mounts: vec![root], ..pb::ExecOp::default() }));
     let copy = pb::FileAction { input: 0, secondary_input: 1, ..pb::FileAction::default() };
-    let result = op(vec![to(&base), to(&run)], op::Op::File(pb::FileOp { actions: vec![copy] }));
+    let result = op(vec![to(&slim), to(&run)], op::Op::File(pb::FileOp { actions: vec![copy] }));
     let end = pb::Op { inputs: vec![to(&result)], ..pb::Op::default() }.encode_to_vec();
     let named = |bytes: &[u8], name: &str| {
         let description = [("llb.customname".to_owned(), name.to_owned())].into();
         (sha256(bytes), pb::OpMetadata { description, ..pb::OpMetadata::default() })
     };
     let metadata = [named(&run, BUILDER), named(&result, "[stage-1 2/2] COPY --from=builder /out /out")].into();
-    pb::Definition { def: vec![base, run, result, end], metadata, source: None }
+    pb::Definition { def: vec![base, run, slim, result, end], metadata, source: None }
 }
 
 /// What the engine says of an operation of the definition.
@@ -100,7 +109,7 @@ async fn the_cache_of_a_definition_is_named_where_the_engine_looks_for_it() {
 async fn an_image_that_is_made_of_its_definition_keeps_its_config() {
     let fake = BuildKit::new().definition(definition());
     build(&fake, &request()).await;
-    assert_eq!(exported(returned(&fake).await), ("4 of the definition".to_owned(), b"{}".to_vec()));
+    assert_eq!(exported(returned(&fake).await), ("5 of the definition".to_owned(), b"{}".to_vec()));
 }
 
 #[tokio::test]
@@ -138,31 +147,78 @@ async fn a_part_of_a_build_is_solved_and_exported_by_itself() {
     let main = solver.start("main", &Outer::default()).unwrap();
     let definition = main.dockerfile(&request(), &[]).await.unwrap().definition.unwrap();
     let part = solver.start("part", &Outer { internal: true, ..Outer::default() }).unwrap();
-    let builder = part.define(&definition, Some(1), &[]).await.unwrap();
+    let builder = part.define(&definition, Some(RUN), &[]).await.unwrap();
     soon(part.load(&builder)).await.unwrap();
     let loaded = fake.see(|seen| if let Seen::Loaded { result } = seen { Some(result.clone()) } else { None }).await;
     assert_eq!(loaded, "3 of the definition");
     soon(part.export(Ok(builder.into()))).await.unwrap();
     let (id, config) = exported(returned(&fake).await);
     assert_eq!((id.as_str(), config.len()), ("3 of the definition", 0), "the base, the step and the end");
-    let solves: Vec<(String, bool, String)> = fake
+    let asked: Vec<(String, bool, String)> = fake
         .seen()
         .into_iter()
         .filter_map(|seen| if let Seen::Outer { request, .. } = seen { Some(request) } else { None })
         .map(|request| (request.r#ref, request.internal, request.session))
         .collect();
-    let session = solves[0].2.clone();
+    let session = asked[0].2.clone();
     let expected = [("main", false), ("part", true)].map(|(id, internal)| (id.to_owned(), internal, session.clone()));
-    assert_eq!(solves, expected, "they share a session, so that a step of both is done once");
+    assert_eq!(asked, expected, "they share a session, so that a step of both is done once");
     assert!(main.define(&definition, Some(9), &[]).await.is_err(), "it has no such part");
+}
+
+#[tokio::test]
+async fn what_is_written_beside_a_build_is_one_call_with_its_own_cache_imports() {
+    let fake = BuildKit::new().definition(definition());
+    let connected = connected(&fake).await;
+    let solver = &connected.solver;
+    let main = solver.start("main", &Outer::default()).unwrap();
+    let definition = main.dockerfile(&request(), &[]).await.unwrap().definition.unwrap();
+    let exporter = Exporter { kind: "image", attrs: [("name".to_owned(), "r.example.com/app:x".to_owned())].into() };
+    let outer = Outer { exporter: Some(&exporter), internal: true, ..Outer::default() };
+    let imports = [("r.example.com/app:main".parse().unwrap(), true)];
+    let outcome = soon(solver.run(&outer, &definition, Some(RUN), &imports)).await.unwrap();
+    assert_eq!(outcome.exporter["containerimage.digest"], "sha256:abc");
+    let written = fake.see(|seen| match seen {
+        Seen::Outer { request, .. } if request.definition.is_some() => Some(request.clone()),
+        _ => None,
+    });
+    let written = written.await;
+    assert_eq!((written.definition.unwrap().def.len(), written.internal), (3, true), "the base, the step and the end");
+    assert_eq!(written.exporters[0].attrs["name"], "r.example.com/app:x");
+    let [import] = &written.cache.unwrap().imports[..] else { panic!() };
+    assert_eq!((import.r#type.as_str(), import.attrs["ref"].as_str()), ("registry", "r.example.com/app:main"));
+    assert_eq!(import.attrs["registry.insecure"], "true");
+    let session =
+        fake.see(|seen| if let Seen::Outer { request, .. } = seen { Some(request.session.clone()) } else { None });
+    assert_eq!(written.session, session.await, "its steps may need what the client lends");
+    assert!(solver.run(&outer, &definition, Some(9), &[]).await.is_err(), "it has no such part");
+}
+
+#[tokio::test]
+async fn an_engine_that_cannot_evaluate_a_result_is_asked_for_a_file_of_it() {
+    for (fake, old) in [(BuildKit::new(), false), (BuildKit::new().old(), true)] {
+        let fake = fake.definition(definition());
+        let connected = connected(&fake).await;
+        let solve = connected.solver.start("main", &Outer::default()).unwrap();
+        let made = solve.dockerfile(&request(), &[]).await.unwrap();
+        let part = solve.define(made.definition.as_ref().unwrap(), None, &[]).await.unwrap();
+        soon(solve.evaluate(&part)).await.unwrap();
+        let done = fake.see(|seen| match seen {
+            Seen::Evaluated { result } => Some((result.clone(), false)),
+            Seen::Loaded { result } => Some((result.clone(), true)),
+            _ => None,
+        });
+        assert_eq!(done.await, ("5 of the definition".to_owned(), old));
+    }
 }
 
 /// What a fault means once the build's events were seen.
 async fn explained(connected: &Connected, fake: &BuildKit, id: &str, fault: Fault) -> remora::model::Failure {
     fake.build(id).fall_silent();
     let (events, _received) = mpsc::channel(64);
-    soon(connected.solver.watch(id, &events, &CancellationToken::new())).await;
-    connected.solver.failure(&fault)
+    let view = View::default();
+    soon(connected.solver.watch(id, &view, &events, &CancellationToken::new())).await;
+    connected.solver.failure(&fault, &view)
 }
 
 /// The engine may end a solve at any moment: its words are the reason, not what the call that met it says.
@@ -258,29 +314,30 @@ async fn what_is_seen_of_each_operation_follows_what_the_engine_says() {
     let solve = connected.solver.start("main", &Outer::default()).unwrap();
     let definition = solve.dockerfile(&request(), &[]).await.unwrap().definition.unwrap();
     let graph = definition.graph();
-    let mut seen: watch::Receiver<Known> = connected.solver.seen();
-    let (run, result) = (graph.nodes[1].digest.clone(), graph.nodes[2].digest.clone());
+    let view = View::default();
+    let mut seen: watch::Receiver<Known> = view.seen();
+    let (run, result) = (graph.nodes[RUN].digest.clone(), graph.nodes[RESULT].digest.clone());
     let telling = async {
         let build = fake.build("main");
         let mut until = async |status, reached: &dyn Fn(&Known) -> bool| {
             build.tell(status).await;
             soon(seen.wait_for(|seen| reached(seen))).await.unwrap().clone()
         };
-        let known = until(of([told(1, 1, None)]), &|seen| seen.state(&run) == NodeState::Running).await;
+        let known = until(of([told(RUN, 1, None)]), &|seen| seen.state(&run) == NodeState::Running).await;
         assert!(known.something_ran(graph) && known.link_is_idle());
         assert_eq!(known.state(&result), NodeState::Waiting);
-        until(of([told(1, 1, Some(4))]), &|seen| seen.state(&run) == NodeState::Done { elapsed_ms: 3000 }).await;
-        let cached = Vertex { cached: true, ..told(2, 4, Some(4)) };
+        until(of([told(RUN, 1, Some(4))]), &|seen| seen.state(&run) == NodeState::Done { elapsed_ms: 3000 }).await;
+        let cached = Vertex { cached: true, ..told(RESULT, 4, Some(4)) };
         until(of([cached.clone()]), &|seen| seen.state(&result) == NodeState::Cached).await;
         let known = until(layer(&cached, "pulling sha256:1", false), &|seen| !seen.link_is_idle()).await;
         assert!(known.pulled(&result).unwrap().iter().eq(["sha256:1"]));
         // It is loaded, as if it ran.
         let known = until(layer(&cached, "pulling sha256:1", true), &Known::link_is_idle).await;
         assert_eq!(known.state(&result), NodeState::Cached);
-        let failed = Vertex { error: "exit code: 1".to_owned(), ..told(1, 5, Some(6)) };
+        let failed = Vertex { error: "exit code: 1".to_owned(), ..told(RUN, 5, Some(6)) };
         until(of([failed]), &|seen| seen.state(&run) == NodeState::Failed).await;
         build.fall_silent();
     };
     let ((events, _received), over) = (mpsc::channel(64), CancellationToken::new());
-    soon(async { tokio::join!(telling, connected.solver.watch("main", &events, &over)) }).await;
+    soon(async { tokio::join!(telling, connected.solver.watch("main", &view, &events, &over)) }).await;
 }

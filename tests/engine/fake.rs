@@ -32,6 +32,8 @@ pub(crate) struct BuildKit {
     pub(super) workers: Handler<usize, Result<ListWorkersResponse, Status>>,
     pub(super) make: Handler<Build, Result<(), Status>>,
     pub(super) definition: Option<Definition>,
+    pub(super) config: Vec<u8>,
+    pub(super) old: bool,
     pub(super) load: Handler<Build, Result<(), Status>>,
     pub(super) returned: Handler<Build, ()>,
     pub(super) export: Handler<Build, Result<HashMap<String, String>, Status>>,
@@ -63,6 +65,10 @@ pub(crate) enum Seen {
     },
     /// A file of this result was asked for.
     Loaded {
+        result: String,
+    },
+    /// This result was to be done, wherever its layers are.
+    Evaluated {
         result: String,
     },
     Returned(ReturnRequest),
@@ -113,6 +119,8 @@ impl BuildKit {
             workers: handler(async |_| Ok(one_worker())),
             make: handler(async |_| Ok(())),
             definition: None,
+            config: b"{}".to_vec(),
+            old: false,
             load: handler(async |_| Ok(())),
             returned: handler(async |_| ()),
             export: handler(move |_| async move { Ok(digest()) }),
@@ -144,7 +152,17 @@ impl BuildKit {
         Self { definition: Some(definition), ..self }
     }
 
-    /// What happens when a file of a result is asked for.
+    /// The config of the image that the frontend's result is to be.
+    pub(crate) fn config(self, config: impl Into<Vec<u8>>) -> Self {
+        Self { config: config.into(), ..self }
+    }
+
+    /// Makes it one that knows no Evaluate, as Docker 20.10's.
+    pub(crate) fn old(self) -> Self {
+        Self { old: true, ..self }
+    }
+
+    /// What happens when a result is evaluated, or a file of it is asked for.
     pub(crate) fn load<F>(self, handle: impl Fn(Build) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), Status>> + Send + 'static,
@@ -247,6 +265,11 @@ impl Build {
         if let Some(sender) = sender {
             drop(sender.send(Ok(status)).await);
         }
+    }
+
+    /// Where to tell what comes after the build is over.
+    pub(crate) fn last_words(&self) -> mpsc::Sender<Result<StatusResponse, Status>> {
+        self.shared.status.lock().unwrap().clone().unwrap()
     }
 
     /// Ends the Status stream.

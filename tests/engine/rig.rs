@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use remora::{
-    engine::{Definition, Engine, Fault, Outcome, Outer, Solver},
+    engine::{Definition, Engine, Fault, Outcome, Outer, Solver, View},
     model::{BuildRequest, CacheKind, CacheRequest, Capabilities, Event, Failure, Found, Graph, Network, SessionId},
     session::{self, Attachables, Counters, Credentials, Lent, METHODS, Offer},
     strategy::{self, Exporter, Facts, Plan},
@@ -86,14 +86,14 @@ impl Builder {
     ) -> Result<Outcome, Failure> {
         let work = Box::pin(async {
             let solver = self.engine.solver(lent).await?;
-            let over = CancellationToken::new();
+            let (view, over) = (View::default(), CancellationToken::new());
             let work = async {
                 let done = self.solve(&solver, id, request).await;
                 over.cancel();
                 done
             };
-            let (done, ()) = tokio::join!(work, solver.watch(id, events, &over));
-            done.map_err(|fault| solver.failure(&fault))
+            let (done, ()) = tokio::join!(work, solver.watch(id, &view, events, &over));
+            done.map_err(|fault| solver.failure(&fault, &view))
         });
         self.engine.while_it_answers(work).await
     }
@@ -144,8 +144,7 @@ pub(crate) fn digest_at(reference: &str) -> String {
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest as _;
-    let hex = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("sha256:{hex}")
+    sha2::Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |digest, byte| format!("{digest}{byte:02x}"))
 }
 
 pub(crate) fn new_id() -> String {

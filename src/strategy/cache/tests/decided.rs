@@ -53,6 +53,8 @@ fn what_exists_is_imported_by_digest_best_first_and_once() {
     let imports: Vec<String> = plan.cache.imports.iter().map(|(reference, _)| reference.to_string()).collect();
     let by_digest = |digit: &str| format!("r.example/app@sha256:{}", digit.repeat(64));
     assert_eq!(imports, [by_digest("b"), by_digest("a")]);
+    let of_target = plan.cache.of_target.iter().map(|(reference, _)| reference.to_string());
+    assert_eq!(of_target.collect::<Vec<_>>(), [by_digest("a")], "the builder's alone do not lead to the result");
     assert_eq!(plan.found.len(), 5, "a person sees all that was asked");
 }
 
