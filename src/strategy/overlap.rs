@@ -50,7 +50,9 @@ pub fn bring(graph: &Graph, seen: &Seen, brought: &[Chore]) -> Option<Chore> {
     }
     let wanted = |index: usize| {
         let is_layer = match graph.nodes[index].kind {
-            NodeKind::Run | NodeKind::File => state(index) == NodeState::Cached,
+            // What is not cached runs by now, for it waits for nothing; of what is, not all engines say so before they
+            // load it.
+            NodeKind::Run | NodeKind::File => matches!(state(index), NodeState::Cached | NodeState::Waiting),
             NodeKind::Image => true,
             NodeKind::Local | NodeKind::Other => false,
         };
