@@ -2,7 +2,7 @@
 //!
 //! Pure: the caller reads the file and hands over the flags and a way to look up variables.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, time::Duration};
 
 use toml::{Spanned, de::DeTable, de::DeValue};
 
@@ -13,7 +13,9 @@ const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
 /// Where the agent listens where nobody says so.
 const DEFAULT_LISTEN: &str = "unix:///run/remora/agent.sock";
 /// Every key of the file.
-const KEYS: [&str; 4] = ["engine", "listen", "allow_entitlement", "insecure_registry"];
+const KEYS: [&str; 5] = ["engine", "listen", "allow_entitlement", "insecure_registry", "cache_deadline"];
+/// How long a build waits for registries to say which cache refs exist, where nobody says so.
+const DEFAULT_CACHE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What the agent runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Config {
     pub allow_entitlement: Vec<Entitlement>,
     /// Registries, as `host` or `host:port`, that speak plain http. Loopback does by itself.
     pub insecure_registry: Vec<String>,
+    /// How long a build waits for registries to say which cache refs exist.
+    pub cache_deadline: Duration,
 }
 
 /// Something that a build may do only where the agent allows it. The words are BuildKit's.
@@ -46,6 +50,8 @@ pub struct FileConfig {
     pub allow_entitlement: Option<Vec<Entitlement>>,
     /// Key `insecure_registry`.
     pub insecure_registry: Option<Vec<String>>,
+    /// Key `cache_deadline`.
+    pub cache_deadline: Option<Duration>,
 }
 
 /// What the command line says, as it was written. A list that is empty says nothing.
@@ -59,6 +65,8 @@ pub struct Flags {
     pub allow_entitlement: Vec<String>,
     /// `--insecure-registry`, repeatable
     pub insecure_registry: Vec<String>,
+    /// `--cache-deadline`
+    pub cache_deadline: Option<String>,
 }
 
 /// Something that is wrong with the configuration.
@@ -129,6 +137,7 @@ impl Config {
                     config.allow_entitlement = file.list(key.get_ref(), value, Entitlement::parse);
                 }
                 "insecure_registry" => config.insecure_registry = file.list(key.get_ref(), value, registry_host),
+                "cache_deadline" => config.cache_deadline = file.string(key.get_ref(), value, deadline),
                 unknown => {
                     let problem = format!("unknown key; the keys are {}", KEYS.join(", "));
                     file.mistake(unknown, &key.span(), problem);
@@ -143,7 +152,7 @@ impl Config {
     /// other, they are not added up.
     ///
     /// `variable` looks up a variable of the environment: `REMORA_ENGINE` (else `DOCKER_HOST`), `REMORA_LISTEN`,
-    /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas), and those of
+    /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas), `REMORA_CACHE_DEADLINE`, and those of
     /// [`EngineUrl::with_docker_tls`], which apply wherever the address came from. An empty variable says nothing.
     pub fn resolve(
         flags: &Flags,
@@ -170,9 +179,14 @@ impl Config {
             .list("--insecure-registry", &flags.insecure_registry, "REMORA_INSECURE_REGISTRY", registry_host)
             .or(file.insecure_registry)
             .unwrap_or_default();
+        let given = source.text("--cache-deadline", flags.cache_deadline.as_deref(), &["REMORA_CACHE_DEADLINE"]);
+        let cache_deadline = given
+            .and_then(|(name, text)| source.keep(name, deadline(&text)))
+            .or(file.cache_deadline)
+            .unwrap_or(DEFAULT_CACHE_DEADLINE);
         match (engine, listen) {
             (Some(engine), Some(listen)) if source.mistakes.is_empty() => {
-                Ok(Self { engine, listen, allow_entitlement, insecure_registry })
+                Ok(Self { engine, listen, allow_entitlement, insecure_registry, cache_deadline })
             }
             _ => Err(source.mistakes),
         }
@@ -182,6 +196,15 @@ impl Config {
 #[allow(clippy::needless_pass_by_value)] // shaped for `map_err`
 fn describe(error: InvalidAddress) -> String {
     error.to_string()
+}
+
+/// A minute at most: a registry that is slower than that is no cache.
+fn deadline(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= Duration::from_secs(60) => Ok(time),
+        Ok(_) => Err(format!("'{text}' is too long: 60s at most")),
+        Err(_) => Err(format!("'{text}' is no time: write it such as 2s or 500ms")),
+    }
 }
 
 /// A registry is written as in an image reference: BuildKit and Docker compare it letter by letter.
@@ -295,102 +318,4 @@ impl Sources<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn mistakes(text: &str) -> Vec<String> {
-        Config::from_file_text(text).unwrap_err().iter().map(ToString::to_string).collect()
-    }
-
-    fn resolve(flags: &Flags, env: &[(&str, &str)], file: &str) -> Result<Config, Vec<String>> {
-        let look = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        let file = Config::from_file_text(file).unwrap();
-        Config::resolve(flags, look, file).map_err(|m| m.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn a_file_may_say_everything() {
-        let file = Config::from_file_text(
-            "engine = 'tcp://docker:2375'\nlisten = 'tcp://127.0.0.1:7777'\n\
-             allow_entitlement = ['network.host']\ninsecure_registry = ['registry:5000', 'r.example.com']\n",
-        )
-        .unwrap();
-        assert_eq!(file.engine.as_deref(), Some("tcp://docker:2375"));
-        assert_eq!(file.allow_entitlement, Some(vec![Entitlement::NetworkHost]));
-        assert_eq!(file.insecure_registry, Some(vec!["registry:5000".to_owned(), "r.example.com".to_owned()]));
-        assert_eq!(Config::from_file_text(""), Ok(FileConfig::default()));
-    }
-
-    #[test]
-    fn all_mistakes_come_at_once_with_key_and_line() {
-        let found =
-            mistakes("engin = 'x'\nlisten = 'tcp://0.0.0.0:1'\n\n[tls]\nca = 'x'\n[[insecure_registry]]\na = 1\n");
-        assert_eq!(found.len(), 4, "{found:?}");
-        assert!(found[0].starts_with("line 1: engin: unknown key; the keys are engine, listen"), "{found:?}");
-        assert!(found[1].starts_with("line 2: listen: invalid address 'tcp://0.0.0.0:1': only loopback"), "{found:?}");
-        assert!(found[2].starts_with("line 4: tls: unknown key"), "{found:?}");
-        assert!(found[3].contains("insecure_registry: a string is wanted, not a table"), "{found:?}");
-
-        let found = mistakes(
-            "engine = 5\nallow_entitlement = 'network.host'\ninsecure_registry = [\n 'ok:1',\n 'http://r',\n '10.0.0.0/8',\n 7,\n 'r',\n]\n",
-        );
-        assert_eq!(found[0], "line 1: engine: a string is wanted, not a number");
-        assert_eq!(found[1], "line 2: allow_entitlement: a list of strings is wanted, not a string");
-        assert!(
-            found[2].starts_with("line 5: insecure_registry: invalid registry 'http://r': write host"),
-            "{found:?}"
-        );
-        assert!(found[3].starts_with("line 6: insecure_registry: invalid registry '10.0.0.0/8'"), "{found:?}");
-        assert_eq!(found[4], "line 7: insecure_registry: a string is wanted, not a number");
-        assert!(found[5].starts_with("line 8: insecure_registry: invalid registry 'r'"), "{found:?}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_toml_says_where() {
-        let found = mistakes("engine = 'unix:///a'\nlisten =\nengine = 'unix:///b'\n");
-        assert!(found[0].starts_with("line 2: "), "{found:?}");
-        assert!(found.iter().any(|m| m.starts_with("line 3: ")), "{found:?}");
-    }
-
-    #[test]
-    fn flags_win_over_environment_over_file_over_default() {
-        let file = "engine = 'unix:///file'\ninsecure_registry = ['file:1']";
-        let env = [("REMORA_ENGINE", "unix:///env"), ("REMORA_INSECURE_REGISTRY", "env:1, env:2")];
-        let flags =
-            Flags { engine: Some("unix:///flag".into()), insecure_registry: vec!["flag:1".into()], ..Flags::default() };
-        let engine = |c: &Config| c.engine.to_string();
-
-        let config = resolve(&flags, &env, file).unwrap();
-        assert_eq!((engine(&config).as_str(), config.insecure_registry.len()), ("unix:///flag", 1));
-        let config = resolve(&Flags::default(), &env, file).unwrap();
-        assert_eq!((engine(&config).as_str(), config.insecure_registry.len()), ("unix:///env", 2));
-        let config = resolve(&Flags::default(), &[("REMORA_ENGINE", "")], file).unwrap();
-        assert_eq!((engine(&config).as_str(), config.insecure_registry[0].as_str()), ("unix:///file", "file:1"));
-        let config = resolve(&Flags::default(), &[], "").unwrap();
-        assert_eq!((engine(&config).as_str(), config.listen.to_string().as_str()), (DEFAULT_ENGINE, DEFAULT_LISTEN));
-        assert!(config.allow_entitlement.is_empty());
-    }
-
-    #[test]
-    fn docker_host_counts_where_remora_engine_is_silent() {
-        let docker = ("DOCKER_HOST", "tcp://docker:2376");
-        let config = resolve(&Flags::default(), &[docker, ("DOCKER_TLS_VERIFY", "1"), ("HOME", "/r")], "").unwrap();
-        assert!(matches!(&config.engine, EngineUrl::Tcp { tls: Some(dir), .. } if dir.path().ends_with(".docker")));
-        let config = resolve(&Flags::default(), &[docker, ("REMORA_ENGINE", "unix:///e")], "").unwrap();
-        assert_eq!(config.engine.to_string(), "unix:///e");
-    }
-
-    #[test]
-    fn mistakes_of_flags_and_environment_come_at_once_too() {
-        let flags =
-            Flags { listen: Some("nowhere".into()), allow_entitlement: vec!["everything".into()], ..Flags::default() };
-        let found =
-            resolve(&flags, &[("DOCKER_HOST", "ssh://h"), ("REMORA_INSECURE_REGISTRY", "a/b")], "").unwrap_err();
-        let starts = ["DOCKER_HOST: ", "--listen: ", "--allow-entitlement: ", "REMORA_INSECURE_REGISTRY: "];
-        assert_eq!(found.len(), starts.len(), "{found:?}");
-        for (found, start) in found.iter().zip(starts) {
-            assert!(found.starts_with(start), "{found}");
-        }
-    }
-}
+mod tests;

@@ -10,6 +10,8 @@
 
 #[path = "engine/agent.rs"]
 mod agent;
+#[path = "engine/caching.rs"]
+mod caching;
 #[path = "engine/cancelling.rs"]
 mod cancelling;
 #[path = "engine/capabilities.rs"]
@@ -18,6 +20,8 @@ mod capabilities;
 mod channel;
 #[path = "engine/control.rs"]
 mod control;
+#[path = "engine/defining.rs"]
+mod defining;
 #[path = "engine/dockerd.rs"]
 mod dockerd;
 #[path = "engine/draining.rs"]
@@ -32,6 +36,8 @@ mod progress;
 mod push;
 #[path = "engine/readiness.rs"]
 mod readiness;
+#[path = "engine/republishing.rs"]
+mod republishing;
 #[path = "engine/retrying.rs"]
 mod retrying;
 #[path = "engine/rig.rs"]

@@ -2,10 +2,16 @@
 #![cfg(feature = "agent")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+#[path = "registry/cache.rs"]
+mod cache;
 #[path = "registry/fake.rs"]
 mod fake;
+#[path = "registry/image.rs"]
+mod image;
 #[path = "registry/live.rs"]
 mod live;
+#[path = "registry/publish.rs"]
+mod publish;
 
 use std::{
     sync::Mutex,

@@ -34,7 +34,11 @@ struct Args {
     /// This registry speaks plain HTTP; repeatable. Loopback does by itself
     #[arg(long, value_name = "HOST[:PORT]")]
     insecure_registry: Vec<String>,
-    /// A TOML file with the keys engine, listen, allow_entitlement and insecure_registry; flags win over it
+    /// How long a build waits for registries to say which cache refs exist [default: 2s]
+    #[arg(long, value_name = "TIME")]
+    cache_deadline: Option<String>,
+    /// A TOML file with the keys engine, listen, allow_entitlement, insecure_registry and cache_deadline; flags win
+    /// over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -69,6 +73,7 @@ async fn run(args: Args) -> Result<(), Refusal> {
         allow_entitlement: config.allow_entitlement.iter().map(|e| e.as_str().to_owned()).collect(),
         insecure_registry: config.insecure_registry,
         token: std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty()),
+        cache_deadline: config.cache_deadline,
     };
     // An error means that it is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -119,6 +124,7 @@ fn configuration(args: Args) -> Result<Config, Refusal> {
         listen: args.listen,
         allow_entitlement: args.allow_entitlement,
         insecure_registry: args.insecure_registry,
+        cache_deadline: args.cache_deadline,
     };
     Config::resolve(&flags, |name| std::env::var(name).ok(), file).map_err(|mistakes| refuse("", mistakes))
 }

@@ -1,8 +1,12 @@
 //! The command line.
 
+mod cache;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub(super) use cache::Cache;
 
 use crate::model::{Reference, is_platform};
 
@@ -46,10 +50,24 @@ pub(super) struct Connection {
     pub(super) wait: Duration,
 }
 
+const BUILD_EXAMPLES: &str = "\
+Examples:
+  remora build --push -t registry.example/app:1 .
+  remora build -f docker/Dockerfile --target test --build-arg VERSION .";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  remora plan --push -t registry.example/app:1 .
+  remora plan --json --cache-scope feature/x -t registry.example/app:1 .";
+
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Build an image from a Dockerfile, with BuildKit's inline cache
+    /// Build an image from a Dockerfile, with every step cached that can be
+    #[command(after_help = BUILD_EXAMPLES)]
     Build(Box<Build>),
+    /// Say what such a build would do about cache, and why; nothing is run or written
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(Box<Plan>),
     /// Push images that the engine holds
     Push(Push),
     /// Free disk space of the engine: build cache and dangling images
@@ -60,10 +78,6 @@ pub(super) enum Command {
 
 #[derive(ClapArgs)]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
-#[command(after_help = "\
-Examples:
-  remora build --push -t registry.example/app:1 .
-  remora build -f docker/Dockerfile --target test --build-arg VERSION .")]
 pub(super) struct Build {
     /// Directory of the build context
     #[arg(value_name = "CONTEXT")]
@@ -95,9 +109,6 @@ pub(super) struct Build {
     /// The network that RUN steps see
     #[arg(long, value_enum, default_value_t = Network::Default)]
     pub(super) network: Network,
-    /// Import cache from this image; repeatable [default: the tags themselves]
-    #[arg(long, value_name = "REF", value_parser = reference)]
-    pub(super) cache_from: Vec<Reference>,
     /// Push the image to its registries
     #[arg(long)]
     pub(super) push: bool,
@@ -113,6 +124,17 @@ pub(super) struct Build {
     /// Print the image's id, and nothing else
     #[arg(short, long)]
     pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) cache: Cache,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Plan {
+    #[command(flatten)]
+    pub(super) build: Build,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -241,6 +263,13 @@ mod tests {
             "build --label =x .",
             "build -t App .",
             "build --platform a/b/c/d .",
+            "plan --cache max .",
+            "build --json .",
+            "build --cache max .",
+            "build --cache-scope= .",
+            "build --cache-fallback a,,b .",
+            "build --cache-repo cache .",
+            "build --cache-repo r.example/Cache .",
             "--wait soon build .",
             "--wait 500000000000y build .",
             "push r/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",

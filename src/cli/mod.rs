@@ -4,10 +4,13 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `args` | the command line |
+//! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
-//! | `build`, `push`, `prune`, `info` | one command each |
+//! | `build`, `plan`, `push`, `prune`, `info` | one command each |
+//! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress`, `text` | events > lines |
+//! | `summary` | a build's report > lines |
 //! | `metadata` | `--metadata-file` |
 //! | `excerpt`, `ignored` | the lines at fault, of the Dockerfile and of .dockerignore |
 //! | `exit` | failure > what a person reads, and the exit code |
@@ -15,7 +18,9 @@
 //! Absent: engine, strategy, service. What this room knows of them comes over the wire.
 
 mod args;
+mod ask;
 mod build;
+mod ci;
 mod connect;
 mod excerpt;
 mod exit;
@@ -24,9 +29,11 @@ mod ignored;
 mod info;
 mod lend;
 mod metadata;
+mod plan;
 mod progress;
 mod prune;
 mod push;
+mod summary;
 mod text;
 
 use std::process::ExitCode;
@@ -70,6 +77,7 @@ async fn dispatch(args: Args) -> ExitCode {
     let Args { connection, command } = args;
     let result: Result<(), Failure> = match command {
         Command::Build(build) => build::build(&connection, *build).await,
+        Command::Plan(plan) => plan::plan(&connection, *plan).await,
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,

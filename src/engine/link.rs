@@ -110,7 +110,7 @@ impl Engine {
     }
 
     /// Does the work, unless the engine stops to answer in the middle: its connections would stay open for ever.
-    pub(super) async fn while_it_answers<T, E: From<Failure>>(
+    pub async fn while_it_answers<T, E: From<Failure>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {

@@ -6,17 +6,21 @@
 //! | `link` | keeps one connection to the engine alive, and says whether it is ready |
 //! | `probe` | finds out what the engine is and can do |
 //! | `docker` | Docker's plain REST API, through bollard and `dial` |
-//! | `build` | drives one build through BuildKit's gateway |
+//! | `solver` | drives the solves of one build through BuildKit's gateway |
+//! | `ask` | a request and a plan as BuildKit's messages |
+//! | `definition` | BuildKit's definition of a build > our graph, and parts of it |
 //! | `attach` | opens BuildKit's session on behalf of the client |
 //! | `status` | BuildKit's Status stream > our events |
+//! | `seen` | BuildKit's Status stream > what is seen of each operation |
 //! | `fault` | BuildKit's errors > our failures |
 //! | `push` | pushes through the engine's REST API |
 //! | `usage` | disk usage and prune |
 //!
 //! Absent: decisions (they come as a `Plan`), our own protobuf, registries.
 
+mod ask;
 mod attach;
-mod build;
+mod definition;
 mod dial;
 mod docker;
 mod error;
@@ -24,11 +28,15 @@ mod fault;
 mod link;
 mod probe;
 mod push;
+mod seen;
+mod solver;
 mod status;
 mod usage;
 
-pub use build::Outcome;
+pub use ask::Outer;
+pub use definition::Definition;
 pub use error::Error;
 pub use link::{Engine, State};
 pub use push::PushError;
+pub use solver::{Fault, Made, Outcome, Part, Solve, Solver, View};
 pub use usage::{Freed, Used};

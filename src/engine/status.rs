@@ -99,8 +99,10 @@ impl Translator {
         }
         step.last_start = Some(started);
         if let Some(cache_ref) = vertex.name.strip_prefix(IMPORT) {
-            // A ref that is not there yet is no error: the first build of a branch has none.
-            events.push(Event::Notice { warning: false, text: import_notice(cache_ref, &vertex.error) });
+            // What was found is known by then, and what is read was said.
+            if !vertex.error.is_empty() {
+                events.push(Event::Notice { warning: false, text: import_notice(cache_ref, &vertex.error) });
+            }
             return;
         }
         step.failed = !vertex.error.is_empty();
@@ -147,15 +149,12 @@ impl Step {
     }
 }
 
-fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
+pub(super) fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
     let millis = |t: Timestamp| t.seconds.saturating_mul(1000).saturating_add(i64::from(t.nanos) / 1_000_000);
     millis(to).saturating_sub(millis(from)).try_into().unwrap_or(0)
 }
 
 fn import_notice(cache_ref: &str, error: &str) -> String {
-    if error.is_empty() {
-        return format!("cache: {cache_ref} found");
-    }
     if error.contains("not found") {
         return format!("cache: {cache_ref} does not exist yet");
     }

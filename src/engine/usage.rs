@@ -5,7 +5,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use bollard::query_parameters::{ListImagesOptionsBuilder, PruneImagesOptionsBuilder, TagImageOptionsBuilder};
+use bollard::query_parameters::{
+    ListImagesOptionsBuilder, PruneImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+};
 use bollard_buildkit_proto::{
     google::protobuf::Timestamp,
     moby::buildkit::v1::{self as control, DiskUsageRequest, UsageRecord, control_client::ControlClient},
@@ -162,6 +164,13 @@ impl Engine {
         let options = TagImageOptionsBuilder::default().repo(&to.name()).tag(to.tag()).build();
         let tagged = self.docker()?.bollard.tag_image(&from.to_string(), Some(options)).await;
         Ok(tagged.map_err(|e| Error::docker("POST /images/tag", &e))?)
+    }
+
+    /// Takes a name from an image, and the image with its last one. What the build cache has stays.
+    pub async fn untag(&self, tag: &Reference) -> Result<(), Failure> {
+        let docker = self.docker()?;
+        let removed = docker.bollard.remove_image(&tag.to_string(), None::<RemoveImageOptions>, None).await;
+        Ok(removed.map(drop).map_err(|e| Error::docker("DELETE /images", &e))?)
     }
 
     async fn image_ids(&self) -> Result<BTreeSet<String>, Failure> {

@@ -1,24 +1,36 @@
 //! The vocabulary as types. Pure: std and serde only, no I/O, nothing async.
 
 mod address;
+mod age;
+mod cache;
 mod capabilities;
 mod credential;
 mod event;
+mod explanation;
 mod failure;
+mod graph;
 mod reference;
 mod report;
 mod request;
+mod seen;
 mod step;
 
 pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
+pub use age::age;
+pub use cache::{
+    CI_VARIABLES, CacheMode, CacheRequest, LONGEST_SCOPE, MOST_FALLBACKS, cache_repository, check_scope, ci_variable,
+};
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use credential::Credential;
 pub use event::{Event, StepId};
+pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Retag, Source, StageCache, Whose};
 pub use failure::{Excerpt, Failure, FailureKind};
+pub use graph::{Graph, Node, NodeKind};
 pub use reference::{InvalidReference, Reference};
 pub use report::{Report, Tally};
 pub use request::{BuildRequest, Network, PruneRequest, PushRequest, SessionId, is_platform};
+pub use seen::{NodeState, Seen};
 pub use step::{base_image, own_step};
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.
-pub const REVISION: u32 = 1;
+pub const REVISION: u32 = 2;

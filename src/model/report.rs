@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Event, StepId, own_step};
+use super::{Event, Explanation, StepId, own_step};
 
 /// What a call came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,16 +29,24 @@ pub struct Report {
     pub tags: Vec<String>,
     /// What BuildKit's exporter answered.
     pub exporter: BTreeMap<String, String>,
+    /// What was done about cache, and why; `None` for what is no build.
+    pub explanation: Option<Box<Explanation>>,
     /// Id of the build.
     pub build_id: String,
 }
 
 impl Report {
+    /// Whether the cached image was published as the result, without loading a layer.
+    pub fn republished(&self) -> bool {
+        let outcome = self.explanation.as_ref().and_then(|explanation| explanation.outcome.as_ref());
+        outcome.is_some_and(|outcome| outcome.republished)
+    }
+
     /// What was seen on the way, with what came out in the end.
     #[must_use]
     pub fn with_result(self, result: Self) -> Self {
-        let Self { elapsed_ms, image_id, digest, tags, exporter, .. } = result;
-        Self { elapsed_ms, image_id, digest, tags, exporter, ..self }
+        let Self { elapsed_ms, image_id, digest, tags, exporter, explanation, .. } = result;
+        Self { elapsed_ms, image_id, digest, tags, exporter, explanation, ..self }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Reference;
+use super::{CacheRequest, Reference};
 
 /// Names a session: 32 hexadecimal digits. Whoever knows it may use the session, so it never goes into a log.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -47,6 +47,8 @@ pub struct BuildRequest {
     pub network: Network,
     /// Cache refs to import; the tags where it is empty.
     pub cache_from: Vec<Reference>,
+    /// How to use the cache, and whose it is.
+    pub cache: CacheRequest,
     /// Push every tag.
     pub push: bool,
     /// Keep the result as an image in the engine.
@@ -63,6 +65,7 @@ impl std::fmt::Debug for BuildRequest {
             .field("target", &self.target)
             .field("build_args", &self.build_args.keys().collect::<Vec<_>>())
             .field("platforms", &self.platforms)
+            .field("cache", &self.cache)
             .field("push", &self.push)
             .field("load", &self.load)
             .finish_non_exhaustive()

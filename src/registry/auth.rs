@@ -37,9 +37,11 @@ impl Credential {
 
 /// What the login is for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Scope {
+pub(super) enum Scope<'a> {
     Pull,
     Push,
+    /// To push, with blobs from this repository.
+    Mount(&'a Reference),
 }
 
 /// What a registry asks for.
@@ -95,7 +97,7 @@ impl Bearer {
         &self,
         client: &Client,
         reference: &Reference,
-        scope: Scope,
+        scope: Scope<'_>,
         credential: &Credential,
         registry: &Url,
     ) -> Result<RequestBuilder, String> {
@@ -106,13 +108,17 @@ impl Bearer {
         if url.scheme() == "http" && registry.scheme() == "https" && *credential != Credential::Anonymous {
             return Err("its token service wants the password without encryption".into());
         }
-        let actions = match scope {
-            Scope::Pull => "pull",
-            Scope::Push => "pull,push",
-        };
-        let ours = format!("repository:{}:{actions}", reference.repository());
+        let actions = if let Scope::Pull = scope { "pull" } else { "pull,push" };
+        let mut scopes = vec![format!("repository:{}:{actions}", reference.repository())];
+        if let Scope::Mount(source) = scope {
+            scopes.push(format!("repository:{}:pull", source.repository()));
+        }
         // A registry in front of others knows the repository by another name, and says so.
-        let theirs = self.scope.as_deref().filter(|theirs| *theirs != ours);
+        for theirs in self.scope.as_deref().unwrap_or_default().split_ascii_whitespace() {
+            if !scopes.iter().any(|ours| ours == theirs) {
+                scopes.push(theirs.to_owned());
+            }
+        }
         let mut form = Url::parse("form:").map_err(|e| e.to_string())?;
         let target = if let Credential::IdentityToken(_) = credential { &mut form } else { &mut url };
         let mut pairs = target.query_pairs_mut();
@@ -122,12 +128,12 @@ impl Bearer {
         }
         if let Credential::IdentityToken(secret) = credential {
             // This way takes several scopes in one value, the other in one each.
-            let scopes = theirs.map_or_else(|| ours.clone(), |theirs| format!("{ours} {theirs}"));
-            pairs.append_pair("grant_type", "refresh_token").append_pair("scope", &scopes);
+            pairs.append_pair("grant_type", "refresh_token").append_pair("scope", &scopes.join(" "));
             pairs.append_pair("refresh_token", secret);
         } else {
-            pairs.append_pair("scope", &ours);
-            theirs.map(|theirs| pairs.append_pair("scope", theirs));
+            for scope in &scopes {
+                pairs.append_pair("scope", scope);
+            }
         }
         drop(pairs);
         Ok(match credential {

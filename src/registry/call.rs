@@ -1,59 +1,48 @@
 //! One conversation with a registry about one repository: requests that answer a challenge once each.
 
-use std::{error::Error as _, time::SystemTime};
+use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 
 use super::{
     Error,
+    answer::{auth_token, causes, location, problem, read},
     auth::{Challenge, Scope},
+    manifest::MANIFESTS,
 };
-use crate::{
-    digest::sha256,
-    model::{Credential, Reference},
-};
+use crate::model::{Credential, Reference};
 
-/// Names the digest of a manifest in an answer.
-pub(super) const DIGEST: &str = "docker-content-digest";
-/// Every form in which an image or an index of images may lie in a registry.
-const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json, \
-     application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
-/// The specification wants registries to take 4 MiB, and nobody to send more.
-const LARGEST_MANIFEST: usize = 4 << 20;
 /// How often an answer may point elsewhere.
 const MOST_HOPS: u32 = 3;
 const LARGEST_PROBLEM: usize = 64 << 10;
+const LARGEST_TOKEN: usize = 1 << 20;
 
-/// Where an answer points to, but never from https to http.
-fn redirection(response: &Response, from: &Url) -> Option<Url> {
-    if !response.status().is_redirection() {
-        return None;
-    }
-    let next = from.join(response.headers().get(LOCATION)?.to_str().ok()?).ok()?;
-    (next.scheme() == "https" || next.scheme() == from.scheme()).then_some(next)
-}
-
+/// A clone is logged in as the original was.
+#[derive(Clone)]
 pub(super) struct Call<'a> {
     client: &'a Client,
-    /// `.../v2/<repository>/manifests/`
+    /// `.../v2/<repository>/`
     base: Url,
     reference: &'a Reference,
     credential: &'a Credential,
-    scope: Scope,
+    scope: Scope<'a>,
     /// What the last challenge was answered with.
     authorization: Option<HeaderValue>,
 }
 
-/// A manifest as it came.
-pub(super) struct Manifest {
-    pub(super) body: Bytes,
-    pub(super) media_type: HeaderValue,
-    pub(super) digest: String,
+/// One request.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// What it is about, a tag or a digest: for errors.
+    pub(super) name: &'a str,
+    pub(super) accept: &'static str,
+    /// With its media type.
+    pub(super) body: Option<(HeaderValue, Bytes)>,
 }
 
 impl<'a> Call<'a> {
@@ -62,53 +51,47 @@ impl<'a> Call<'a> {
         base: Url,
         reference: &'a Reference,
         credential: &'a Credential,
-        scope: Scope,
+        scope: Scope<'a>,
     ) -> Self {
         Self { client, base, reference, credential, scope, authorization: None }
     }
 
-    /// Fetches the manifest `name`, a tag or a digest, and checks it against its digest.
-    pub(super) async fn manifest(&mut self, name: &str) -> Result<Manifest, Error> {
-        let response = self.send(Method::GET, name, None).await?;
-        let media_type = response.headers().get(CONTENT_TYPE).cloned();
-        let claimed = response.headers().get(DIGEST).and_then(|d| d.to_str().ok()).map(str::to_owned);
-        let doing = (Method::GET, name);
-        let body = read(response, LARGEST_MANIFEST).await.map_err(|e| self.error(&doing, Cause::Network(e)))?;
-        let Some(body) = body else {
-            return Err(self.error(&doing, Cause::Other("the manifest is larger than 4 MiB".into())));
-        };
-        let digest = sha256(&body);
-        for expected in [claimed.as_deref(), Some(name)].into_iter().flatten() {
-            if expected.starts_with("sha256:") && expected != digest {
-                return Err(self.error(&doing, Cause::Other(format!("its content is {digest}, not {expected}"))));
-            }
-        }
-        let media_type = media_type.filter(is_manifest).or_else(|| embedded_media_type(&body));
-        match media_type {
-            Some(media_type) => Ok(Manifest { body, media_type, digest }),
-            None => Err(self.error(&doing, Cause::Other("the answer is no image manifest".into()))),
-        }
-    }
-
-    /// Sends a request for the manifest `name` and returns an answer that is a success. A 401 is answered once, so
-    /// that it matters neither which kind of login the registry has, nor that a token expired.
+    /// Sends a request for the manifest `name` and returns an answer that is a success.
     pub(super) async fn send(
         &mut self,
         method: Method,
         name: &str,
         body: Option<(HeaderValue, Bytes)>,
     ) -> Result<Response, Error> {
-        let doing = (method.clone(), name);
+        let url = self.url(&method, &["manifests", name])?;
+        self.ask(Ask { method, url, name, accept: MANIFESTS, body }).await
+    }
+
+    /// An address below the repository's.
+    pub(super) fn url(&self, method: &Method, path: &[&str]) -> Result<Url, Error> {
         let mut url = self.base.clone();
-        url.path_segments_mut()
-            .map_err(|()| self.error(&doing, Cause::Other("no address".into())))?
-            .pop_if_empty()
-            .push(name);
+        match url.path_segments_mut() {
+            Ok(mut segments) => drop(segments.pop_if_empty().extend(path)),
+            Err(()) => return Err(self.odd(method, self.reference.tag(), "no address")),
+        }
+        Ok(url)
+    }
+
+    /// Sends a request and returns an answer that is a success. A 401 is answered once, so that it matters neither
+    /// which kind of login the registry has, nor that a token expired.
+    ///
+    /// The login is for the registry alone: where an answer points elsewhere, as those for blobs do, the address says
+    /// all that is needed there, and somebody who asks for more is answered as nobody.
+    pub(super) async fn ask(&mut self, ask: Ask<'_>) -> Result<Response, Error> {
+        let Ask { method, mut url, name, accept, body } = ask;
+        let doing = (method.clone(), name);
+        let mut elsewhere = None;
         let mut answered = false;
         let mut hops = 0;
         loop {
-            let mut request = self.client.request(method.clone(), url.clone()).header(ACCEPT, MANIFESTS);
-            if let Some(authorization) = &self.authorization {
+            let mut request = self.client.request(method.clone(), url.clone()).header(ACCEPT, accept);
+            let at_home = url.origin() == self.base.origin();
+            if let Some(authorization) = if at_home { &self.authorization } else { &elsewhere } {
                 request = request.header(AUTHORIZATION, authorization);
             }
             if let Some((media_type, body)) = &body {
@@ -120,12 +103,12 @@ impl<'a> Call<'a> {
             }
             if body.is_none()
                 && hops < MOST_HOPS
-                && let Some(next) = redirection(&response, &url)
+                && response.status().is_redirection()
+                && let Some(next) = location(&response, &url)
             {
                 hops += 1;
                 if next.origin() != url.origin() {
-                    // Where it points to gives it out for the address alone.
-                    self.authorization = None;
+                    elsewhere = None;
                 }
                 url = next;
                 continue;
@@ -139,26 +122,33 @@ impl<'a> Call<'a> {
                 });
             }
             let Some(challenge) = challenge else { return Err(failed) };
-            match self.answer(&doing, &challenge).await? {
-                Some(authorization) => self.authorization = Some(authorization),
+            let credential = if at_home { self.credential } else { &Credential::Anonymous };
+            match self.answer(&doing, &challenge, credential).await? {
                 None => return Err(failed),
+                authorization if at_home => self.authorization = authorization,
+                authorization => elsewhere = authorization,
             }
             answered = true;
         }
     }
 
     /// Makes what goes into `Authorization`; `None` where there is nothing to answer with.
-    async fn answer(&self, doing: &(Method, &str), challenge: &Challenge) -> Result<Option<HeaderValue>, Error> {
-        let Challenge::Bearer(bearer) = challenge else { return Ok(self.credential.basic()) };
+    async fn answer(
+        &self,
+        doing: &(Method, &str),
+        challenge: &Challenge,
+        credential: &Credential,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let Challenge::Bearer(bearer) = challenge else { return Ok(credential.basic()) };
         let request = bearer
-            .request(self.client, self.reference, self.scope, self.credential, &self.base)
+            .request(self.client, self.reference, self.scope, credential, &self.base)
             .map_err(|problem| self.error(doing, Cause::Other(problem)))?;
         let doing = (Method::GET, doing.1);
         let response = request.send().await.map_err(|e| self.error(&doing, Cause::Network(e)).at_login())?;
         if !response.status().is_success() {
             return Err(self.refused(&doing, response).await.at_login());
         }
-        let body = read(response, LARGEST_MANIFEST).await.map_err(|e| self.error(&doing, Cause::Network(e)))?;
+        let body = read(response, LARGEST_TOKEN).await.map_err(|e| self.error(&doing, Cause::Network(e)))?;
         let token = body.and_then(|body| auth_token(&body));
         token.map(Some).ok_or_else(|| self.error(&doing, Cause::Other("the answer holds no token".into())).at_login())
     }
@@ -168,6 +158,16 @@ impl<'a> Call<'a> {
         let retry_after = super::retry_after(response.headers(), SystemTime::now());
         let body = read(response, LARGEST_PROBLEM).await.ok().flatten().unwrap_or_default();
         self.error(doing, Cause::Status(status, retry_after, problem(&body)))
+    }
+
+    /// The answer was a success, and is not what was asked for.
+    pub(super) fn odd(&self, method: &Method, name: &str, problem: impl Into<String>) -> Error {
+        self.error(&(method.clone(), name), Cause::Other(problem.into()))
+    }
+
+    /// The answer ended early.
+    pub(super) fn broken(&self, method: &Method, name: &str, error: reqwest::Error) -> Error {
+        self.error(&(method.clone(), name), Cause::Network(error))
     }
 
     fn error(&self, (method, name): &(Method, &str), cause: Cause) -> Error {
@@ -186,98 +186,4 @@ enum Cause {
     Status(StatusCode, Option<std::time::Duration>, String),
     Network(reqwest::Error),
     Other(String),
-}
-
-/// Reads a body; `None` if it is longer than `most` bytes.
-async fn read(mut response: Response, most: usize) -> Result<Option<Bytes>, reqwest::Error> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > most {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body.freeze()))
-}
-
-/// The innermost cause says what happened; the outer ones repeat the address, which may hold a query.
-pub(super) fn causes(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    match error.source() {
-        // What a TLS library calls the answer of a server that speaks plain http.
-        Some(_) if cause.to_string().contains("InvalidContentType") => "it answers without TLS".into(),
-        Some(_) => cause.to_string(),
-        None if error.is_timeout() => "timed out".into(),
-        None => "the request failed".into(),
-    }
-}
-
-fn is_manifest(media_type: &HeaderValue) -> bool {
-    let media_type = media_type.to_str().unwrap_or_default();
-    let name = media_type.split(';').next().unwrap_or_default().trim();
-    MANIFESTS.split(',').any(|known| known.trim() == name)
-}
-
-/// A manifest may name its own type, where the server that sent it did not.
-fn embedded_media_type(body: &[u8]) -> Option<HeaderValue> {
-    #[derive(serde::Deserialize)]
-    struct Typed {
-        #[serde(rename = "mediaType")]
-        media_type: String,
-    }
-    let typed: Typed = serde_json::from_slice(body).ok()?;
-    HeaderValue::from_str(&typed.media_type).ok().filter(is_manifest)
-}
-
-/// What the body of a refusal says: the specification's list of errors, or that of a token service, or its text.
-fn problem(body: &[u8]) -> String {
-    #[derive(serde::Deserialize, Default)]
-    #[serde(default)]
-    struct Problem {
-        errors: Vec<Item>,
-        details: String,
-        error_description: String,
-        message: String,
-    }
-    #[derive(serde::Deserialize)]
-    struct Item {
-        #[serde(default)]
-        code: String,
-        #[serde(default)]
-        message: String,
-    }
-    match serde_json::from_slice::<Problem>(body) {
-        Ok(Problem { errors, .. }) if !errors.is_empty() => {
-            let say = |e: &Item| match (e.code.to_ascii_lowercase(), e.message.as_str()) {
-                (code, "") => code,
-                (code, message) if code.is_empty() => message.to_owned(),
-                (code, message) => format!("{code}: {message}"),
-            };
-            errors.iter().map(say).collect::<Vec<_>>().join("; ")
-        }
-        Ok(other) => [other.details, other.error_description, other.message]
-            .into_iter()
-            .find(|text| !text.is_empty())
-            .unwrap_or_default(),
-        // A page for a browser says nothing to a person at a terminal.
-        Err(_) if body.trim_ascii_start().starts_with(b"<") => String::new(),
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    }
-}
-
-fn auth_token(body: &[u8]) -> Option<HeaderValue> {
-    #[derive(serde::Deserialize, Default)]
-    #[serde(default)]
-    struct Token {
-        token: Option<String>,
-        access_token: Option<String>,
-    }
-    let Token { token, access_token } = serde_json::from_slice(body).ok()?;
-    let token = token.or(access_token).filter(|token| !token.is_empty())?;
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }

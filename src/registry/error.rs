@@ -77,7 +77,12 @@ impl Error {
 
     /// It went wrong at the registry's token service.
     pub(super) fn at_login(self) -> Self {
-        let trouble = if self.status == Some(400) { Trouble::Unauthorized } else { self.trouble };
+        let trouble = match self.status {
+            Some(400) => Trouble::Unauthorized,
+            // It is the service that is not there.
+            Some(404) => Trouble::Other,
+            _ => self.trouble,
+        };
         Self { trouble, action: format!("login for {}", self.action), ..self }
     }
 

@@ -1,11 +1,18 @@
-//! What the agent itself does at a registry: it asks for digests and sets tags. Layers are the engine's business.
+//! What the agent itself does at a registry: it asks for digests and for what carries cache, sets tags, and publishes
+//! an image whose layers lie there already. To move layers is the engine's business.
 //!
 //! The requests are those of <https://github.com/opencontainers/distribution-spec>. Nothing here retries by itself: a
 //! caller wraps what it does in [`retrying`].
 
+mod answer;
 mod auth;
+mod blob;
+mod cache;
 mod call;
 mod error;
+mod manifest;
+mod platform;
+mod publish;
 mod retrying;
 
 use std::{
@@ -17,13 +24,12 @@ use std::{
 
 use reqwest::{Method, Url, header};
 
+pub use cache::{CacheImage, Carries, Layer};
 pub use error::Error;
+pub use publish::{Publication, Published};
 pub use retrying::{Attempt, retrying};
 
-use self::{
-    auth::Scope,
-    call::{Call, Manifest},
-};
+use self::{auth::Scope, call::Call};
 use crate::{
     model::{Credential, Reference},
     strategy::retry::Trouble,
@@ -31,6 +37,8 @@ use crate::{
 
 /// Docker Hub's registry goes by another name than its references.
 const DOCKER_HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
+/// Names the digest of a manifest in an answer.
+const DIGEST: &str = "docker-content-digest";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,7 +71,7 @@ impl Registry {
     pub async fn digest(&self, reference: &Reference, credential: &Credential) -> Result<String, Error> {
         let mut call = self.call(reference, credential, Scope::Pull)?;
         let response = call.send(Method::HEAD, wanted(reference), None).await?;
-        match response.headers().get(call::DIGEST).and_then(|digest| digest.to_str().ok()) {
+        match response.headers().get(DIGEST).and_then(|digest| digest.to_str().ok()) {
             Some(digest) if is_digest(digest) => Ok(digest.to_owned()),
             // The header is optional: then the digest is that of the body.
             _ => Ok(call.manifest(wanted(reference)).await?.digest),
@@ -79,15 +87,9 @@ impl Registry {
             return Err(Error::other(from, format!("cannot set {other}: it is in another repository")));
         }
         let mut call = self.call(from, credential, Scope::Push)?;
-        let Manifest { body, media_type, digest } = call.manifest(wanted(from)).await?;
-        for tag in to {
-            let response = call.send(Method::PUT, tag.tag(), Some((media_type.clone(), body.clone()))).await?;
-            let stored = response.headers().get(call::DIGEST).and_then(|stored| stored.to_str().ok());
-            if stored.is_some_and(|stored| is_digest(stored) && stored != digest) {
-                return Err(Error::other(tag, format!("it stored another manifest than {digest}")));
-            }
-        }
-        Ok(digest)
+        let manifest = call.manifest(wanted(from)).await?;
+        call.tag(&manifest, to).await?;
+        Ok(manifest.digest)
     }
 
     /// The layers of the image that `reference` names, with their bytes. An index of images has none of its own.
@@ -122,7 +124,7 @@ impl Registry {
         &'a self,
         reference: &'a Reference,
         credential: &'a Credential,
-        scope: Scope,
+        scope: Scope<'a>,
     ) -> Result<Call<'a>, Error> {
         let host = match reference.registry() {
             hub if hub == DOCKER_HUB.0 => DOCKER_HUB.1,
@@ -130,7 +132,7 @@ impl Registry {
         };
         let plain = self.is_plain(host);
         let scheme = if plain { "http" } else { "https" };
-        let base = format!("{scheme}://{host}/v2/{}/manifests/", reference.repository());
+        let base = format!("{scheme}://{host}/v2/{}/", reference.repository());
         let base = Url::parse(&base).map_err(|e| Error::other(reference, format!("{base}: {e}")))?;
         let client = if plain { &self.plain } else { self.secure(reference)? };
         Ok(Call::new(client, base, reference, credential, scope))
@@ -140,7 +142,7 @@ impl Registry {
         if let Some(client) = self.secure.get() {
             return Ok(client);
         }
-        let client = builder().build().map_err(|e| Error::other(reference, call::causes(&e)))?;
+        let client = builder().build().map_err(|e| Error::other(reference, answer::causes(&e)))?;
         Ok(self.secure.get_or_init(|| client))
     }
 

@@ -20,14 +20,27 @@ use crate::{
 };
 
 /// What the configuration says that calls have to heed.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Settings {
     /// Entitlements that builds may ask for, such as `network.host`.
     pub allow_entitlement: Vec<String>,
     /// Registries that speak plain HTTP.
     pub insecure_registry: Vec<String>,
+    /// How long a build may wait for registries to say which cache refs exist.
+    pub cache_deadline: Duration,
     /// What callers must show. A unix socket can do without: its mode says who may connect.
     pub token: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allow_entitlement: Vec::new(),
+            insecure_registry: Vec::new(),
+            cache_deadline: Duration::from_secs(2),
+            token: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Settings {
@@ -100,6 +113,7 @@ impl Inner {
 impl BuildAgent for Agent {
     type SessionStream = super::sessions::Outgoing;
     type BuildStream = EventStream;
+    type PlanStream = EventStream;
     type PushStream = EventStream;
     type PruneStream = EventStream;
 
@@ -115,6 +129,13 @@ impl BuildAgent for Agent {
         let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
         let inner = Arc::clone(&self.inner);
         Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::build::build(inner, request, events)))
+    }
+
+    async fn plan(&self, request: Request<pb::BuildRequest>) -> Result<Response<EventStream>, Status> {
+        self.refuse_while_draining().map_err(wire::to_status)?;
+        let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let inner = Arc::clone(&self.inner);
+        Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::plan::plan(inner, request, events)))
     }
 
     async fn push(&self, request: Request<pb::PushRequest>) -> Result<Response<EventStream>, Status> {

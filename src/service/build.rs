@@ -2,19 +2,27 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
 
-use super::{agent::Inner, push::Pusher, stream::tee};
+use super::{
+    agent::Inner,
+    chores::Chores,
+    prepare::{Begun, Prepared},
+    push::Pusher,
+    republish::Look,
+    stream::tee,
+};
 use crate::{
-    engine::Outcome,
-    model::{BuildRequest, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally},
+    engine::{Fault, Made, Outcome, Outer, Solve, Solver, View},
+    model::{BuildRequest, CacheMode, Capabilities, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally},
     registry,
     session::Lent,
     strategy::{
-        self, Facts, Plan, PushMechanism,
+        self, Exporter, Facts, Output, Plan, PushMechanism,
         retry::{Policy, Trouble},
     },
 };
@@ -26,35 +34,29 @@ pub(super) async fn build(
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
     let since = Instant::now();
-    let lent = agent.sessions.find(&request.session).await?;
-    let capabilities = agent.engine_within(request.wait, &events).await?;
-    let plan = strategy::plan(Facts {
-        request: &request,
-        capabilities: &capabilities,
-        allowed: &agent.settings.allow_entitlement,
-        insecure: &agent.settings.insecure_registry,
-    })?;
-    let id = new_id();
-    let _entry = agent.builds.enter(&id, &request.tags);
-    tracing::info!(build = id, ?request, "build");
-    for note in &plan.notes {
-        drop(events.send(Event::Notice { warning: true, text: note.clone() }).await);
-    }
+    let begun = Begun::new(&agent, &request, &events).await?;
+    let _entry = agent.builds.enter(&begun.id, &request.tags);
+    tracing::info!(build = begun.id, ?request, "build");
     let (tee, tally) = tee(events);
-    let run = Run { agent: &agent, id: &id, request: &request, plan: &plan, lent: &lent, events: &tee };
-    let mut report = tokio::select! {
-        report = run.run(capabilities.image_store) => report?,
-        () = lent.ended() => {
-            return Err(Failure::new(FailureKind::Cancelled, "the client that lent the build context is gone"));
-        }
-    };
+    let run = begun.run(&agent, &request, &tee);
+    for text in &begun.output.notes {
+        run.notice(true, text.clone()).await;
+    }
+    run.warn_of_secrets().await;
+    let report = begun.while_lent(run.run()).await?;
+    let prepared = run.prepared.into_inner();
     drop(tee);
     let mut tally = tally.await.unwrap_or_default();
-    drop(tokio::time::timeout(SIZES, size_layers(&agent, &plan, &lent, &mut tally)).await);
-    report.tags = request.tags.iter().map(ToString::to_string).collect();
-    report.elapsed_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    // What was published as it lies in the registry did not come from there.
+    let moved = |_: &Prepared| !report.republished();
+    if let Some(prepared) = prepared.filter(moved) {
+        drop(tokio::time::timeout(SIZES, size_layers(&agent, &prepared.plan, &begun.lent, &mut tally)).await);
+    }
+    let Begun { id, output, .. } = begun;
     let mut report = Report { build_id: id, ..tally.report().with_result(report) };
-    if plan.push == PushMechanism::InSolve {
+    report.tags = request.tags.iter().map(ToString::to_string).collect();
+    report.elapsed_ms = elapsed_ms(since);
+    if output.push == PushMechanism::InSolve {
         report.pushed_bytes = None;
     }
     Ok(report)
@@ -65,7 +67,7 @@ const SIZES: Duration = Duration::from_secs(2);
 
 /// The engine names the layers that it takes from a cache ref, and not their size: the ref's manifest does.
 async fn size_layers(agent: &Inner, plan: &Plan, lent: &Lent, tally: &mut Tally) {
-    for (reference, _) in &plan.imports {
+    for (reference, _) in &plan.cache.imports {
         if tally.unsized_layers().next().is_none() {
             return;
         }
@@ -76,52 +78,51 @@ async fn size_layers(agent: &Inner, plan: &Plan, lent: &Lent, tally: &mut Tally)
     }
 }
 
-fn new_id() -> String {
+pub(super) fn new_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-struct Run<'a> {
-    agent: &'a Inner,
-    id: &'a str,
-    request: &'a BuildRequest,
-    plan: &'a Plan,
-    lent: &'a Lent,
-    events: &'a mpsc::Sender<Event>,
+pub(super) fn elapsed_ms(since: Instant) -> u64 {
+    since.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// Why a build stops.
+pub(super) enum Stop {
+    /// The engine says so.
+    Engine(Fault),
+    /// Somebody else does.
+    Said(Failure),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Engine(fault)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Said(failure)
+    }
+}
+
+pub(super) struct Run<'a> {
+    pub(super) agent: &'a Inner,
+    pub(super) id: &'a str,
+    pub(super) request: &'a BuildRequest,
+    pub(super) capabilities: &'a Capabilities,
+    pub(super) output: &'a Output,
+    pub(super) lent: &'a Lent,
+    pub(super) events: &'a mpsc::Sender<Event>,
+    pub(super) prepared: OnceCell<Prepared>,
 }
 
 impl Run<'_> {
     /// Builds, pushes and tags. Of the report it fills what the result is.
-    async fn run(&self, store: Option<ImageStore>) -> Result<Report, Failure> {
-        let Self { agent, plan, .. } = self;
-        let outcome = self.solve().await?;
-        for tag in &plan.local_tags {
-            agent.engine.tag(&plan.groups[0].first, tag).await?;
-        }
-        let get = |key: &str| outcome.exporter.get(key).cloned().unwrap_or_default();
-        let mut digest = get("containerimage.digest");
-        let image_id = match store {
-            // It gives the config's digest under both names: it knows no manifest before the push.
-            Some(ImageStore::Graphdriver) => std::mem::take(&mut digest),
-            Some(ImageStore::Containerd) => digest.clone(),
-            // It keeps no image to be known by; Docker's client says the config's digest then.
-            None => get("containerimage.config.digest"),
-        };
-        let pusher = self.pusher();
-        match plan.push {
-            PushMechanism::None => {}
-            PushMechanism::InSolve => pusher.retag(&plan.groups, &digest).await?,
-            PushMechanism::EngineApi => digest = pusher.push(&plan.groups).await?.unwrap_or_default(),
-        }
-        Ok(Report { image_id, digest, exporter: outcome.exporter, ..Report::default() })
-    }
-
-    fn pusher(&self) -> Pusher<'_> {
-        Pusher { agent: self.agent, lent: Some(self.lent), events: self.events }
-    }
-
-    /// Solves; where the solve pushes and the registry wants to be asked later, solves again: by then every step is in
-    /// the engine's own cache.
-    async fn solve(&self) -> Result<Outcome, Failure> {
+    ///
+    /// Where the solve pushes and the registry wants to be asked later, it solves again: by then every step is in the
+    /// engine's own cache.
+    async fn run(&self) -> Result<Report, Failure> {
         let mut first = true;
         let operation = || {
             // BuildKit knows no second solve of the same id. What it did the first time is not shown again.
@@ -130,7 +131,7 @@ impl Run<'_> {
             } else {
                 (new_id(), mpsc::channel(1).0)
             };
-            self.solve_once(id, events)
+            self.attempt(id, events)
         };
         let trouble = |(failure, retry_after): &(Failure, _)| (self.trouble(failure), *retry_after);
         registry::retrying(&Policy::default(), operation, trouble, |attempt| {
@@ -142,15 +143,15 @@ impl Run<'_> {
         .map_err(|(failure, _)| self.advised(failure))
     }
 
-    async fn solve_once(
-        &self,
-        id: String,
-        events: mpsc::Sender<Event>,
-    ) -> Result<Outcome, (Failure, Option<Duration>)> {
-        let Self { agent, request, plan, lent, .. } = self;
+    async fn attempt(&self, id: String, events: mpsc::Sender<Event>) -> Result<Report, (Failure, Option<Duration>)> {
         drop(events.send(Event::Accepted { build_id: id.clone() }).await);
-        let failure = match Box::pin(agent.engine.build(&id, request, plan, lent, &events)).await {
-            Ok(outcome) => return Ok(outcome),
+        let work = Box::pin(async {
+            let solver = self.agent.engine.solver(self.lent).await?;
+            let view = View::default();
+            self.watched(&solver, &view, &id, &events, Box::pin(self.work(&solver, &view, &id))).await
+        });
+        let failure = match self.agent.engine.while_it_answers(work).await {
+            Ok(report) => return Ok(report),
             Err(failure) => failure,
         };
         let retry_after = match self.pushed_to(&failure) {
@@ -160,10 +161,136 @@ impl Run<'_> {
         Err((failure, retry_after))
     }
 
+    /// Does this, and passes on what happens in the solve of that id meanwhile.
+    pub(super) async fn watched<T>(
+        &self,
+        solver: &Solver,
+        view: &View,
+        id: &str,
+        events: &mpsc::Sender<Event>,
+        work: impl Future<Output = Result<T, Stop>>,
+    ) -> Result<T, Failure> {
+        let over = CancellationToken::new();
+        let work = async {
+            let done = work.await;
+            over.cancel();
+            done
+        };
+        // A failure wants to know what happened: it is made sense of after the last events.
+        let (done, ()) = tokio::join!(work, solver.watch(id, view, events, &over));
+        done.map_err(|stop| match stop {
+            Stop::Engine(fault) => solver.failure(&fault, view),
+            Stop::Said(failure) => failure,
+        })
+    }
+
+    async fn work(&self, solver: &Solver, view: &View, id: &str) -> Result<Report, Stop> {
+        let outer = Outer {
+            exporter: self.output.exporter.as_ref(),
+            cache_exports: self.inline(),
+            entitlements: &self.output.entitlements,
+            platforms: &self.request.platforms,
+            internal: false,
+        };
+        let solve = solver.start(id, &outer)?;
+        let made = match solve.dockerfile(self.request, &[]).await {
+            Ok(made) => made,
+            Err(fault) => return self.export(solve, Err(fault)).await,
+        };
+        let prepared = self.prepared.get_or_try_init(|| self.prepare_to_build(&made)).await?;
+        let imports = &prepared.plan.cache.imports;
+        let Some(definition) = &made.definition else {
+            let made = if imports.is_empty() { Ok(made) } else { solve.dockerfile(self.request, imports).await };
+            let report = self.export(solve, made).await?;
+            return Ok(prepared.explain(report, false, prepared.explanation.retag.why.clone()));
+        };
+        let look = Look { run: self, solver, definition, made: &made, prepared };
+        let main = async {
+            let why_not = match look.look().await {
+                Ok((report, which)) => return Ok(prepared.explain(report, true, which)),
+                Err(why) => why,
+            };
+            match solve.define(definition, None, imports).await {
+                Ok(part) => {
+                    let report = self.export(solve, Ok(made.with(part))).await?;
+                    // What its steps did decides what is written to the cache.
+                    if prepared.plan.cache.target.is_some() {
+                        view.all_seen().await;
+                    }
+                    Ok(prepared.explain(report, false, why_not))
+                }
+                Err(fault) => self.export(solve, Err(fault)).await,
+            }
+        };
+        let chores = Chores::new(self, solver, view, definition, prepared);
+        tokio::select! {
+            done = chores.beside(main) => done,
+            never = look.hold(), if prepared.explanation.retag.possible => match never {},
+        }
+    }
+
+    async fn prepare_to_build(&self, made: &Made) -> Result<Prepared, Failure> {
+        let prepared = self.prepare(made).await?;
+        if let Some(text) = strategy::reading(&prepared.explanation, SystemTime::now()) {
+            self.notice(false, text).await;
+        }
+        Ok(prepared)
+    }
+
+    pub(super) fn facts(&self) -> Facts<'_> {
+        self.agent.facts(self.request, self.capabilities)
+    }
+
+    /// What makes an image carry the cache of its own steps.
+    pub(super) fn inline(&self) -> Vec<Exporter> {
+        match self.request.cache.mode {
+            CacheMode::Off => Vec::new(),
+            _ => vec![Exporter { kind: "inline", attrs: std::collections::BTreeMap::new() }],
+        }
+    }
+
+    /// Has the result exported, pushes and tags it.
+    async fn export(&self, solve: Solve, made: Result<Made, Fault>) -> Result<Report, Stop> {
+        let outcome: Outcome = solve.export(made).await?;
+        for tag in &self.output.local_tags {
+            self.agent.engine.tag(&self.output.groups[0].first, tag).await?;
+        }
+        let get = |key: &str| outcome.exporter.get(key).cloned().unwrap_or_default();
+        let mut digest = get("containerimage.digest");
+        let image_id = match self.capabilities.image_store {
+            // It gives the config's digest under both names: it knows no manifest before the push.
+            Some(ImageStore::Graphdriver) => std::mem::take(&mut digest),
+            Some(ImageStore::Containerd) => digest.clone(),
+            // It keeps no image to be known by; Docker's client says the config's digest then.
+            None => get("containerimage.config.digest"),
+        };
+        let pusher = self.pusher();
+        match self.output.push {
+            PushMechanism::None => {}
+            PushMechanism::InSolve => pusher.retag(&self.output.groups, &digest).await?,
+            PushMechanism::EngineApi => digest = pusher.push(&self.output.groups).await?.unwrap_or_default(),
+        }
+        Ok(Report { image_id, digest, exporter: outcome.exporter, ..Report::default() })
+    }
+
+    pub(super) fn pusher(&self) -> Pusher<'_> {
+        Pusher { agent: self.agent, lent: Some(self.lent), events: self.events }
+    }
+
+    pub(super) async fn warn_of_secrets(&self) {
+        for text in strategy::secret_warnings(self.request) {
+            self.notice(true, text).await;
+        }
+    }
+
+    pub(super) async fn notice(&self, warning: bool, text: String) {
+        drop(self.events.send(Event::Notice { warning, text }).await);
+    }
+
     /// The tag whose push within the solve failed.
     fn pushed_to(&self, failure: &Failure) -> Option<&Reference> {
-        let pushing = self.plan.push == PushMechanism::InSolve && failure.what.contains("push");
-        let tags = || self.plan.groups.iter().map(|group| &group.first);
+        let pushing = self.output.push == PushMechanism::InSolve && failure.what.contains("push");
+        let tags = || self.output.groups.iter().map(|group| &group.first);
         let named = || tags().find(|tag| failure.what.contains(tag.registry()));
         (pushing && failure.kind == FailureKind::Registry).then(|| named().or_else(|| tags().next())).flatten()
     }
@@ -183,5 +310,17 @@ impl Run<'_> {
         let Some(tag) = self.pushed_to(&failure) else { return failure };
         let advice = Failure::from(registry::Error::of_engine(tag, "push", &failure.what, None)).next;
         failure.next(advice)
+    }
+}
+
+impl Inner {
+    /// What is known before a build begins.
+    pub(super) fn facts<'a>(&'a self, request: &'a BuildRequest, capabilities: &'a Capabilities) -> Facts<'a> {
+        Facts {
+            request,
+            capabilities,
+            allowed: &self.settings.allow_entitlement,
+            insecure: &self.settings.insecure_registry,
+        }
     }
 }

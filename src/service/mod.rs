@@ -5,7 +5,8 @@
 //! | `agent` | the state that all calls share, and the generated trait |
 //! | `sessions` | the sessions that clients lend, by their id |
 //! | `builds` | the builds that run |
-//! | `build`, `push`, `prune`, `info` | one call each; orchestration of one build has one owner, `build` |
+//! | `build`, `plan`, `push`, `prune`, `info` | one call each; orchestration of one build has one owner, `build` |
+//! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
 //! | `stream` | events to the caller; the report that they fold into |
 //! | `listen` | the socket |
 //! | `serve` | puts it all behind one server; health, reflection, drain |
@@ -15,10 +16,15 @@
 mod agent;
 mod build;
 mod builds;
+mod chores;
 mod info;
 mod listen;
+mod plan;
+mod prepare;
+mod probe;
 mod prune;
 mod push;
+mod republish;
 mod serve;
 mod sessions;
 mod stream;

@@ -132,7 +132,13 @@ impl Pusher<'_> {
         Ok(())
     }
 
-    async fn announce(&self, tag: &Reference, digest: &str) {
+    /// Pushes cache that the engine holds under this name.
+    pub(super) async fn push_cache(&self, place: &Reference) -> Result<(), Failure> {
+        let credential = self.credential(place).await?;
+        self.push_one(place, &credential).await.map(drop)
+    }
+
+    pub(super) async fn announce(&self, tag: &Reference, digest: &str) {
         drop(self.events.send(Event::Pushed { reference: tag.to_string(), digest: digest.to_owned() }).await);
     }
 

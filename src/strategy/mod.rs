@@ -2,8 +2,34 @@
 //!
 //! Absent: I/O, `await`, clocks. Facts come as arguments, `now` among them.
 
+mod cache;
+mod explain;
+mod output;
+pub mod overlap;
 mod plan;
 pub mod prune;
+mod refs;
+mod republish;
+mod retag;
 pub mod retry;
+#[cfg(test)]
+mod sample;
+mod scope;
+mod secrets;
+mod stages;
 
-pub use plan::{Exporter, Facts, Plan, PushGroup, PushMechanism, plan, push_groups};
+pub use cache::{CachePlan, Candidate, Mode, mode, registry_cache};
+pub use explain::{explain, reading};
+pub use output::{
+    Exporter, Facts, Output, PushGroup, PushMechanism, local_image, output, push_groups, pushed_blobs, pushed_image,
+};
+pub use plan::{Plan, Question, plan, question};
+pub use refs::cache_tag;
+pub use republish::{InlineCache, Republish, inline_cache, republish, with_config};
+pub use retag::{CachedImage, retag};
+pub use scope::{Scopes, scopes};
+pub use secrets::{looks_like_secret, secret_warnings};
+pub use stages::Stage;
+
+use cache::{cache_plan, candidates};
+use stages::{Worth, stages, worth, worth_caching};

@@ -1,194 +1,55 @@
-//! How one build uses the cache, where its result goes, and why.
+//! The one value that says how a build is done, and why.
 
-use std::collections::BTreeMap;
+use super::{
+    CachePlan, Candidate, Facts, Output, Scopes, Stage, cache_plan, candidates, output, stages, worth_caching,
+};
+use crate::model::{Failure, Found, Graph};
 
-use crate::model::{BuildRequest, Capabilities, EngineKind, Failure, FailureKind, ImageStore, Network, Reference};
-
-/// What is known before a build begins.
-#[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
-    /// What is asked for.
-    pub request: &'a BuildRequest,
-    /// What the engine can do.
-    pub capabilities: &'a Capabilities,
-    /// Entitlements that the agent's configuration allows.
-    pub allowed: &'a [String],
-    /// Registries that speak plain HTTP.
-    pub insecure: &'a [String],
-}
-
-/// The one value that says how a build is done.
+/// How a build is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Cache refs to import, with whether their registry speaks plain HTTP.
-    pub imports: Vec<(Reference, bool)>,
-    /// Where the result goes; `None` leaves it in the build cache.
-    pub exporter: Option<Exporter>,
-    /// How the result gets into its registries.
-    pub push: PushMechanism,
-    /// One push for each repository.
-    pub groups: Vec<PushGroup>,
-    /// Tags that the engine must be given after the export.
-    pub local_tags: Vec<Reference>,
-    /// Entitlements of the build.
-    pub entitlements: Vec<String>,
-    /// What a person should know, one line each.
-    pub notes: Vec<String>,
+    /// Where its result goes.
+    pub output: Output,
+    /// Whose cache it reads and writes.
+    pub scopes: Scopes,
+    /// Its stages that are worth caching; the last one is the target's.
+    pub stages: Vec<Stage>,
+    /// What the registries said of the cache refs that may exist.
+    pub found: Vec<(Candidate, Found)>,
+    /// What it does about cache.
+    pub cache: CachePlan,
 }
 
-/// A `BuildKit` exporter.
+/// What was learnt from the Dockerfile, and has to be asked of registries before there can be a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exporter {
-    /// Its type, such as `moby`.
-    pub kind: &'static str,
-    /// Its attributes.
-    pub attrs: BTreeMap<String, String>,
+pub struct Question {
+    /// The stages that are worth caching; the last one is the target's.
+    pub stages: Vec<Stage>,
+    /// The name of the target's stage; `None` where the engine does not tell.
+    pub target: Option<String>,
+    /// Cache refs that may exist, best first.
+    pub candidates: Vec<Candidate>,
 }
 
-/// How an image gets into its registries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PushMechanism {
-    /// Not at all.
-    None,
-    /// `BuildKit` pushes while it exports.
-    InSolve,
-    /// Docker's REST API pushes after the export.
-    EngineApi,
+/// What to ask the registries. `graph` is `None` where the engine does not tell what the build is made of.
+pub fn question(facts: Facts<'_>, scopes: &Scopes, graph: Option<&Graph>) -> Question {
+    let all = graph.map(stages).unwrap_or_default();
+    let mut worth = graph.map(|graph| worth_caching(graph, &all)).unwrap_or_default();
+    let named = || facts.request.target.clone().unwrap_or_default();
+    let target = graph.map(|_| all.last().map_or_else(named, |stage| stage.name.clone()));
+    let candidates = candidates(facts, scopes, &worth, target.as_deref());
+    worth.extend(all.last().cloned());
+    Question { stages: worth, target, candidates }
 }
 
-/// The tags of one repository: one is pushed, the others are manifest PUTs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PushGroup {
-    /// The tag that is pushed.
-    pub first: Reference,
-    /// The tags that follow it.
-    pub rest: Vec<Reference>,
+/// Decides. `found` has what the registries said of the question's candidates, in their order.
+pub fn plan(
+    facts: Facts<'_>,
+    scopes: Scopes,
+    question: Question,
+    found: Vec<(Candidate, Found)>,
+) -> Result<Plan, Failure> {
+    let output = output(facts)?;
+    let cache = cache_plan(facts, &scopes, &question, &found)?;
+    Ok(Plan { output, scopes, stages: question.stages, found, cache })
 }
-
-/// Decides.
-pub fn plan(facts: Facts<'_>) -> Result<Plan, Failure> {
-    let Facts { request, capabilities, .. } = facts;
-    if request.push && request.tags.is_empty() {
-        return Err(Failure::new(FailureKind::Usage, "--push without a tag: there is no name to push to")
-            .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
-    }
-    if request.platforms.len() > 1 && capabilities.image_store == Some(ImageStore::Graphdriver) {
-        return Err(Failure::new(
-            FailureKind::Usage,
-            "this engine's graphdriver store holds one platform per image, and several were asked for",
-        )
-        .next("ask for one --platform, or give the engine the containerd image store"));
-    }
-    let mut notes = Vec::new();
-    let groups = if request.push { push_groups(&request.tags) } else { Vec::new() };
-    let (exporter, push, local_tags) = output(facts, &groups, &mut notes)?;
-    Ok(Plan { imports: imports(facts), exporter, push, groups, local_tags, entitlements: entitlements(facts)?, notes })
-}
-
-/// The tags by repository, in the order given.
-pub fn push_groups(tags: &[Reference]) -> Vec<PushGroup> {
-    let mut groups: Vec<PushGroup> = Vec::new();
-    for tag in tags {
-        match groups.iter_mut().find(|group| group.first.name() == tag.name()) {
-            Some(group) if group.first == *tag || group.rest.contains(tag) => {}
-            Some(group) => group.rest.push(tag.clone()),
-            None => groups.push(PushGroup { first: tag.clone(), rest: Vec::new() }),
-        }
-    }
-    groups
-}
-
-type Output = (Option<Exporter>, PushMechanism, Vec<Reference>);
-
-fn output(facts: Facts<'_>, groups: &[PushGroup], notes: &mut Vec<String>) -> Result<Output, Failure> {
-    let Facts { request, capabilities, .. } = facts;
-    let all = || request.tags.clone();
-    match (capabilities.kind, capabilities.image_store) {
-        (EngineKind::Dockerd, Some(ImageStore::Containerd)) if request.push => {
-            let exporter = pushing_exporter(facts, groups, request.load)?;
-            let local = if request.load { groups.iter().flat_map(|g| g.rest.clone()).collect() } else { Vec::new() };
-            Ok((Some(exporter), PushMechanism::InSolve, local))
-        }
-        (EngineKind::Dockerd, _) => {
-            // A graphdriver store can only push what it holds, so --push loads as well.
-            let push = if request.push { PushMechanism::EngineApi } else { PushMechanism::None };
-            Ok((Some(exporter("moby", &all(), [])), push, Vec::new()))
-        }
-        (EngineKind::Buildkitd, _) if request.load => {
-            Err(Failure::new(FailureKind::Usage, "--load: the engine is a standalone buildkitd, which keeps no images")
-                .next("use --push, or a Docker engine"))
-        }
-        (EngineKind::Buildkitd, _) if request.push => {
-            Ok((Some(pushing_exporter(facts, groups, false)?), PushMechanism::InSolve, Vec::new()))
-        }
-        (EngineKind::Buildkitd, _) => {
-            notes.push("without --push the result stays in the build cache of this buildkitd".to_owned());
-            Ok((None, PushMechanism::None, Vec::new()))
-        }
-    }
-}
-
-/// An exporter that pushes the first tag of each repository; a manifest PUT makes each of the others.
-fn pushing_exporter(facts: Facts<'_>, groups: &[PushGroup], load: bool) -> Result<Exporter, Failure> {
-    let firsts: Vec<_> = groups.iter().map(|group| group.first.clone()).collect();
-    let mut exporter = exporter("image", &firsts, [("push", "true")]);
-    if load {
-        exporter.attrs.insert("unpack".to_owned(), "true".to_owned());
-    } else {
-        // Nobody asked for the image here: neither its record nor its unpacked layers are worth their time.
-        exporter.attrs.insert("store".to_owned(), "false".to_owned());
-        exporter.attrs.insert("unpack".to_owned(), "false".to_owned());
-    }
-    if let Some(insecure) = firsts.iter().find(|tag| is_insecure(facts, tag)) {
-        // The attribute would take the check of certificates from the others as well.
-        if let Some(secure) = firsts.iter().find(|tag| !is_insecure(facts, tag)) {
-            let (plain, tls) = (insecure.registry(), secure.registry());
-            let what = format!("{plain} speaks plain HTTP and {tls} does not: this engine cannot push to both at once");
-            return Err(Failure::new(FailureKind::Usage, what)
-                .next("build twice, once for each: the second time every step is cached"));
-        }
-        exporter.attrs.insert("registry.insecure".to_owned(), "true".to_owned());
-    }
-    Ok(exporter)
-}
-
-fn exporter<const N: usize>(kind: &'static str, names: &[Reference], attrs: [(&str, &str); N]) -> Exporter {
-    let mut attrs: BTreeMap<String, String> =
-        attrs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    if !names.is_empty() {
-        let names: Vec<_> = names.iter().map(Reference::to_string).collect();
-        attrs.insert("name".to_owned(), names.join(","));
-    }
-    Exporter { kind, attrs }
-}
-
-/// What was named, else the tags themselves: the last build of the same tag carries its cache inline.
-fn imports(facts: Facts<'_>) -> Vec<(Reference, bool)> {
-    let Facts { request, .. } = facts;
-    let refs: Vec<&Reference> = if request.cache_from.is_empty() {
-        // A bare `app` names Docker Hub's official images: nobody's cache is there.
-        request.tags.iter().filter(|tag| !tag.is_official()).collect()
-    } else {
-        request.cache_from.iter().collect()
-    };
-    refs.into_iter().map(|r| (r.clone(), is_insecure(facts, r))).collect()
-}
-
-fn is_insecure(facts: Facts<'_>, reference: &Reference) -> bool {
-    facts.insecure.iter().any(|host| host == reference.registry())
-}
-
-fn entitlements(facts: Facts<'_>) -> Result<Vec<String>, Failure> {
-    const HOST: &str = "network.host";
-    if facts.request.network != Network::Host {
-        return Ok(Vec::new());
-    }
-    if facts.allowed.iter().any(|allowed| allowed == HOST) {
-        return Ok(vec![HOST.to_owned()]);
-    }
-    Err(Failure::new(FailureKind::Policy, format!("--network host: this agent does not allow the entitlement {HOST}"))
-        .next(format!("build without it, or start the agent with --allow-entitlement {HOST}")))
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,6 @@
 //! `Event` and `Report` <-> protobuf.
 
+use super::explanation::{from_explanation, to_explanation};
 use crate::{
     model::{Event, Report},
     pb::{self, event::Kind},
@@ -67,6 +68,7 @@ fn to_report(report: Report) -> pb::Report {
         digest,
         tags,
         exporter,
+        explanation,
         build_id,
     } = report;
     pb::Report {
@@ -81,6 +83,7 @@ fn to_report(report: Report) -> pb::Report {
         digest,
         tags,
         exporter: exporter.into_iter().collect(),
+        explanation: explanation.map(|explanation| to_explanation(*explanation)),
         build_id,
     }
 }
@@ -98,6 +101,7 @@ fn from_report(report: pb::Report) -> Report {
         digest,
         tags,
         exporter,
+        explanation,
         build_id,
     } = report;
     Report {
@@ -112,6 +116,7 @@ fn from_report(report: pb::Report) -> Report {
         digest,
         tags,
         exporter: exporter.into_iter().collect(),
+        explanation: explanation.map(|explanation| Box::new(from_explanation(explanation))),
         build_id,
     }
 }

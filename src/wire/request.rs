@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use crate::{
     model::{
-        BuildRequest, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION, Reference, SessionId,
-        is_platform,
+        BuildRequest, CacheRequest, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION, Reference,
+        SessionId, is_platform,
     },
     pb,
 };
 
-fn usage(what: impl Into<String>) -> Failure {
+pub(super) fn usage(what: impl Into<String>) -> Failure {
     Failure::new(FailureKind::Usage, what)
 }
+
+/// What knows every field that is not named with a later one.
+const FIRST_REVISION: u32 = 1;
 
 /// Refuses what a newer client asks and we would silently leave out.
 fn check_revision(revision: u32) -> Result<(), Failure> {
@@ -84,6 +87,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             push,
             load,
             wait_ms,
+            cache,
         } = request;
         Ok(Self {
             session: session(&id)?,
@@ -101,6 +105,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
                 pb::Network::Host => Network::Host,
             },
             cache_from: references(&cache_from)?,
+            cache: cache.map(CacheRequest::try_from).transpose()?.unwrap_or_default(),
             push,
             load,
             wait: wait(wait_ms),
@@ -122,17 +127,20 @@ impl From<BuildRequest> for pb::BuildRequest {
             platforms,
             network,
             cache_from,
+            cache,
             push,
             load,
             wait,
         } = request;
+        let cache = if cache == CacheRequest::default() { None } else { Some(cache.into()) };
         let network = match network {
             Network::Default => pb::Network::Default,
             Network::None => pb::Network::None,
             Network::Host => pb::Network::Host,
         };
         Self {
-            revision: REVISION,
+            // An older agent would ignore what is asked of the cache.
+            revision: if cache.is_some() { 2 } else { FIRST_REVISION },
             session: session.0,
             dockerfile,
             tags: strings(&tags),
@@ -147,6 +155,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             push,
             load,
             wait_ms: millis(wait),
+            cache,
         }
     }
 }
@@ -169,7 +178,7 @@ impl From<PushRequest> for pb::PushRequest {
     fn from(request: PushRequest) -> Self {
         let PushRequest { session, tags, wait } = request;
         let session = session.map(|id| id.0).unwrap_or_default();
-        Self { revision: REVISION, session, tags: strings(&tags), wait_ms: millis(wait) }
+        Self { revision: FIRST_REVISION, session, tags: strings(&tags), wait_ms: millis(wait) }
     }
 }
 
@@ -188,7 +197,7 @@ impl From<PruneRequest> for pb::PruneRequest {
     fn from(request: PruneRequest) -> Self {
         let PruneRequest { all, unused_for, keep_bytes, dry_run, wait } = request;
         Self {
-            revision: REVISION,
+            revision: FIRST_REVISION,
             all,
             // Half a second is not any age.
             unused_for_seconds: unused_for.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
@@ -203,6 +212,7 @@ impl From<PruneRequest> for pb::PruneRequest {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::model::CacheMode;
 
     #[test]
     fn a_request_of_a_newer_client_is_refused_and_not_half_done() {
@@ -241,10 +251,23 @@ mod tests {
             platforms: vec!["linux/arm64".to_owned()],
             network: Network::Host,
             cache_from: vec![format!("r.example/c@sha256:{}", "a".repeat(64)).parse().unwrap()],
+            cache: CacheRequest {
+                mode: CacheMode::Registry,
+                scope: Some("feature/x".to_owned()),
+                fallbacks: vec!["main".to_owned(), "ü".to_owned()],
+                repository: Some("r.example/cache".parse().unwrap()),
+                variables: [("GIT_BRANCH".to_owned(), "origin/main".to_owned())].into(),
+            },
             push: true,
             load: true,
             wait: Duration::from_secs(60),
         };
-        assert!(BuildRequest::try_from(pb::BuildRequest::from(request.clone())).unwrap() == request);
+        let sent = pb::BuildRequest::from(request.clone());
+        assert_eq!(sent.revision, 2, "an older agent must not ignore what is asked of the cache");
+        assert!(BuildRequest::try_from(sent).unwrap() == request);
+        let plain = BuildRequest { cache: CacheRequest::default(), ..request };
+        let sent = pb::BuildRequest::from(plain.clone());
+        assert_eq!(sent.revision, 1, "an older agent can do this");
+        assert!(BuildRequest::try_from(sent).unwrap() == plain);
     }
 }

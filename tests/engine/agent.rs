@@ -44,7 +44,11 @@ enum Address {
 impl Agent {
     /// One whose engine is ready.
     pub(crate) async fn beside(daemon: impl Into<Daemon>) -> Self {
-        let agent = Self::start(Socket::listening(daemon), Settings::default(), false).await;
+        Self::with(daemon, Settings::default()).await
+    }
+
+    pub(crate) async fn with(daemon: impl Into<Daemon>, settings: Settings) -> Self {
+        let agent = Self::start(Socket::listening(daemon), settings, false).await;
         agent.ready().await;
         agent
     }

@@ -39,11 +39,10 @@ async fn a_build_that_nobody_wants_stops_and_hurts_no_other() {
         let rig = Rig::new(daemon(fake.clone())).await;
         let client = Client::lend(&[]).await;
         let (request, ids) = (request(), [new_id(), new_id()]);
-        let plan = rig.plan(&request);
         let [given_up, kept] = [&ids[0], &ids[1]].map(|id| {
-            let (engine, id, lent) = (rig.engine.clone(), id.clone(), client.lent.clone());
-            let (request, plan, (events, _)) = (request.clone(), plan.clone(), mpsc::channel(1));
-            tokio::spawn(async move { engine.build(&id, &request, &plan, &lent, &events).await })
+            let (builder, id, lent) = (rig.builder(), id.clone(), client.lent.clone());
+            let (request, (events, _)) = (request.clone(), mpsc::channel(1));
+            tokio::spawn(async move { builder.build(&id, &request, &lent, &events).await })
         });
         for id in &ids {
             fake.see(|seen| matches!(seen, Seen::Frontend { build, .. } if build == id).then_some(())).await;
@@ -78,12 +77,12 @@ async fn a_build_that_fails_hurts_no_other() {
     let rig = Rig::new(fake.clone()).await;
     let client = Client::lend(&[]).await;
     let request = request();
-    let plan = rig.plan(&request);
+    let builder = rig.builder();
     let (events, _received) = mpsc::channel(64);
-    let good = rig.engine.build("good", &request, &plan, &client.lent, &events);
+    let good = builder.build("good", &request, &client.lent, &events);
     let bad = async {
         fake.see(|seen| matches!(seen, Seen::Frontend { .. }).then_some(())).await;
-        let failed = rig.engine.build("bad", &request, &plan, &client.lent, &events).await;
+        let failed = builder.build("bad", &request, &client.lent, &events).await;
         go.notify_waiters();
         failed
     };
@@ -103,9 +102,9 @@ async fn a_caller_that_stops_listening_to_events_is_still_built_for() {
     });
     let rig = Rig::new(fake).await;
     let request = request();
-    let plan = rig.plan(&request);
+    let builder = rig.builder();
     let client = Client::lend(&[]).await;
     let (events, received) = mpsc::channel(1);
     drop(received);
-    soon(rig.engine.build("b", &request, &plan, &client.lent, &events)).await.unwrap();
+    soon(builder.build("b", &request, &client.lent, &events)).await.unwrap();
 }

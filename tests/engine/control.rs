@@ -6,7 +6,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
     self as v1, BytesMessage,
     control_server::{Control, ControlServer},
     frontend::{
-        self,
+        self, ReturnRequest,
         llb_bridge_server::{LlbBridge, LlbBridgeServer},
     },
 };
@@ -86,6 +86,9 @@ struct Note<'a>(&'a BuildKit, Option<Seen>);
 impl Drop for Note<'_> {
     fn drop(&mut self) {
         if let Some(seen) = self.1.take() {
+            if let Seen::Dropped { build } = &seen {
+                self.0.build(build).fall_silent();
+            }
             self.0.note(seen);
         }
     }
@@ -124,7 +127,8 @@ impl Control for BuildKit {
 
     async fn solve(&self, request: Request<v1::SolveRequest>) -> Result<Response<v1::SolveResponse>, Status> {
         let (connection, request) = (connection(&request), request.into_inner());
-        if request.definition.is_some() {
+        // What asks whether the engine fetches git contexts has no session.
+        if request.definition.is_some() && request.session.is_empty() {
             return Err(Status::unknown(self.git));
         }
         if let Some(refuse) = self.refuse {
@@ -133,10 +137,15 @@ impl Control for BuildKit {
         }
         let build = self.build(&request.r#ref);
         self.note(Seen::Outer { connection, request: Box::new(request.clone()) });
+        let by_itself = request.definition.is_some();
         let mut dropped = Note(self, Some(Seen::Dropped { build: build.id.clone() }));
         build.shared.outer.send_replace(Some(request));
-        let mut returned = build.shared.returned.subscribe();
-        let returned = returned.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        let returned = if by_itself {
+            ReturnRequest::default()
+        } else {
+            let mut returned = build.shared.returned.subscribe();
+            returned.wait_for(Option::is_some).await.unwrap().clone().unwrap()
+        };
         let answer = match returned.error {
             Some(error) => Err(Status::new(Code::from(error.code), error.message)),
             None => (self.export)(build.clone()).await,
@@ -221,21 +230,51 @@ impl LlbBridge for BuildKit {
         // As the real one, which waits until there is a build of this id.
         build.outer().await;
         let connection = connection(&request);
-        self.note(Seen::Frontend { connection, build: build.id.clone(), request: request.into_inner() });
-        (self.make)(build).await?;
-        let made = frontend::Ref { id: "made".to_owned(), def: None };
+        let request = request.into_inner();
+        let made = match &request.definition {
+            // A part of it, which is told by its size.
+            Some(part) => frontend::Ref { id: format!("{} of the definition", part.def.len()), def: None },
+            None => frontend::Ref { id: "made".to_owned(), def: self.definition.clone() },
+        };
+        let by_frontend = request.definition.is_none();
+        self.note(Seen::Frontend { connection, build: build.id.clone(), request });
+        if by_frontend {
+            (self.make)(build).await?;
+        }
         let result = frontend::Result {
             result: Some(frontend::result::Result::Ref(made)),
-            metadata: [("containerimage.config".to_owned(), b"{}".to_vec())].into(),
+            metadata: [("containerimage.config".to_owned(), self.config.clone())].into(),
             ..frontend::Result::default()
         };
         Ok(Response::new(frontend::SolveResponse { result: Some(result), ..frontend::SolveResponse::default() }))
     }
 
-    async fn r#return(
+    async fn stat_file(
         &self,
-        request: Request<frontend::ReturnRequest>,
-    ) -> Result<Response<frontend::ReturnResponse>, Status> {
+        request: Request<frontend::StatFileRequest>,
+    ) -> Result<Response<frontend::StatFileResponse>, Status> {
+        let build = self.build(&build_id(&request)?);
+        self.note(Seen::Loaded { result: request.into_inner().r#ref });
+        (self.load)(build).await?;
+        Ok(Response::new(frontend::StatFileResponse::default()))
+    }
+
+    async fn evaluate(
+        &self,
+        request: Request<frontend::EvaluateRequest>,
+    ) -> Result<Response<frontend::EvaluateResponse>, Status> {
+        let build = self.build(&build_id(&request)?);
+        if self.old {
+            return Err(Status::unimplemented(
+                "unknown method Evaluate for service moby.buildkit.v1.frontend.LLBBridge",
+            ));
+        }
+        self.note(Seen::Evaluated { result: request.into_inner().r#ref });
+        (self.load)(build).await?;
+        Ok(Response::new(frontend::EvaluateResponse::default()))
+    }
+
+    async fn r#return(&self, request: Request<ReturnRequest>) -> Result<Response<frontend::ReturnResponse>, Status> {
         let build = self.build(&build_id(&request)?);
         let request = request.into_inner();
         self.note(Seen::Returned(request.clone()));
@@ -249,8 +288,6 @@ impl LlbBridge for BuildKit {
         resolve_source_meta(frontend::ResolveSourceMetaRequest) -> frontend::ResolveSourceMetaResponse;
         read_file(frontend::ReadFileRequest) -> frontend::ReadFileResponse;
         read_dir(frontend::ReadDirRequest) -> frontend::ReadDirResponse;
-        stat_file(frontend::StatFileRequest) -> frontend::StatFileResponse;
-        evaluate(frontend::EvaluateRequest) -> frontend::EvaluateResponse;
         ping(frontend::PingRequest) -> frontend::PongResponse;
         inputs(frontend::InputsRequest) -> frontend::InputsResponse;
         new_container(frontend::NewContainerRequest) -> frontend::NewContainerResponse;

@@ -190,11 +190,10 @@ async fn an_engine_that_dies_in_the_middle_is_not_taken_for_a_broken_dockerfile(
         fake.see(|seen| matches!(seen, super::fake::Seen::Frontend { .. }).then_some(())).await;
         fake.state.sessions.subscribe().wait_for(|all| !all.is_empty()).await.unwrap();
     };
-    let engine = rig.engine.clone();
-    let plan = rig.plan(&request);
+    let builder = rig.builder();
     let client = super::rig::Client::lend(&[]).await;
     let (events, _received) = tokio::sync::mpsc::channel(64);
-    let building = tokio::spawn(async move { engine.build("b", &request, &plan, &client.lent, &events).await });
+    let building = tokio::spawn(async move { builder.build("b", &request, &client.lent, &events).await });
     dies.await;
     rig.socket.stop();
     let failure = super::rig::soon(building).await.unwrap().unwrap_err();

@@ -6,12 +6,13 @@ use std::{
 };
 
 use bollard_buildkit_proto::{
+    google::rpc,
     moby::buildkit::v1::{
         ListWorkersResponse, PruneRequest, SolveRequest, StatusResponse, UsageRecord,
         frontend::{self, ReturnRequest},
         types::{BuildkitVersion, WorkerRecord},
     },
-    pb::Platform,
+    pb::{Definition, Platform},
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
@@ -30,6 +31,10 @@ pub(crate) type Freed = mpsc::Sender<Result<UsageRecord, Status>>;
 pub(crate) struct BuildKit {
     pub(super) workers: Handler<usize, Result<ListWorkersResponse, Status>>,
     pub(super) make: Handler<Build, Result<(), Status>>,
+    pub(super) definition: Option<Definition>,
+    pub(super) config: Vec<u8>,
+    pub(super) old: bool,
+    pub(super) load: Handler<Build, Result<(), Status>>,
     pub(super) returned: Handler<Build, ()>,
     pub(super) export: Handler<Build, Result<HashMap<String, String>, Status>>,
     pub(super) prune: Handler<(PruneRequest, Freed), ()>,
@@ -57,6 +62,14 @@ pub(crate) enum Seen {
         connection: u64,
         build: String,
         request: frontend::SolveRequest,
+    },
+    /// A file of this result was asked for.
+    Loaded {
+        result: String,
+    },
+    /// This result was to be done, wherever its layers are.
+    Evaluated {
+        result: String,
     },
     Returned(ReturnRequest),
     /// The caller of the outer solve went away before it was answered.
@@ -105,6 +118,10 @@ impl BuildKit {
         Self {
             workers: handler(async |_| Ok(one_worker())),
             make: handler(async |_| Ok(())),
+            definition: None,
+            config: b"{}".to_vec(),
+            old: false,
+            load: handler(async |_| Ok(())),
             returned: handler(async |_| ()),
             export: handler(move |_| async move { Ok(digest()) }),
             prune: handler(async |_| ()),
@@ -128,6 +145,29 @@ impl BuildKit {
         F: Future<Output = Result<(), Status>> + Send + 'static,
     {
         Self { make: handler(handle), ..self }
+    }
+
+    /// What the frontend says that its result is made of.
+    pub(crate) fn definition(self, definition: Definition) -> Self {
+        Self { definition: Some(definition), ..self }
+    }
+
+    /// The config of the image that the frontend's result is to be.
+    pub(crate) fn config(self, config: impl Into<Vec<u8>>) -> Self {
+        Self { config: config.into(), ..self }
+    }
+
+    /// Makes it one that knows no Evaluate, as Docker 20.10's.
+    pub(crate) fn old(self) -> Self {
+        Self { old: true, ..self }
+    }
+
+    /// What happens when a result is evaluated, or a file of it is asked for.
+    pub(crate) fn load<F>(self, handle: impl Fn(Build) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Status>> + Send + 'static,
+    {
+        Self { load: handler(handle), ..self }
     }
 
     /// What happens between a `Return` and its answer.
@@ -213,12 +253,23 @@ impl Build {
         soon(sessions.wait_for(|all| all.contains_key(&id))).await.unwrap()[&id].clone()
     }
 
+    /// Ends the outer solve, whatever else is under way.
+    pub(crate) fn give_up(&self, why: &Status) {
+        let error = rpc::Status { code: why.code().into(), message: why.message().to_owned(), details: Vec::new() };
+        self.shared.returned.send_replace(Some(ReturnRequest { result: None, error: Some(error) }));
+    }
+
     /// Sends a message to whoever watches the build.
     pub(crate) async fn tell(&self, status: StatusResponse) {
         let sender = self.shared.status.lock().unwrap().clone();
         if let Some(sender) = sender {
             drop(sender.send(Ok(status)).await);
         }
+    }
+
+    /// Where to tell what comes after the build is over.
+    pub(crate) fn last_words(&self) -> mpsc::Sender<Result<StatusResponse, Status>> {
+        self.shared.status.lock().unwrap().clone().unwrap()
     }
 
     /// Ends the Status stream.

@@ -18,7 +18,7 @@ use super::{
 
 #[path = "../registry/fake.rs"]
 #[allow(dead_code, reason = "the tests of the registry room use the rest")]
-mod registry;
+pub(crate) mod registry;
 
 #[tokio::test]
 async fn a_push_that_came_too_fast_is_repeated_when_the_registry_wants_it() {
@@ -64,17 +64,17 @@ async fn a_tag_that_the_engine_lacks_is_not_tried_again() {
 }
 
 /// What the registry keeps as the image's manifest.
-const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+pub(crate) const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
 /// A registry that takes every tag.
-fn taking(_: usize, request: &registry::Seen) -> Answer {
+pub(crate) fn taking(_: usize, request: &registry::Seen) -> Answer {
     match request.method.as_str() {
         "PUT" => Answer::new(201, ""),
         _ => Answer::manifest("application/vnd.oci.image.manifest.v1+json", "{}"),
     }
 }
 
-fn put(registry: &Fake) -> Vec<String> {
+pub(crate) fn put(registry: &Fake) -> Vec<String> {
     let mut put: Vec<_> = registry.seen().into_iter().filter(|seen| seen.method == "PUT").map(|s| s.path).collect();
     put.sort();
     put

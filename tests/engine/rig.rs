@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use remora::{
-    engine::{Engine, Outcome},
-    model::{BuildRequest, Capabilities, Event, Failure, Network, SessionId},
+    engine::{Definition, Engine, Fault, Outcome, Outer, Solver, View},
+    model::{BuildRequest, CacheKind, CacheRequest, Capabilities, Event, Failure, Found, Graph, Network, SessionId},
     session::{self, Attachables, Counters, Credentials, Lent, METHODS, Offer},
-    strategy::{self, Facts, Plan},
+    strategy::{self, Exporter, Facts, Plan},
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::socket::{Daemon, Socket};
 
@@ -47,9 +48,8 @@ impl Rig {
         lent: &Lent,
     ) -> (Result<Outcome, Failure>, Vec<Event>) {
         let (events, mut received) = mpsc::channel(16);
-        let plan = self.plan(request);
         let building = async {
-            let outcome = self.engine.build(&new_id(), request, &plan, lent, &events).await;
+            let outcome = self.builder().build(&new_id(), request, lent, &events).await;
             drop(events);
             outcome
         };
@@ -63,12 +63,88 @@ impl Rig {
         soon(async { tokio::join!(building, receiving) }).await
     }
 
-    pub(crate) fn plan(&self, request: &BuildRequest) -> Plan {
+    /// What builds, for a task of its own.
+    pub(crate) fn builder(&self) -> Builder {
+        Builder { engine: self.engine.clone(), capabilities: Arc::clone(&self.capabilities) }
+    }
+}
+
+/// Builds as the agent's service does, without what goes on beside it. Its registries have every cache ref.
+#[derive(Clone)]
+pub(crate) struct Builder {
+    engine: Engine,
+    capabilities: Arc<Capabilities>,
+}
+
+impl Builder {
+    pub(crate) async fn build(
+        &self,
+        id: &str,
+        request: &BuildRequest,
+        lent: &Lent,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Outcome, Failure> {
+        let work = Box::pin(async {
+            let solver = self.engine.solver(lent).await?;
+            let (view, over) = (View::default(), CancellationToken::new());
+            let work = async {
+                let done = self.solve(&solver, id, request).await;
+                over.cancel();
+                done
+            };
+            let (done, ()) = tokio::join!(work, solver.watch(id, &view, events, &over));
+            done.map_err(|fault| solver.failure(&fault, &view))
+        });
+        self.engine.while_it_answers(work).await
+    }
+
+    async fn solve(&self, solver: &Solver, id: &str, request: &BuildRequest) -> Result<Outcome, Fault> {
+        let output = self.plan(request, None).output;
+        let outer = Outer {
+            exporter: output.exporter.as_ref(),
+            cache_exports: vec![Exporter { kind: "inline", attrs: [].into() }],
+            entitlements: &output.entitlements,
+            platforms: &request.platforms,
+            internal: false,
+        };
+        let solve = solver.start(id, &outer)?;
+        let made = match solve.dockerfile(request, &[]).await {
+            Ok(made) => {
+                let imports = self.plan(request, made.definition.as_ref().map(Definition::graph)).cache.imports;
+                match &made.definition {
+                    Some(definition) => solve.define(definition, None, &imports).await.map(|part| made.with(part)),
+                    None if imports.is_empty() => Ok(made),
+                    None => solve.dockerfile(request, &imports).await,
+                }
+            }
+            Err(fault) => Err(fault),
+        };
+        solve.export(made).await
+    }
+
+    fn plan(&self, request: &BuildRequest, graph: Option<&Graph>) -> Plan {
         let allowed = ["network.host".to_owned()];
         let insecure = ["plain.example.com".to_owned()];
-        strategy::plan(Facts { request, capabilities: &self.capabilities, allowed: &allowed, insecure: &insecure })
-            .unwrap()
+        let facts = Facts { request, capabilities: &self.capabilities, allowed: &allowed, insecure: &insecure };
+        let scopes = strategy::scopes(&request.cache);
+        let question = strategy::question(facts, &scopes, graph);
+        let found = question.candidates.iter().map(|candidate| {
+            let digest = digest_at(&candidate.reference.to_string());
+            (candidate.clone(), Found::Cache { digest, kind: CacheKind::Inline, created: None })
+        });
+        let found = found.collect();
+        strategy::plan(facts, scopes, question, found).unwrap()
     }
+}
+
+/// What the registries have at a ref.
+pub(crate) fn digest_at(reference: &str) -> String {
+    sha256(reference.as_bytes())
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |digest, byte| format!("{digest}{byte:02x}"))
 }
 
 pub(crate) fn new_id() -> String {
@@ -89,6 +165,7 @@ pub(crate) fn request() -> BuildRequest {
         platforms: Vec::new(),
         network: Network::Default,
         cache_from: Vec::new(),
+        cache: CacheRequest::default(),
         push: false,
         load: false,
         wait: LIMIT,

@@ -12,11 +12,11 @@ use serde_json::json;
 use super::{
     dockerd::Dockerd,
     fake::{BuildKit, Seen},
-    rig::{Client, Rig, request},
+    rig::{Client, Rig, digest_at, request},
     socket::Daemon,
 };
 
-/// What the outer solve and the frontend were asked, and what came back.
+/// What the outer solve and the frontend were asked, the latter in the end, and what came back.
 async fn asked(
     daemon: impl Fn(BuildKit) -> Daemon,
     request: &BuildRequest,
@@ -25,11 +25,11 @@ async fn asked(
     let rig = Rig::new(daemon(fake.clone())).await;
     let outcome = rig.build(request).await.0.unwrap();
     let outer = fake.see(|seen| if let Seen::Outer { request, .. } = seen { Some((**request).clone()) } else { None });
-    let inner = fake.see(|seen| match seen {
-        Seen::Frontend { build, request, .. } => Some((build.clone(), request.clone())),
+    let inner = fake.seen().into_iter().rev().find_map(|seen| match seen {
+        Seen::Frontend { build, request, .. } => Some((build, request)),
         _ => None,
     });
-    let (outer, (build, inner)) = tokio::join!(outer, inner);
+    let (outer, (build, inner)) = (outer.await, inner.unwrap());
     assert_eq!(outer.r#ref, build, "the frontend's solve names the build that exports it");
     (outer, inner, outcome)
 }
@@ -130,11 +130,13 @@ async fn cache_refs_reach_the_only_place_where_they_have_an_effect() {
     let cache_from = ["r.example.com/app:main", "plain.example.com/app:1"].map(|tag| tag.parse().unwrap()).to_vec();
     let (_, inner, _) = asked(Daemon::from, &BuildRequest { cache_from, ..request() }).await;
     let imports: serde_json::Value = serde_json::from_str(&inner.frontend_opt["cache-imports"]).unwrap();
+    let at = |name: &str, tag: &str| format!("{name}@{}", digest_at(&format!("{name}:{tag}")));
+    let (one, other) = (at("r.example.com/app", "main"), at("plain.example.com/app", "1"));
     assert_eq!(
         imports,
         json!([
-            { "Type": "registry", "Attrs": { "ref": "r.example.com/app:main" } },
-            { "Type": "registry", "Attrs": { "ref": "plain.example.com/app:1", "registry.insecure": "true" } },
+            { "Type": "registry", "Attrs": { "ref": one } },
+            { "Type": "registry", "Attrs": { "ref": other, "registry.insecure": "true" } },
         ])
     );
 }

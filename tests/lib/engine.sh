@@ -15,7 +15,8 @@
 #
 # $REMORA_ENGINE_BRIDGE names a bridge device for containers. Without one the engine has none, and RUN steps use
 # `--network host`. An engine without a bridge deletes docker0: so that is refused where a docker0 is; tests/run.sh
-# starts its engines in a network namespace of their own.
+# starts its engines in a network namespace of their own. $REMORA_ENGINE_INSECURE names registries (HOST:PORT, by spaces)
+# that speak plain http, beside those on loopback, which may always.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/net.sh
@@ -79,6 +80,17 @@ make_certs() {
   ) 2>/dev/null
 }
 
+# Whether a kind is Docker 20.10: `own` may be.
+is_20_10() { [[ -z $(release_of "$1") && $(dockerd --version) == *" 20.10."* ]]; }
+
+# $REMORA_ENGINE_INSECURE as JSON strings. 20.10's BuildKit heeds only what has a scheme, newer ones want none.
+insecure_registries() {
+  local scheme='' list='' host
+  ! is_20_10 "$1" || scheme=http://
+  for host in $REMORA_ENGINE_INSECURE; do list+="${list:+, }\"$scheme$host\""; done
+  echo "$list"
+}
+
 # The engine's configuration; its paths are seen from inside its root.
 write_config() {
   local kind=$1 dir=$2 inside=$3 port=$4
@@ -89,7 +101,8 @@ write_config() {
     # A cgroup per engine, so that `stop` can remove what is left of it.
     echo "  \"exec-opts\": [\"native.cgroupdriver=cgroupfs\"], \"cgroup-parent\": \"$(cgroup_of "$dir")\","
     # 20.10 would write its key into /etc/docker; newer ones do not know the word.
-    [[ -n $(release_of "$kind") || $(dockerd --version) != *" 20.10."* ]] || echo "  \"deprecated-key-path\": \"$inside/key.json\","
+    ! is_20_10 "$kind" || echo "  \"deprecated-key-path\": \"$inside/key.json\","
+    [[ -z ${REMORA_ENGINE_INSECURE:-} ]] || echo "  \"insecure-registries\": [$(insecure_registries "$kind")],"
     [[ ${kind%-tls} != 28-containerd ]] || echo '  "features": {"containerd-snapshotter": true},'
     if [[ -n $port ]]; then
       echo "  \"tlsverify\": true, \"tlscacert\": \"$inside/certs/ca.pem\","

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Private registries on loopback, and base images put into them without an engine.
+# Private registries, on loopback unless told otherwise, and base images put into them without an engine.
 #
 #   registry.sh start DIR [auth]        starts one, prints its HOST:PORT; with `auth` it wants user remora, password s3cret
 #   registry.sh stop DIR
 #   registry.sh seed HOST REPO:TAG TAR [USER:PASSWORD]
 #                                       pushes a file tree (a gzip'ed tar) as an image of one layer
 #   registry.sh busybox TAR             makes such a tar from busybox-static
+#
+# $REMORA_REGISTRY_ADDRESS (IP:PORT) puts one elsewhere.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/net.sh
@@ -13,17 +15,18 @@ source "$here/net.sh"
 
 # docker-registry's log is wanted in DIR/registry.log and the data in DIR/blobs; both go with DIR.
 start() {
-  local dir=$1 auth=${2:-} port
+  local dir=$1 auth=${2:-} port address
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
   # A registry that is started again keeps its address.
   port=$(cat "$dir/port" 2>/dev/null || free_port)
   echo "$port" >"$dir/port"
+  address=${REMORA_REGISTRY_ADDRESS:-127.0.0.1:$port}
   {
     echo "version: 0.1"
     echo "log: {level: info, accesslog: {disabled: false}}"
     echo "storage: {filesystem: {rootdirectory: $dir/blobs}, delete: {enabled: true}}"
-    echo "http: {addr: '127.0.0.1:$port'}"
+    echo "http: {addr: '$address'}"
     if [[ -n $auth ]]; then
       # bcrypt of s3cret, so that no tool is needed to make it.
       # shellcheck disable=SC2016
@@ -34,13 +37,13 @@ start() {
   docker-registry serve "$dir/config.yml" </dev/null >>"$dir/registry.log" 2>&1 &
   echo $! >"$dir/registry.pid"
   # Any answer will do: with `auth` it is a 401.
-  await 20 $! curl -s "http://127.0.0.1:$port/v2/" || {
+  await 20 $! curl -s "http://$address/v2/" || {
     tail -5 "$dir/registry.log" >&2
     reap "$dir/registry.pid"
     echo "registry.sh: the registry did not start: $dir/registry.log" >&2
     exit 1
   }
-  echo "127.0.0.1:$port"
+  echo "$address"
 }
 
 # curl, with credentials where there are some.

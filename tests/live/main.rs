@@ -44,6 +44,7 @@ mod cancel;
 mod context;
 mod info_and_prune;
 mod main_job;
+mod plan;
 mod push;
 mod restarts;
 mod rig;

@@ -24,7 +24,7 @@ pub(crate) struct Seen {
 }
 
 pub(crate) struct Answer {
-    /// 0 resets the connection.
+    /// 0 resets the connection, 1 leaves it as it is and says nothing.
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
@@ -41,6 +41,10 @@ impl Answer {
 
     pub(crate) fn reset() -> Self {
         Self::new(0, "")
+    }
+
+    pub(crate) fn silence() -> Self {
+        Self::new(1, "")
     }
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
@@ -113,8 +117,10 @@ async fn handle(
     let answer = answer(log.lock().unwrap().len() + 1, &seen);
     seen.status = answer.status;
     log.lock().unwrap().push(seen);
-    if answer.status == 0 {
-        reset.notify_one();
+    if answer.status <= 1 {
+        if answer.status == 0 {
+            reset.notify_one();
+        }
         std::future::pending::<()>().await;
     }
     let mut response = Response::builder().status(answer.status);

@@ -95,14 +95,24 @@ impl Live {
 
     /// Stores a manifest, and the config that it names, and returns the manifest's digest.
     pub(crate) async fn put(&self, repository: &str, tag: &str, media_type: &str, body: &str) -> String {
-        let start = format!("/v2/{repository}/blobs/uploads/");
-        let upload = self.request(Method::POST, &start, "", Vec::new()).await;
-        let location = upload.headers()[header::LOCATION].to_str().unwrap().to_owned();
-        let location = format!("{location}&digest={EMPTY}");
-        self.request(Method::PUT, &location, "application/octet-stream", b"{}".to_vec()).await;
+        self.put_blob(repository, EMPTY, b"{}").await;
         let path = format!("/v2/{repository}/manifests/{tag}");
         let response = self.request(Method::PUT, &path, media_type, body.as_bytes().to_vec()).await;
         response.headers()["docker-content-digest"].to_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn put_blob(&self, repository: &str, digest: &str, content: &[u8]) {
+        let start = format!("/v2/{repository}/blobs/uploads/");
+        let upload = self.request(Method::POST, &start, "", Vec::new()).await;
+        let location = upload.headers()[header::LOCATION].to_str().unwrap().to_owned();
+        let location = format!("{location}&digest={digest}");
+        self.request(Method::PUT, &location, "application/octet-stream", content.to_vec()).await;
+    }
+
+    /// Content of a blob, which must be there.
+    pub(crate) async fn blob(&self, repository: &str, digest: &str) -> Vec<u8> {
+        let path = format!("/v2/{repository}/blobs/{digest}");
+        self.request(Method::GET, &path, "", Vec::new()).await.bytes().await.unwrap().to_vec()
     }
 
     /// Media type and text of a manifest.

@@ -1,0 +1,163 @@
+//! What `build` and `plan` ask of the agent.
+
+use std::{
+    collections::BTreeMap,
+    env::VarError,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    args::{Build, Connection, Network},
+    ci, connect, excerpt, follow, ignored, lend,
+    progress::Progress,
+};
+use crate::model::{self, BuildRequest, Failure, FailureKind, Report, SessionId};
+
+/// Which call it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    Build,
+    Plan,
+}
+
+/// A request, with what the client serves for it.
+pub(super) struct Asked {
+    context: PathBuf,
+    dockerfile: Dockerfile,
+    /// Session and time to wait come later.
+    request: BuildRequest,
+    quiet: bool,
+}
+
+impl Asked {
+    /// Reads it from the command line.
+    pub(super) fn new(args: Build) -> Result<Self, Failure> {
+        let context = context(&args.context)?;
+        let dockerfile = dockerfile(&args.context, args.file.as_deref())?;
+        if args.push && args.tags.is_empty() {
+            return Err(usage("--push without a tag: there is no name to push to")
+                .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
+        }
+        let build_args = build_args(args.build_args)?;
+        let (cache_from, cache) = args.cache.request(ci::variables())?;
+        let request = BuildRequest {
+            session: SessionId(String::new()),
+            dockerfile: dockerfile.name.clone(),
+            tags: args.tags,
+            target: args.target,
+            build_args,
+            labels: args.labels.into_iter().collect(),
+            no_cache: args.no_cache,
+            pull: args.pull,
+            platforms: args.platforms,
+            network: match args.network {
+                Network::Default => model::Network::Default,
+                Network::None => model::Network::None,
+                Network::Host => model::Network::Host,
+            },
+            cache_from,
+            cache,
+            push: args.push,
+            load: args.load,
+            wait: Duration::ZERO,
+        };
+        Ok(Self { context, dockerfile, request, quiet: args.quiet })
+    }
+
+    /// Asks the agent, and follows the call to its end.
+    pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
+        let Self { context, dockerfile: Dockerfile { directory, name }, request, quiet } = self;
+        let mut agent = connect::connect(connection).await?;
+        let path = directory.join(&name);
+        let session = lend::lend(&agent.client, lend::Lending::build(context.clone(), directory, name.as_ref()))?;
+        let request = BuildRequest { session: session.id.clone(), wait: agent.wait, ..request };
+        let request = crate::pb::BuildRequest::from(request);
+        let mut progress = Progress::new(quiet);
+        let done = match call {
+            Call::Build => follow::follow(agent.client.build(request), &mut progress).await,
+            Call::Plan => follow::follow(agent.client.plan(request), &mut progress).await,
+        };
+        done.map_err(|failure| located(ignored::explain(session.explain(failure), &context, &path), &path, &name))
+    }
+}
+
+fn usage(what: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Usage, what)
+}
+
+fn context(path: &Path) -> Result<PathBuf, Failure> {
+    let text = path.to_string_lossy();
+    if text == "-" || text.contains("://") || text.starts_with("git@") {
+        return Err(usage(format!("the build context {text}: only directories are supported so far"))
+            .next("check it out or unpack it, and name its directory"));
+    }
+    let found = path.canonicalize().and_then(|full| Ok((fs::metadata(&full)?.is_dir(), full)));
+    match found {
+        Ok((true, full)) => Ok(full),
+        Ok((false, _)) => Err(usage(format!("the build context {} is no directory", path.display()))
+            .next("name the directory that holds what the Dockerfile copies, such as .")),
+        Err(error) => Err(usage(format!("the build context {}: {error}", path.display()))
+            .next("name an existing directory, such as .")),
+    }
+}
+
+struct Dockerfile {
+    directory: PathBuf,
+    name: String,
+}
+
+/// The Dockerfile may lie outside the context: its own directory is served for it.
+fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Dockerfile, Failure> {
+    let path = match file {
+        Some(file) => file.to_owned(),
+        None => context.join("Dockerfile"),
+    };
+    let problem = |error: &dyn std::fmt::Display| {
+        usage(format!("the Dockerfile {}: {error}", path.display())).next("name it with -f, relative to where you are")
+    };
+    // Looked at before it is opened: a pipe would wait for its writer.
+    let found = fs::metadata(&path)
+        .and_then(|file| if file.is_file() { fs::File::open(&path).map(|_| true) } else { Ok(false) });
+    match found {
+        Ok(true) => {}
+        Ok(false) => return Err(problem(&"it is no file")),
+        // The frontend takes this spelling as well.
+        Err(error)
+            if file.is_none() && error.kind() == io::ErrorKind::NotFound && context.join("dockerfile").is_file() => {}
+        Err(error) => return Err(problem(&error)),
+    }
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| problem(&"its name is not UTF-8"))?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory.canonicalize().map_err(|e| problem(&e))?;
+    Ok(Dockerfile { directory, name: name.to_owned() })
+}
+
+/// A build arg without a value takes that of the environment, and is left out where there is none.
+fn build_args(args: Vec<(String, Option<String>)>) -> Result<BTreeMap<String, String>, Failure> {
+    let mut given = BTreeMap::new();
+    for (name, value) in args {
+        let value = match value {
+            Some(value) => Some(value),
+            None => match std::env::var(&name) {
+                Ok(value) => Some(value),
+                Err(VarError::NotPresent) => None,
+                Err(VarError::NotUnicode(_)) => {
+                    return Err(usage(format!("--build-arg {name}: its value in the environment is not UTF-8"))
+                        .next("give the value with --build-arg NAME=VALUE"));
+                }
+            },
+        };
+        given.extend(value.map(|value| (name, value)));
+    }
+    Ok(given)
+}
+
+/// Adds the lines at fault, where the engine did not tell them.
+fn located(mut failure: Failure, path: &Path, name: &str) -> Failure {
+    if failure.excerpt.is_none() && failure.kind == FailureKind::Build {
+        failure.excerpt = fs::read_to_string(path).ok().and_then(|text| excerpt::find(&failure, name, &text));
+    }
+    failure
+}

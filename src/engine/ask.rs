@@ -1,0 +1,154 @@
+//! What `BuildKit` is asked: a request and a plan as its messages.
+
+use std::collections::HashMap;
+
+use bollard_buildkit_proto::{
+    google,
+    moby::buildkit::v1::{
+        CacheOptions, CacheOptionsEntry, Exporter, SolveRequest,
+        frontend::{self, CacheOptionsEntry as FrontendCache},
+    },
+    pb,
+};
+
+use crate::{
+    model::{BuildRequest, Network, Reference},
+    strategy,
+};
+
+/// What the outer solve of a result is given.
+#[derive(Debug, Clone, Default)]
+pub struct Outer<'a> {
+    /// Where the result goes; `None` leaves it in the build cache.
+    pub exporter: Option<&'a strategy::Exporter>,
+    /// What carries cache for the next build.
+    pub cache_exports: Vec<strategy::Exporter>,
+    /// Entitlements of the build.
+    pub entitlements: &'a [String],
+    /// Platforms that the result is checked against.
+    pub platforms: &'a [String],
+    /// Whether it is one that nobody asked for by itself, and that the engine keeps no record of.
+    pub internal: bool,
+}
+
+pub(super) fn outer_request(id: &str, session: &str, outer: &Outer<'_>) -> SolveRequest {
+    let exporter = outer.exporter;
+    let attrs = |e: &strategy::Exporter| e.attrs.clone().into_iter().collect::<HashMap<_, _>>();
+    let exports = outer.cache_exports.iter();
+    SolveRequest {
+        r#ref: id.to_owned(),
+        session: session.to_owned(),
+        // Docker 20.10 reads the first pair of fields, newer engines the last.
+        exporter_deprecated: exporter.map(|e| e.kind.to_owned()).unwrap_or_default(),
+        exporter_attrs_deprecated: exporter.map(attrs).unwrap_or_default(),
+        exporters: exporter.map(|e| Exporter { r#type: e.kind.to_owned(), attrs: attrs(e) }).into_iter().collect(),
+        cache: Some(CacheOptions {
+            exports: exports.map(|e| CacheOptionsEntry { r#type: e.kind.to_owned(), attrs: attrs(e) }).collect(),
+            ..CacheOptions::default()
+        }),
+        entitlements: outer.entitlements.to_vec(),
+        frontend_attrs: platform_attr(outer.platforms).collect(),
+        internal: outer.internal,
+        ..SolveRequest::default()
+    }
+}
+
+/// A solve of a definition, without a gateway.
+pub(super) fn whole_request(
+    id: &str,
+    session: &str,
+    outer: &Outer<'_>,
+    definition: pb::Definition,
+    imports: &[(Reference, bool)],
+) -> SolveRequest {
+    let mut request = outer_request(id, session, outer);
+    request.definition = Some(definition);
+    if let Some(cache) = &mut request.cache {
+        let import = |(reference, insecure): &(Reference, bool)| CacheOptionsEntry {
+            r#type: "registry".to_owned(),
+            attrs: import_attrs(reference, *insecure).into_iter().collect(),
+        };
+        cache.imports = imports.iter().map(import).collect();
+    }
+    request
+}
+
+/// Asks the Dockerfile frontend for the build's definition, without doing any of it.
+pub(super) fn frontend_request(request: &BuildRequest, imports: &[(Reference, bool)]) -> frontend::SolveRequest {
+    frontend::SolveRequest {
+        frontend: "dockerfile.v0".to_owned(),
+        frontend_opt: frontend_attrs(request, imports),
+        allow_result_return: true,
+        allow_result_array_ref: true,
+        ..frontend::SolveRequest::default()
+    }
+}
+
+/// Asks for the result of a definition, which is made when something needs it.
+pub(super) fn definition_request(definition: pb::Definition, imports: &[(Reference, bool)]) -> frontend::SolveRequest {
+    let import = |(reference, insecure): &(Reference, bool)| FrontendCache {
+        r#type: "registry".to_owned(),
+        attrs: import_attrs(reference, *insecure).into_iter().collect(),
+    };
+    frontend::SolveRequest {
+        definition: Some(definition),
+        allow_result_return: true,
+        allow_result_array_ref: true,
+        cache_imports: imports.iter().map(import).collect(),
+        ..frontend::SolveRequest::default()
+    }
+}
+
+pub(super) fn rpc_status(status: &tonic::Status) -> google::rpc::Status {
+    google::rpc::Status { code: status.code() as i32, message: status.message().to_owned(), details: Vec::new() }
+}
+
+fn platform_attr(platforms: &[String]) -> impl Iterator<Item = (String, String)> {
+    let platforms = (!platforms.is_empty()).then(|| platforms.join(","));
+    platforms.into_iter().map(|platforms| ("platform".to_owned(), platforms))
+}
+
+fn frontend_attrs(request: &BuildRequest, imports: &[(Reference, bool)]) -> HashMap<String, String> {
+    let mut attrs: HashMap<_, _> = platform_attr(&request.platforms).collect();
+    let mut set = |key: &str, value: String| attrs.insert(key.to_owned(), value);
+    set("filename", request.dockerfile.clone());
+    if let Some(target) = &request.target {
+        set("target", target.clone());
+    }
+    for (key, value) in &request.build_args {
+        set(&format!("build-arg:{key}"), value.clone());
+    }
+    for (key, value) in &request.labels {
+        set(&format!("label:{key}"), value.clone());
+    }
+    if request.no_cache {
+        // Without a list of stages it means all of them.
+        set("no-cache", String::new());
+    }
+    if request.pull {
+        set("image-resolve-mode", "pull".to_owned());
+    }
+    match request.network {
+        Network::Default => {}
+        Network::None => drop(set("force-network-mode", "none".to_owned())),
+        Network::Host => drop(set("force-network-mode", "host".to_owned())),
+    }
+    if !imports.is_empty() {
+        let import = |(reference, insecure): &(Reference, bool)| {
+            let attrs: serde_json::Map<_, _> =
+                import_attrs(reference, *insecure).into_iter().map(|(key, value)| (key, value.into())).collect();
+            serde_json::json!({ "Type": "registry", "Attrs": attrs })
+        };
+        let imports: Vec<_> = imports.iter().map(import).collect();
+        set("cache-imports", serde_json::Value::from(imports).to_string());
+    }
+    attrs
+}
+
+fn import_attrs(reference: &Reference, insecure: bool) -> Vec<(String, String)> {
+    let mut attrs = vec![("ref".to_owned(), reference.to_string())];
+    if insecure {
+        attrs.push(("registry.insecure".to_owned(), "true".to_owned()));
+    }
+    attrs
+}

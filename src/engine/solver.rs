@@ -1,0 +1,319 @@
+//! Drives `BuildKit`'s solves: an outer one that exports, and within it the gateway calls that make the result.
+//!
+//! The solves of one build share a connection and a session, so that an operation that several of them need is done
+//! once. Dropping a [`Solve`] cancels it, dropping the [`Solver`] all of them: the connection closes, and the engine
+//! stops the steps.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    SolveResponse, StatusRequest,
+    control_client::ControlClient,
+    frontend::{self, EvaluateRequest, ReturnRequest, StatFileRequest, llb_bridge_client::LlbBridgeClient},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Code, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+};
+
+use super::{
+    Definition, Engine, Error, Outer, ask,
+    attach::{self, Attachment},
+    dial::{Grpc, LARGEST_MESSAGE},
+    error::cause,
+    fault, seen,
+    status::Translator,
+};
+use crate::{
+    grpc::Channel,
+    model::{BuildRequest, EngineUrl, Event, Failure, Reference, Seen},
+    session::Lent,
+};
+
+/// What a solve left.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// What the exporter answered, such as `containerimage.digest`.
+    pub exporter: BTreeMap<String, String>,
+}
+
+/// Why a solve failed, in the engine's words. [`Solver::failure`] makes sense of it.
+#[derive(Debug)]
+pub struct Fault(Box<Status>);
+
+impl From<Status> for Fault {
+    fn from(status: Status) -> Self {
+        Self(Box::new(status))
+    }
+}
+
+/// How long the engine may be silent before its last events, once the build itself has ended.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+
+/// A connection of one build to the engine, with the client's session.
+pub struct Solver {
+    url: EngineUrl,
+    channel: Channel,
+    session: Attachment,
+    _connection: Grpc,
+}
+
+/// What is seen of one solve.
+#[derive(Default)]
+pub struct View {
+    translator: Mutex<Translator>,
+    seen: watch::Sender<Seen>,
+    /// Cancelled when nothing more is watched.
+    watched: CancellationToken,
+}
+
+impl Engine {
+    /// Opens a connection for one build.
+    pub async fn solver(&self, lent: &Lent) -> Result<Solver, Failure> {
+        let connection = self.grpc().await?;
+        let session = attach::attach(&self.url, &connection, lent.clone())?;
+        let (url, channel) = (self.url.clone(), connection.channel.clone());
+        Ok(Solver { url, channel, session, _connection: connection })
+    }
+}
+
+/// The result that a frontend made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    result: frontend::Result,
+    /// What it is made of; `None` where the result has several parts, or is none that we can read.
+    pub definition: Option<Definition>,
+}
+
+impl Made {
+    fn read(result: frontend::Result) -> Self {
+        let definition = match &result.result {
+            Some(frontend::result::Result::Ref(single)) => single.def.clone().and_then(Definition::read),
+            _ => None,
+        };
+        Self { result, definition }
+    }
+
+    /// The config of the image that it will be, as JSON; the layers are not in it yet.
+    pub fn config(&self) -> Option<&[u8]> {
+        self.result.metadata.get("containerimage.config").map(Vec::as_slice)
+    }
+
+    /// The same with a result that is to take its place.
+    #[must_use]
+    pub fn with(&self, made: Part) -> Self {
+        let single = frontend::Ref { id: made.0, def: None };
+        let result = Some(frontend::result::Result::Ref(single));
+        Self { result: frontend::Result { result, ..self.result.clone() }, definition: None }
+    }
+}
+
+/// The result of a definition: a file system that is made when something needs it.
+#[derive(Debug, Clone)]
+pub struct Part(String);
+
+impl From<Part> for Made {
+    fn from(part: Part) -> Self {
+        let single = frontend::Ref { id: part.0, def: None };
+        let result = Some(frontend::result::Result::Ref(single));
+        Self { result: frontend::Result { result, ..frontend::Result::default() }, definition: None }
+    }
+}
+
+impl Solver {
+    /// Starts a solve. It exports what [`Solve::export`] gives it.
+    pub fn start(&self, id: &str, outer: &Outer<'_>) -> Result<Solve, Fault> {
+        let build_id = id.parse().map_err(|_| Status::internal("a build id that is no header value"))?;
+        let request = ask::outer_request(id, &self.session.id, outer);
+        let mut control = ControlClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let outer = tokio::spawn(async move {
+            let _guard = guard;
+            control.solve(request).await.map(tonic::Response::into_inner)
+        });
+        let channel = InterceptedService::new(self.channel.clone(), Tag(build_id));
+        let bridge = LlbBridgeClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
+        Ok(Solve { bridge, ended, outer: AbortOnDrop(outer) })
+    }
+
+    /// Does a definition, or its part that ends at one node of its graph, and exports it: a solve by itself.
+    pub async fn run(
+        &self,
+        outer: &Outer<'_>,
+        definition: &Definition,
+        until: Option<usize>,
+        imports: &[(Reference, bool)],
+    ) -> Result<Outcome, Fault> {
+        let part = definition.part(until)?;
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let request = ask::whole_request(&id, &self.session.id, outer, part, imports);
+        let mut control = ControlClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
+        let solved = control.solve(request).await?.into_inner();
+        Ok(Outcome { exporter: solved.exporter_response.into_iter().collect() })
+    }
+
+    /// Passes on what happens in a solve until the engine says that it was all, or is silent after it is over.
+    pub async fn watch(&self, id: &str, view: &View, events: &mpsc::Sender<Event>, over: &CancellationToken) {
+        let _watched = view.watched.clone().drop_guard();
+        let silence = || async {
+            over.cancelled().await;
+            tokio::time::sleep(LAST_EVENTS).await;
+        };
+        let mut control = ControlClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
+        let call = control.status(StatusRequest { r#ref: id.to_owned() });
+        let called = tokio::select! { called = call => called, () = silence() => return };
+        // Where there is nothing to see, the solve tells why.
+        let Ok(mut statuses) = called.map(tonic::Response::into_inner) else { return };
+        loop {
+            let next = tokio::select! { next = statuses.message() => next, () = silence() => return };
+            let Ok(Some(status)) = next else { return };
+            view.seen.send_modify(|known| seen::see(known, &status));
+            let translated = view.translator.lock().unwrap_or_else(PoisonError::into_inner).translate(status);
+            for event in translated {
+                // Even where nobody listens, a failure will want to know the step.
+                drop(events.send(event).await);
+            }
+        }
+    }
+
+    /// What it means that a solve failed, to the person who started it. What happened should have been watched before.
+    pub fn failure(&self, fault: &Fault, view: &View) -> Failure {
+        let status = fault.0.as_ref();
+        // It comes from our own end of the connection, not from the engine.
+        if std::error::Error::source(status).is_some() {
+            return Error::broken(&self.url, cause(status)).into();
+        }
+        fault::failure(status, &view.translator.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl View {
+    /// What is seen of the operations, as it comes.
+    pub fn seen(&self) -> watch::Receiver<Seen> {
+        self.seen.subscribe()
+    }
+
+    /// Returns when all was seen of a solve that is over: the engine may speak of the last steps after it has answered.
+    pub async fn all_seen(&self) {
+        drop(tokio::time::timeout(LAST_EVENTS, self.watched.cancelled()).await);
+    }
+}
+
+type Bridge = LlbBridgeClient<InterceptedService<Channel, Tag>>;
+
+/// Says of each call of the gateway which solve it belongs to.
+#[derive(Clone)]
+struct Tag(MetadataValue<Ascii>);
+
+impl Interceptor for Tag {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        request.metadata_mut().insert("buildkit-controlapi-buildid", self.0.clone());
+        Ok(request)
+    }
+}
+
+struct AbortOnDrop(JoinHandle<Result<SolveResponse, Status>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One solve that runs.
+pub struct Solve {
+    bridge: Bridge,
+    /// Cancelled when the outer solve has ended.
+    ended: CancellationToken,
+    outer: AbortOnDrop,
+}
+
+impl Solve {
+    /// Has the Dockerfile frontend make the result. Nothing of it is done yet.
+    pub async fn dockerfile(&self, request: &BuildRequest, imports: &[(Reference, bool)]) -> Result<Made, Fault> {
+        let response = self.solve(ask::frontend_request(request, imports)).await?;
+        Ok(Made::read(response.result.unwrap_or_default()))
+    }
+
+    /// Makes a result of the definition again, or of its part that ends at one node of its graph, with cache imports.
+    /// Nothing of it is done yet.
+    pub async fn define(
+        &self,
+        definition: &Definition,
+        until: Option<usize>,
+        imports: &[(Reference, bool)],
+    ) -> Result<Part, Fault> {
+        let response = self.solve(ask::definition_request(definition.part(until)?, imports)).await?;
+        match response.result.and_then(|result| result.result) {
+            Some(frontend::result::Result::Ref(single)) => Ok(Part(single.id)),
+            _ => Err(Status::internal("the engine made no single result").into()),
+        }
+    }
+
+    /// Has a result done, and its layers brought here.
+    pub async fn load(&self, part: &Part) -> Result<(), Fault> {
+        let request = StatFileRequest { r#ref: part.0.clone(), path: "/".to_owned(), ..StatFileRequest::default() };
+        let mut bridge = self.bridge.clone();
+        self.unless_ended(bridge.stat_file(request)).await.map(drop)
+    }
+
+    /// Has a result done. What is cached elsewhere need not come here for it, where the engine knows that.
+    pub async fn evaluate(&self, part: &Part) -> Result<(), Fault> {
+        let request = EvaluateRequest { r#ref: part.0.clone() };
+        let mut bridge = self.bridge.clone();
+        match self.unless_ended(bridge.evaluate(request)).await {
+            Err(Fault(status)) if status.code() == Code::Unimplemented => self.load(part).await,
+            done => done.map(drop),
+        }
+    }
+
+    /// Hands the result over for the export, and waits for its end.
+    pub async fn export(self, made: Result<Made, Fault>) -> Result<Outcome, Fault> {
+        let Self { mut bridge, mut outer, ended } = self;
+        // What came to an end by itself says why, and the call that met it does not.
+        let refused = ended.is_cancelled();
+        let answer = match &made {
+            Ok(made) => ReturnRequest { result: Some(made.result.clone()), error: None },
+            Err(fault) => ReturnRequest { result: None, error: Some(ask::rpc_status(&fault.0)) },
+        };
+        // The outer solve lasts until it is given a result, and then exports it. It may be done before it is said that
+        // the result was taken, and tells why where it was not.
+        let exported = tokio::select! {
+            exported = &mut outer.0 => exported,
+            _ = bridge.r#return(answer) => (&mut outer.0).await,
+        };
+        let exported = exported.unwrap_or_else(|_| Err(Status::cancelled("the solve was dropped")));
+        // Else the error of what was to be exported is the cause, and has the details.
+        if !refused {
+            made?;
+        }
+        Ok(Outcome { exporter: exported?.exporter_response.into_iter().collect() })
+    }
+
+    async fn solve(&self, request: frontend::SolveRequest) -> Result<frontend::SolveResponse, Fault> {
+        let mut bridge = self.bridge.clone();
+        self.unless_ended(bridge.solve(request)).await
+    }
+
+    async fn unless_ended<T>(
+        &self,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Fault> {
+        tokio::select! {
+            biased;
+            done = call => Ok(done?.into_inner()),
+            () = self.ended.cancelled() => Err(Status::aborted("the solve has ended").into()),
+        }
+    }
+}

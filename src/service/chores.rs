@@ -1,0 +1,328 @@
+//! What is done beside the steps of a build: layers that come early, stages that are written to the cache, and what
+//! remains to be written once the build is done. Nothing of it can make a build fail.
+
+use std::{collections::BTreeSet, pin::pin, time::Duration};
+
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{sync::OnceCell, time::Instant};
+
+use super::{
+    build::{Run, Stop, new_id},
+    prepare::Prepared,
+};
+use crate::{
+    engine::{Definition, Fault, Outer, Solve, Solver, View},
+    model::{Failure, Found, ImageStore, Reference, Report, Seen, Whose},
+    registry::{CacheImage, Publication, Published},
+    strategy::{self, Exporter, Mode, overlap::Chore, registry_cache},
+};
+
+/// How long a build that is done waits at least for its cache to be written.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) struct Chores<'a> {
+    run: &'a Run<'a>,
+    solver: &'a Solver,
+    /// What is seen of the build itself.
+    view: &'a View,
+    definition: &'a Definition,
+    prepared: &'a Prepared,
+    /// The gateway through which layers are brought and operations are held.
+    gateway: OnceCell<Solve>,
+    since: Instant,
+}
+
+/// What runs beside the build.
+#[derive(Default)]
+struct Under<'a> {
+    way: FuturesUnordered<BoxFuture<'a, Ended>>,
+    /// All that was begun.
+    begun: Vec<Chore>,
+    /// Stages that are being written, by their index.
+    busy: BTreeSet<usize>,
+    /// Whether the results are held.
+    held: bool,
+    /// Whether the one cache of all stages is being written, or was.
+    whole: bool,
+    written: Vec<Reference>,
+}
+
+/// A chore that ended, and the cache ref that it wrote.
+struct Ended(Option<Chore>, Option<Reference>);
+
+impl Under<'_> {
+    fn end(&mut self, Ended(chore, written): Ended) {
+        if let Some(Chore::Keep { stage, .. }) = chore {
+            self.busy.remove(&stage);
+        }
+        self.written.extend(written);
+    }
+}
+
+impl<'a> Chores<'a> {
+    pub(super) fn new(
+        run: &'a Run<'a>,
+        solver: &'a Solver,
+        view: &'a View,
+        definition: &'a Definition,
+        prepared: &'a Prepared,
+    ) -> Self {
+        Self { run, solver, view, definition, prepared, gateway: OnceCell::new(), since: Instant::now() }
+    }
+
+    /// Does what is worth it while `build` runs, and what remains after it. A build that fails ends it all.
+    pub(super) async fn beside(&self, build: impl Future<Output = Result<Report, Stop>>) -> Result<Report, Stop> {
+        let mut build = pin!(build);
+        let mut seen = self.view.seen();
+        let mut under = Under::default();
+        let mut report = loop {
+            self.begin(&seen.borrow_and_update().clone(), &mut under);
+            tokio::select! {
+                report = &mut build => break report?,
+                Some(ended) = under.way.next() => under.end(ended),
+                _ = seen.changed() => {}
+            }
+        };
+        let rest = async {
+            loop {
+                let now = seen.borrow_and_update().clone();
+                self.begin_writing(&now, &mut under);
+                self.begin_whole(&now, &mut under);
+                match under.way.next().await {
+                    Some(ended) => under.end(ended),
+                    None => break,
+                }
+            }
+            let seen = seen.borrow().clone();
+            self.remaining(&report, &seen, &mut under).await;
+        };
+        if tokio::time::timeout(PATIENCE.max(self.since.elapsed()), rest).await.is_err() {
+            self.warn("it takes too long: the next build may find less of it".to_owned()).await;
+        }
+        if let Some(outcome) = report.explanation.as_mut().and_then(|explanation| explanation.outcome.as_mut()) {
+            outcome.written = under.written.iter().map(ToString::to_string).collect();
+        }
+        Ok(report)
+    }
+
+    fn begin(&'a self, seen: &Seen, under: &mut Under<'a>) {
+        if let Some(chore @ Chore::Bring(node)) = strategy::overlap::bring(self.definition.graph(), seen, &under.begun)
+        {
+            under.begun.push(chore);
+            let bring = async move {
+                if let Err(fault) = self.bring(node).await {
+                    tracing::debug!(?fault, node, "layers could not be brought early");
+                }
+                Ended(Some(chore), None)
+            };
+            under.way.push(bring.boxed());
+        }
+        if !under.held && self.prepared.plan.cache.target.is_some() && seen.something_ran(self.definition.graph()) {
+            under.held = true;
+            let hold = async move {
+                if let Err(fault) = self.hold().await {
+                    tracing::debug!(?fault, "the results could not be held");
+                }
+                Ended(None, None)
+            };
+            under.way.push(hold.boxed());
+        }
+        self.begin_writing(seen, under);
+    }
+
+    fn begin_writing(&'a self, seen: &Seen, under: &mut Under<'a>) {
+        let Prepared { plan, .. } = self.prepared;
+        let Some(target) = &plan.cache.target else { return };
+        for chore in strategy::overlap::keep(self.definition.graph(), &plan.stages, seen, &under.begun) {
+            let Chore::Keep { node, stage } = chore else { continue };
+            // One after the other: the last one has all.
+            if under.busy.contains(&stage) {
+                continue;
+            }
+            let name = &plan.stages[stage].name;
+            let place = plan.cache.stages.iter().find(|(of, _)| of == name).map_or(target, |(_, place)| place);
+            under.begun.push(chore);
+            under.busy.insert(stage);
+            let keep = async move {
+                let kept = self.keep(node, place).await;
+                let whole = node == plan.stages[stage].last;
+                let kept = self.told(place, kept).await.filter(|_| whole && plan.cache.mode == Mode::Inline);
+                Ended(Some(chore), kept)
+            };
+            under.way.push(keep.boxed());
+        }
+    }
+
+    /// Writes the one cache of all stages, if anything of it is new. It comes last, when most of its layers are in the
+    /// registry: two that push the same layer at once push it twice.
+    fn begin_whole(&'a self, seen: &Seen, under: &mut Under<'a>) {
+        let cache = &self.prepared.plan.cache;
+        let Some(target) = cache.target.as_ref().filter(|_| cache.mode == Mode::Registry && !under.whole) else {
+            return;
+        };
+        if under.way.is_empty() && seen.something_ran(self.definition.graph()) {
+            under.whole = true;
+            let keep = async move {
+                let kept = self.keep_all(target).await;
+                Ended(None, self.told(target, kept).await)
+            };
+            under.way.push(keep.boxed());
+        }
+    }
+
+    async fn gateway(&self) -> Result<&Solve, Fault> {
+        let start = || async { self.solver.start(&new_id(), &self.outer(None, Vec::new())) };
+        self.gateway.get_or_try_init(start).await
+    }
+
+    async fn bring(&self, node: usize) -> Result<(), Fault> {
+        let solve = self.gateway().await?;
+        let part = solve.define(self.definition, Some(node), &self.prepared.plan.cache.imports).await?;
+        solve.load(&part).await
+    }
+
+    /// Keeps the engine from forgetting how the results of this build came about, for as long as the chores go on. A
+    /// solve of this session that began afresh would find them by their names alone, and write cache that no build with
+    /// another context directory finds.
+    async fn hold(&self) -> Result<(), Fault> {
+        let solve = self.gateway().await?;
+        let part = solve.define(self.definition, None, &self.prepared.plan.cache.imports).await?;
+        solve.evaluate(&part).await
+    }
+
+    /// Writes one result's layers to the cache.
+    async fn keep(&self, node: usize, place: &Reference) -> Result<(), Stop> {
+        let graphdriver = self.run.capabilities.image_store == Some(ImageStore::Graphdriver);
+        let exporter = match self.prepared.plan.cache.mode {
+            _ if graphdriver => strategy::local_image(place),
+            Mode::Registry => strategy::pushed_blobs(self.run.facts(), place),
+            Mode::Inline | Mode::Off => strategy::pushed_image(self.run.facts(), place),
+        };
+        let outer = self.outer(Some(&exporter), self.run.inline());
+        self.solver.run(&outer, self.definition, Some(node), &self.prepared.plan.cache.imports).await?;
+        if graphdriver {
+            let engine = &self.run.agent.engine;
+            let pushed = self.run.pusher().push_cache(place).await;
+            // The build cache has its layers, and nobody looks for this name here.
+            drop(engine.untag(place).await);
+            pushed?;
+        }
+        Ok(())
+    }
+
+    /// Writes the layers of all stages to one cache.
+    async fn keep_all(&self, place: &Reference) -> Result<(), Stop> {
+        let export = registry_cache(self.run.facts(), place);
+        let outer = self.outer(None, vec![export]);
+        self.solver.run(&outer, self.definition, None, &self.prepared.plan.cache.imports).await?;
+        Ok(())
+    }
+
+    fn outer<'o>(&'o self, exporter: Option<&'o Exporter>, cache_exports: Vec<Exporter>) -> Outer<'o> {
+        let entitlements = &self.run.output.entitlements;
+        Outer { exporter, cache_exports, entitlements, platforms: &[], internal: true }
+    }
+
+    /// What needs no layer: the target's cache is the image that was pushed, and what did not change is found in another
+    /// scope's cache.
+    async fn remaining(&self, report: &Report, seen: &Seen, under: &mut Under<'a>) {
+        let Prepared { plan, .. } = self.prepared;
+        let Some(target) = &plan.cache.target else { return };
+        let mut places: Vec<&Reference> = plan.cache.stages.iter().map(|(_, place)| place).collect();
+        if plan.cache.mode == Mode::Inline && !report.digest.is_empty() {
+            let same = self.digest_at(target) == Some(&report.digest);
+            if !same && self.told(target, self.name_pushed(&report.digest, target).await).await.is_some() {
+                under.written.push(target.clone());
+            }
+        } else if plan.cache.mode == Mode::Inline && seen.something_ran(self.definition.graph()) {
+            let last = self.definition.graph().last().unwrap_or_default();
+            if self.told(target, self.keep(last, target).await).await.is_some() {
+                under.written.push(target.clone());
+            }
+        } else if !under.whole {
+            places.push(target);
+        }
+        for place in places {
+            if under.written.contains(place) || self.digest_at(place).is_some() {
+                continue;
+            }
+            let copied = match self.elsewhere(place) {
+                Some(image) => self.copy(image, place).await.map(drop),
+                // A warm engine's cache is nowhere yet. What it has of it is written, and nothing is run for it.
+                None if plan.cache.mode == Mode::Registry => self.keep_all(place).await,
+                None => continue,
+            };
+            if self.told(place, copied).await.is_some() {
+                under.written.push(place.clone());
+            }
+        }
+    }
+
+    /// The digest of the cache that was found here.
+    fn digest_at(&self, place: &Reference) -> Option<&String> {
+        self.prepared.plan.found.iter().find_map(|(candidate, found)| match found {
+            Found::Cache { digest, .. } if candidate.reference == *place => Some(digest),
+            _ => None,
+        })
+    }
+
+    /// The same stage's cache of another scope.
+    fn elsewhere(&self, place: &Reference) -> Option<&CacheImage> {
+        let Prepared { plan, probed, .. } = self.prepared;
+        let stage = &plan.found.iter().find(|(candidate, _)| candidate.reference == *place)?.0.stage;
+        plan.found.iter().find_map(|(candidate, found)| match found {
+            Found::Cache { digest, .. }
+                if candidate.stage == *stage && matches!(candidate.whose, Whose::Fallback(_)) =>
+            {
+                probed.images.get(digest)
+            }
+            _ => None,
+        })
+    }
+
+    /// Gives the pushed image, which carries the target's cache, that name as well.
+    async fn name_pushed(&self, digest: &str, place: &Reference) -> Result<(), Stop> {
+        let (agent, pusher) = (self.run.agent, self.run.pusher());
+        let groups = &self.run.output.groups;
+        let credential = pusher.credential(place).await?;
+        if let Some(group) = groups.iter().find(|group| group.first.name() == place.name()) {
+            let image = group.first.with_digest(digest);
+            agent.registry.retag(&image, std::slice::from_ref(place), &credential).await.map_err(Failure::from)?;
+            return Ok(());
+        }
+        for group in groups.iter().filter(|group| group.first.registry() == place.registry()) {
+            let image = group.first.with_digest(digest);
+            let image = agent.registry.cache_image(&image, &credential, "").await.map_err(Failure::from)?;
+            if let Some(image) = image
+                && self.copy(&image, place).await?
+            {
+                return Ok(());
+            }
+        }
+        let last = self.definition.graph().last().unwrap_or_default();
+        self.keep(last, place).await
+    }
+
+    /// Gives what lies in a registry another name there. False where the registry cannot.
+    async fn copy(&self, image: &CacheImage, place: &Reference) -> Result<bool, Stop> {
+        let credential = self.run.pusher().credential(place).await?;
+        let publication = Publication { manifest: &image.manifest, media_type: &image.media_type, config: None };
+        let to = std::slice::from_ref(place);
+        let published = self.run.agent.registry.publish(&publication, &image.reference, to, &credential).await;
+        Ok(matches!(published.map_err(Failure::from)?, Published::Done { .. }))
+    }
+
+    async fn told(&self, place: &Reference, kept: Result<(), Stop>) -> Option<Reference> {
+        let why = match kept {
+            Ok(()) => return Some(place.clone()),
+            Err(Stop::Engine(fault)) => self.solver.failure(&fault, &View::default()).what,
+            Err(Stop::Said(failure)) => failure.what,
+        };
+        self.warn(format!("{place} was not written: {why}")).await;
+        None
+    }
+
+    async fn warn(&self, text: String) {
+        self.run.notice(true, format!("cache: {text}")).await;
+    }
+}

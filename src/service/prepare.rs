@@ -1,0 +1,99 @@
+//! What a build and its plan have in common: all that is found out before anything is done.
+
+use std::sync::Arc;
+
+use tokio::sync::{OnceCell, mpsc};
+
+use super::{
+    agent::Inner,
+    build::{Run, new_id},
+    probe::{Probed, probe},
+    republish,
+};
+use crate::{
+    engine::{Definition, Made},
+    model::{BuildRequest, CacheOutcome, Capabilities, Event, Explanation, Failure, FailureKind, Report},
+    session::Lent,
+    strategy::{self, Output, Plan},
+};
+
+/// What is known before the Dockerfile is read.
+pub(super) struct Begun {
+    pub(super) id: String,
+    pub(super) lent: Lent,
+    pub(super) capabilities: Arc<Capabilities>,
+    pub(super) output: Output,
+}
+
+/// What is known once the Dockerfile was read and the registries were asked.
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) probed: Probed,
+    pub(super) explanation: Explanation,
+}
+
+impl Begun {
+    /// Waits for session and engine, and refuses what cannot be done.
+    pub(super) async fn new(
+        agent: &Inner,
+        request: &BuildRequest,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Self, Failure> {
+        let lent = agent.sessions.find(&request.session).await?;
+        let capabilities = agent.engine_within(request.wait, events).await?;
+        let output = strategy::output(agent.facts(request, &capabilities))?;
+        strategy::mode(request.cache.mode, &capabilities)?;
+        Ok(Self { id: new_id(), lent, capabilities, output })
+    }
+
+    pub(super) fn run<'a>(
+        &'a self,
+        agent: &'a Inner,
+        request: &'a BuildRequest,
+        events: &'a mpsc::Sender<Event>,
+    ) -> Run<'a> {
+        let Self { id, lent, capabilities, output } = self;
+        Run { agent, id, request, capabilities, output, lent, events, prepared: OnceCell::new() }
+    }
+
+    /// Does this while the client is there.
+    pub(super) async fn while_lent<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => done,
+            () = self.lent.ended() => {
+                Err(Failure::new(FailureKind::Cancelled, "the client that lent the build context is gone"))
+            }
+        }
+    }
+}
+
+impl Prepared {
+    /// The report with what was done about cache, and what came of it.
+    pub(super) fn explain(&self, report: Report, republished: bool, why: String) -> Report {
+        let outcome = CacheOutcome { republished, why, written: Vec::new() };
+        Report { explanation: Some(Box::new(self.explanation.clone().with(outcome))), ..report }
+    }
+}
+
+impl Run<'_> {
+    /// Asks the registries, and decides.
+    pub(super) async fn prepare(&self, made: &Made) -> Result<Prepared, Failure> {
+        let facts = self.facts();
+        let graph = made.definition.as_ref().map(Definition::graph);
+        let scopes = strategy::scopes(&self.request.cache);
+        let question = strategy::question(facts, &scopes, graph);
+        let platform = self.request.platforms.first().or(self.capabilities.platforms.first());
+        let platform = platform.map_or("linux/amd64", String::as_str);
+        let deadline = self.agent.settings.cache_deadline;
+        let mut probed = probe(self.agent, self.lent, question.candidates.clone(), platform, deadline).await;
+        for warning in std::mem::take(&mut probed.warnings) {
+            self.notice(true, warning).await;
+        }
+        let plan = strategy::plan(facts, scopes, question, probed.found.clone())?;
+        tracing::debug!(build = self.id, ?plan, "plan");
+        let wanted = graph.and_then(|_| made.config());
+        let retag = strategy::retag(facts, self.output, wanted, &republish::cached_images(&plan, &probed));
+        let explanation = strategy::explain(facts, &plan, graph, retag);
+        Ok(Prepared { plan, probed, explanation })
+    }
+}

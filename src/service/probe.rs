@@ -1,0 +1,89 @@
+//! Asks registries which cache refs exist: all at once, and not for longer than the deadline.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::sync::OnceCell;
+
+use super::agent::Inner;
+use crate::{
+    model::{CacheKind, Credential, Failure, Found},
+    registry::{CacheImage, Carries},
+    session::Lent,
+    strategy::Candidate,
+};
+
+/// What the registries said of each candidate.
+#[derive(Default)]
+pub(super) struct Probed {
+    pub(super) found: Vec<(Candidate, Found)>,
+    /// What they have, by the digest that a ref has.
+    pub(super) images: BTreeMap<String, CacheImage>,
+    /// One line for each registry that could not be asked.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Asks. It is done when all have answered, or the deadline is over; it never fails.
+pub(super) async fn probe(
+    agent: &Inner,
+    lent: &Lent,
+    candidates: Vec<Candidate>,
+    platform: &str,
+    deadline: Duration,
+) -> Probed {
+    let mut answers: Vec<Option<Result<Option<CacheImage>, String>>> = candidates.iter().map(|_| None).collect();
+    let logins: BTreeMap<&str, OnceCell<Result<Credential, Failure>>> =
+        candidates.iter().map(|candidate| (candidate.reference.registry(), OnceCell::new())).collect();
+    let logins = &logins;
+    let mut asking: FuturesUnordered<_> = candidates
+        .iter()
+        .enumerate()
+        .map(|(index, candidate)| async move {
+            let reference = &candidate.reference;
+            let host = reference.registry();
+            let login = logins[host].get_or_init(|| lent.credential(host)).await;
+            let answer = match login {
+                Ok(credential) => {
+                    agent.registry.cache_image(reference, credential, platform).await.map_err(|e| e.reason())
+                }
+                Err(failure) => Err(failure.what.clone()),
+            };
+            (index, answer)
+        })
+        .collect();
+    let all = async {
+        while let Some((index, answer)) = asking.next().await {
+            answers[index] = Some(answer);
+        }
+    };
+    drop(tokio::time::timeout(deadline, all).await);
+    drop(asking);
+    let late = || Err(format!("no answer within {} s", deadline.as_secs_f64()));
+    let mut probed = Probed::default();
+    let mut silent = BTreeMap::new();
+    for (candidate, answer) in candidates.into_iter().zip(answers) {
+        let found = match answer.unwrap_or_else(late) {
+            Ok(Some(image)) => found(image, &mut probed.images),
+            Ok(None) => Found::Missing,
+            Err(why) => {
+                silent.entry(candidate.reference.registry().to_owned()).or_insert_with(|| why.clone());
+                Found::Failed(why)
+            }
+        };
+        probed.found.push((candidate, found));
+    }
+    let line = |(host, why)| format!("cache: {host} cannot be asked, and its cache is not used: {why}");
+    probed.warnings = silent.into_iter().map(line).collect();
+    probed
+}
+
+fn found(image: CacheImage, images: &mut BTreeMap<String, CacheImage>) -> Found {
+    let kind = match &image.carries {
+        Carries::Inline { .. } => CacheKind::Inline,
+        Carries::Registry { .. } => CacheKind::Registry,
+        Carries::Nothing(why) => return Found::Useless(why.clone()),
+    };
+    let (digest, created) = (image.digest.clone(), image.created.clone());
+    images.insert(digest.clone(), image);
+    Found::Cache { digest, kind, created }
+}

@@ -1,0 +1,224 @@
+//! Which cache refs a build asks for, and what it makes of what it finds.
+
+use std::collections::BTreeSet;
+
+use super::{Exporter, Facts, Question, Scopes, Stage, cache_tag, output::is_insecure};
+use crate::model::{CacheMode, Capabilities, Failure, FailureKind, Found, Reference, Whose};
+
+/// The most cache refs that are asked for: each is a request or two.
+const MOST_CANDIDATES: usize = 48;
+
+/// A cache ref that may exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where.
+    pub reference: Reference,
+    /// Whose it is.
+    pub whose: Whose,
+    /// The stage that it holds; `None` where it was not made for one.
+    pub stage: Option<String>,
+}
+
+/// How the next build is to find what this one makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In the images themselves, one for each stage that is worth it.
+    Inline,
+    /// As one manifest for all stages.
+    Registry,
+    /// Not at all.
+    Off,
+}
+
+impl Mode {
+    /// As `--cache` takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::Registry => "registry",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What a build does about cache, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachePlan {
+    /// How cache is exported.
+    pub mode: Mode,
+    /// Why so, for a person.
+    pub mode_why: String,
+    /// Cache refs to import by digest, best first, with whether their registry speaks plain HTTP.
+    pub imports: Vec<(Reference, bool)>,
+    /// Those of them that hold the target's own cache: they know of every step that leads to it.
+    pub of_target: Vec<(Reference, bool)>,
+    /// Where the target's cache is written; `None` where it is not.
+    pub target: Option<Reference>,
+    /// Where the caches of other stages are written, by their names.
+    pub stages: Vec<(String, Reference)>,
+    /// Why nothing is written; empty where something is.
+    pub no_write_why: String,
+}
+
+/// How cache is exported, and why so.
+pub fn mode(cache: CacheMode, capabilities: &Capabilities) -> Result<(Mode, String), Failure> {
+    let can = capabilities.cache_exports.contains(&"registry");
+    let engine = match capabilities.image_store {
+        Some(store) => format!("the {} image store", store.as_str()),
+        None => capabilities.kind.as_str().to_owned(),
+    };
+    match cache {
+        CacheMode::Off => Ok((Mode::Off, "--cache off".to_owned())),
+        CacheMode::Inline => Ok((Mode::Inline, "--cache inline".to_owned())),
+        CacheMode::Registry if can => Ok((Mode::Registry, "--cache registry".to_owned())),
+        CacheMode::Registry => {
+            let what = format!("--cache registry: {engine} of this engine has no registry cache");
+            Err(Failure::new(FailureKind::Usage, what)
+                .next("leave --cache out: stages are then cached as images of their own"))
+        }
+        CacheMode::Auto if can => Ok((Mode::Registry, format!("{engine} exports all stages as one cache"))),
+        CacheMode::Auto => Ok((Mode::Inline, format!("{engine} has inline cache only: an image for each stage"))),
+    }
+}
+
+/// The cache refs to ask for, best first, each once.
+pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], target: Option<&str>) -> Vec<Candidate> {
+    let request = facts.request;
+    if request.no_cache {
+        return Vec::new();
+    }
+    let named = request.cache_from.iter().map(|r| (r.clone(), Whose::Named, None));
+    let mut all: Vec<_> = named.collect();
+    if request.cache.mode != CacheMode::Off {
+        let own = scopes.own.iter().map(|scope| Whose::Own(scope.clone()));
+        let fallbacks = scopes.fallbacks.iter().map(|scope| Whose::Fallback(scope.clone()));
+        // However many stages there are, the last scope's cache of the target is asked for as well.
+        let share = MOST_CANDIDATES / (1 + scopes.fallbacks.len());
+        for whose in own.chain(fallbacks) {
+            let of = target.into_iter().chain(stages.iter().map(|stage| stage.name.as_str()));
+            for stage in of.take(share.max(1)) {
+                if let Some(reference) = cache_ref(facts, whose.scope().unwrap_or_default(), stage) {
+                    all.push((reference, whose.clone(), Some(stage.to_owned())));
+                }
+            }
+        }
+        if request.cache_from.is_empty() {
+            // The last build of the same tag carries its cache inline. A bare `app` names Docker Hub's official images:
+            // nobody's cache is there.
+            let tags = request.tags.iter().filter(|tag| !tag.is_official());
+            all.extend(tags.map(|tag| (tag.clone(), Whose::Tag, None)));
+        }
+    }
+    let mut found: Vec<Candidate> = Vec::new();
+    for (reference, whose, stage) in all {
+        match found.iter_mut().find(|known| known.reference == reference) {
+            // The caller named what is the build's own: it comes as early, and is still its own.
+            Some(known) if known.whose == Whose::Named => (known.whose, known.stage) = (whose, stage),
+            Some(_) => {}
+            None => found.push(Candidate { reference, whose, stage }),
+        }
+    }
+    found.truncate(MOST_CANDIDATES);
+    found
+}
+
+/// Where a stage's cache of a scope lies; `None` where no repository is known.
+fn cache_ref(facts: Facts<'_>, scope: &str, stage: &str) -> Option<Reference> {
+    let request = facts.request;
+    let tagged = || request.tags.iter().find(|tag| !tag.is_official());
+    let repository = request.cache.repository.as_ref().or_else(tagged)?;
+    // The engine's own platform is what all builds without `--platform` have.
+    let own = facts.capabilities.platforms.first();
+    let platforms = request.platforms.join("+");
+    let platform = Some(platforms.as_str()).filter(|all| !all.is_empty() && own.map(String::as_str) != Some(*all));
+    Some(repository.with_tag(&cache_tag(scope, stage, platform)))
+}
+
+/// Decides. `found` has an answer for each candidate, in their order.
+pub(super) fn cache_plan(
+    facts: Facts<'_>,
+    scopes: &Scopes,
+    question: &Question,
+    found: &[(Candidate, Found)],
+) -> Result<CachePlan, Failure> {
+    let target = question.target.as_deref();
+    let (mode, mode_why) = mode(facts.request.cache.mode, facts.capabilities)?;
+    let mut known = BTreeSet::new();
+    let (mut imports, mut of_target) = (Vec::new(), Vec::new());
+    for (candidate, found) in found {
+        if let Found::Cache { digest, .. } = found
+            && known.insert(digest)
+        {
+            let reference = candidate.reference.with_digest(digest);
+            let insecure = is_insecure(facts, &reference);
+            if candidate.stage.is_none() || candidate.stage.as_deref() == target {
+                of_target.push((reference.clone(), insecure));
+            }
+            imports.push((reference, insecure));
+        }
+    }
+    let no_write_why = no_write_why(facts, mode, scopes, target, found).unwrap_or_default();
+    let mut plan = CachePlan { mode, mode_why, imports, of_target, target: None, stages: Vec::new(), no_write_why };
+    if let (true, Some(own), Some(target)) = (plan.no_write_why.is_empty(), &scopes.own, target) {
+        plan.target = cache_ref(facts, own, target);
+        if mode == Mode::Inline {
+            let place = |stage: &Stage| Some((stage.name.clone(), cache_ref(facts, own, &stage.name)?));
+            let others = question.stages.split_last().map(|(_, others)| others).unwrap_or_default();
+            plan.stages = others.iter().filter_map(place).collect();
+        }
+    }
+    Ok(plan)
+}
+
+fn no_write_why(
+    facts: Facts<'_>,
+    mode: Mode,
+    scopes: &Scopes,
+    target: Option<&str>,
+    found: &[(Candidate, Found)],
+) -> Option<String> {
+    let request = facts.request;
+    if mode == Mode::Off {
+        return Some("--cache off".to_owned());
+    }
+    if let Err(why) = &scopes.writes {
+        return Some(why.clone());
+    }
+    if scopes.own.is_none() {
+        return Some("no branch is known".to_owned());
+    }
+    if !request.push && request.cache.repository.is_none() {
+        return Some("without --push or --cache-repo nothing is written to a registry".to_owned());
+    }
+    if target.is_none() {
+        return Some("the engine does not tell the stages of this build".to_owned());
+    }
+    if cache_ref(facts, "x", "").is_none() {
+        return Some("no repository is known: name one with -t or --cache-repo".to_owned());
+    }
+    // What cannot be read now would only keep the build waiting when it is to be written.
+    let own = |(candidate, _): &&(Candidate, Found)| matches!(candidate.whose, Whose::Own(_));
+    let silent = found.iter().filter(own).find_map(|(_, found)| match found {
+        Found::Failed(why) => Some(why),
+        _ => None,
+    });
+    silent.map(|why| format!("its registry did not answer: {why}"))
+}
+
+/// The exporter that writes all stages' cache to this ref.
+pub fn registry_cache(facts: Facts<'_>, reference: &Reference) -> Exporter {
+    let mut attrs = vec![
+        ("ref", reference.to_string()),
+        ("mode", "max".to_owned()),
+        ("oci-mediatypes", "true".to_owned()),
+        // An ordinary manifest, which registries take that refuse an index of blobs.
+        ("image-manifest", "true".to_owned()),
+    ];
+    if is_insecure(facts, reference) {
+        attrs.push(("registry.insecure", "true".to_owned()));
+    }
+    Exporter { kind: "registry", attrs: attrs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! A request and engines, for the tests of this room.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::model::{BuildRequest, CacheRequest, Capabilities, EngineKind, ImageStore, Network, Reference, SessionId};
+
+pub(super) fn tag(text: &str) -> Reference {
+    text.parse().unwrap_or_else(|invalid| panic!("{invalid}"))
+}
+
+pub(super) fn request() -> BuildRequest {
+    BuildRequest {
+        session: SessionId(String::new()),
+        dockerfile: "Dockerfile".to_owned(),
+        tags: vec![tag("r.example/app:1"), tag("r.example/app:latest"), tag("other.example/app:1")],
+        target: None,
+        build_args: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        no_cache: false,
+        pull: false,
+        platforms: Vec::new(),
+        network: Network::Default,
+        cache_from: Vec::new(),
+        cache: CacheRequest::default(),
+        push: false,
+        load: false,
+        wait: Duration::ZERO,
+    }
+}
+
+fn engine(kind: EngineKind, image_store: Option<ImageStore>, cache_exports: &[&'static str]) -> Capabilities {
+    Capabilities {
+        kind,
+        version: String::new(),
+        api_version: String::new(),
+        image_store,
+        storage_driver: String::new(),
+        platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],
+        exporters: Vec::new(),
+        cache_exports: cache_exports.to_vec(),
+        git: true,
+    }
+}
+
+pub(super) fn graphdriver() -> Capabilities {
+    engine(EngineKind::Dockerd, Some(ImageStore::Graphdriver), &["inline"])
+}
+
+pub(super) fn containerd() -> Capabilities {
+    engine(EngineKind::Dockerd, Some(ImageStore::Containerd), &["inline", "registry", "local"])
+}
+
+pub(super) fn buildkitd() -> Capabilities {
+    engine(EngineKind::Buildkitd, None, &["inline", "registry", "local"])
+}
