@@ -51,7 +51,7 @@ fn running() -> BuildKit {
 
 /// A registry that has nothing but what it is given.
 pub(crate) fn empty(_: usize, request: &super::retrying::registry::Seen) -> Answer {
-    match (request.method.as_str(), request.path.contains("cache_")) {
+    match (request.method.as_str(), request.path.contains("cache")) {
         ("GET" | "HEAD", true) => {
             Answer::new(404, r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#)
         }
