@@ -21,12 +21,12 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Chores<'a> {
-    run: &'a Run<'a>,
+    pub(super) run: &'a Run<'a>,
     solver: &'a Solver,
     /// What is seen of the build itself.
     view: &'a View,
     definition: &'a Definition,
-    prepared: &'a Prepared,
+    pub(super) prepared: &'a Prepared,
     /// The gateway through which layers are brought and operations are held.
     gateway: OnceCell<Solve>,
     since: Instant,
@@ -223,8 +223,8 @@ impl<'a> Chores<'a> {
         Outer { exporter, cache_exports, entitlements, platforms: &[], internal: true }
     }
 
-    /// What needs no layer: the target's cache is the image that was pushed, and what did not change is found in another
-    /// scope's cache.
+    /// What needs no layer: the target's cache is the image that was pushed, what did not change is found in another
+    /// scope's cache, and all of it becomes one in the end.
     async fn remaining(&self, report: &Report, seen: &Seen, under: &mut Under<'a>) {
         let Prepared { plan, .. } = self.prepared;
         let Some(target) = &plan.cache.target else { return };
@@ -256,10 +256,19 @@ impl<'a> Chores<'a> {
                 under.written.push(place.clone());
             }
         }
+        if let Some(place) = &plan.cache.merged
+            && self.is_behind(target, &under.written, place)
+        {
+            match self.merge(target, &under.written, place).await {
+                Ok(true) => under.written.push(place.clone()),
+                Ok(false) => {}
+                Err(failure) => self.warn(format!("{place} was not written: {}", failure.what)).await,
+            }
+        }
     }
 
     /// The digest of the cache that was found here.
-    fn digest_at(&self, place: &Reference) -> Option<&String> {
+    pub(super) fn digest_at(&self, place: &Reference) -> Option<&String> {
         self.prepared.plan.found.iter().find_map(|(candidate, found)| match found {
             Found::Cache { digest, .. } if candidate.reference == *place => Some(digest),
             _ => None,

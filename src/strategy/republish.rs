@@ -11,12 +11,10 @@
 //! therefore keeps those dates. Entries without a layer and the config's own `created` are not read again.
 
 mod history;
-mod record;
 
 use serde_json::{Map, Value};
 
-pub use record::{InlineCache, inline_cache};
-
+use super::record::{self, inline_cache};
 use history::Entry;
 
 /// Keys of a config that may differ, and what is done about each is said below. All others must be equal: the
