@@ -122,6 +122,19 @@ impl Registry {
         let reference = reference.with_digest(&digest);
         Ok(Some(CacheImage { reference, digest, index, media_type, manifest: body, carries, created }))
     }
+
+    /// The config of a registry cache; `None` for anything else, and where it is gone.
+    pub async fn cache_config(&self, cache: &CacheImage, credential: &Credential) -> Result<Option<Bytes>, Error> {
+        let Ok(Contents { config, manifests, .. }) = serde_json::from_slice(&cache.manifest) else { return Ok(None) };
+        let is_config = |blob: &Descriptor| {
+            blob.media_type == CACHE_CONFIG && is_sha256(&blob.digest) && blob.size <= LARGEST_CACHE_CONFIG
+        };
+        let Some(config) = config.into_iter().chain(manifests.into_iter().flatten()).find(is_config) else {
+            return Ok(None);
+        };
+        let mut call = self.call(&cache.reference, credential, Scope::Pull)?;
+        unless_missing(call.blob(&config.digest, config.size).await)
+    }
 }
 
 /// What a manifest carries, and when it was made.

@@ -5,9 +5,9 @@ use futures_util::future;
 
 use super::chores::Chores;
 use crate::{
-    model::{Failure, Reference},
+    model::{Failure, Found, Reference},
     registry::{CacheImage, Carries, Publication, Published},
-    strategy::{self, LayerOf, Part},
+    strategy::{self, Earlier, LayerOf, Part},
 };
 
 impl Chores<'_> {
@@ -38,7 +38,9 @@ impl Chores<'_> {
         // Without the target's there would be no cache of its steps: where the merged one lies, its image is not read.
         let Some(Some(first)) = parts.next() else { return Ok(false) };
         let parts: Vec<_> = std::iter::once(first).chain(parts.flatten()).collect();
-        let Some(merged) = strategy::merge(&parts, strategy::form(self.run.capabilities)) else {
+        let earlier = self.earlier(place).await;
+        let earlier: Vec<_> = earlier.iter().filter_map(|(cache, config)| known(cache, config.as_ref())).collect();
+        let Some(merged) = strategy::merge(&parts, &earlier, strategy::form(self.run.capabilities)) else {
             tracing::debug!(build = self.run.id, %place, "the caches of the stages cannot be one");
             return Ok(false);
         };
@@ -48,6 +50,27 @@ impl Chores<'_> {
         let to = std::slice::from_ref(place);
         let published = self.run.agent.registry.publish(&publication, target, to, &credential).await?;
         Ok(matches!(published, Published::Done { .. }))
+    }
+
+    /// What was found in this repository before the build, best first, with the configs of registry caches.
+    async fn earlier(&self, place: &Reference) -> Vec<(&CacheImage, Option<Bytes>)> {
+        let Ok(credential) = self.run.pusher().credential(place).await else { return Vec::new() };
+        let images = &self.prepared.probed.images;
+        let here = self.prepared.plan.found.iter().filter(|(candidate, _)| candidate.reference.name() == place.name());
+        let found = here.filter_map(|(_, found)| match found {
+            Found::Cache { digest, .. } => images.get(digest),
+            _ => None,
+        });
+        let credential = &credential;
+        let read = found.map(|cache| async move {
+            let config = match cache.carries {
+                Carries::Registry { .. } => self.run.agent.registry.cache_config(cache, credential).await,
+                _ => Ok(None),
+            };
+            // Without it the cache knows less, and nothing is wrong.
+            (cache, config.unwrap_or_default())
+        });
+        future::join_all(read.collect::<Vec<_>>()).await
     }
 
     /// What lies at a cache ref now: what was found there before the build, if that did not write it.
@@ -66,4 +89,11 @@ fn part(image: &CacheImage) -> Option<Part<'_>> {
     let layers =
         layers.iter().map(|layer| LayerOf { digest: &layer.digest, size: layer.size, media_type: &layer.media_type });
     Some(Part { digest: &image.digest, config, layers: layers.collect() })
+}
+
+fn known<'a>(cache: &'a CacheImage, config: Option<&'a Bytes>) -> Option<Earlier<'a>> {
+    match config {
+        Some(config) => Some(Earlier::Registry { config, manifest: &cache.manifest }),
+        None => part(cache).map(Earlier::Image),
+    }
 }

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
-use self::images::Image;
+pub use self::images::Earlier;
+use self::images::{Image, Layer};
 use crate::{digest::sha256, model::Capabilities};
 
 /// Names the config of a registry cache.
@@ -75,13 +76,22 @@ pub fn form(capabilities: &Capabilities) -> Form {
 /// Merges. The first part is the target's, and is preferred where several have a layer for the same step; `None` where
 /// it cannot be read, or where what comes of it is larger than `BuildKit` reads. Other parts that cannot be read are left
 /// out, and are not named in what comes of it. The same arguments give the same bytes.
-pub fn merge(parts: &[Part<'_>], form: Form) -> Option<Merged> {
+///
+/// A step for which no part has a layer takes that of the `earlier` caches, best first, if they know the very same key.
+/// Docker's engines up to 26 at least need that: what a build took from a cache they leave out of the inline cache that
+/// they export, so that the build after the next would find nothing.
+pub fn merge(parts: &[Part<'_>], earlier: &[Earlier<'_>], form: Form) -> Option<Merged> {
     let mut whole = Whole::default();
     for (index, part) in parts.iter().enumerate() {
         match Image::read(part) {
             Some(image) if whole.agrees(&image) => whole.add(part.digest, &image),
             _ if index == 0 => return None,
             _ => {}
+        }
+    }
+    for image in earlier.iter().filter_map(Image::read_earlier) {
+        if whole.agrees(&image) {
+            whole.heal(&image);
         }
     }
     if whole.blobs.is_empty() {
@@ -137,20 +147,16 @@ impl Whole {
 
     fn add(&mut self, digest: &str, image: &Image<'_>) {
         self.images.push(digest.to_owned());
-        let (mut below, mut layers) = (None, Vec::new());
-        for layer in &image.layers {
-            let blob = layer.of.digest.to_owned();
-            if self.diff_ids.insert(blob.clone(), layer.diff_id.clone()).is_none() {
-                self.blobs.push(layer.descriptor());
-            }
-            let key = (blob, below);
-            let index = *self.layer_at.entry(key.clone()).or_insert_with(|| {
-                self.layers.push(key);
-                self.layers.len() - 1
-            });
-            layers.push(index);
-            below = Some(index);
-        }
+        let mut below = None;
+        let layers: Vec<_> = image
+            .layers
+            .iter()
+            .map(|layer| {
+                let index = self.layer(layer, below);
+                below = Some(index);
+                index
+            })
+            .collect();
         let keys = image.cache.keys();
         // Inputs come first, so that what a link leads to has its place by then.
         let mut places = vec![0; keys.len()];
@@ -170,6 +176,36 @@ impl Whole {
                 if results.iter().all(|(known, _)| *known != layer) {
                     results.push((layer, result.created.clone().filter(|date| date::is_date(date))));
                 }
+            }
+        }
+    }
+
+    /// The place of this layer upon that.
+    fn layer(&mut self, layer: &Layer<'_>, below: Option<usize>) -> usize {
+        let blob = layer.of.digest.to_owned();
+        if self.diff_ids.insert(blob.clone(), layer.diff_id.clone()).is_none() {
+            self.blobs.push(layer.descriptor());
+        }
+        let key = (blob, below);
+        *self.layer_at.entry(key.clone()).or_insert_with(|| {
+            self.layers.push(key);
+            self.layers.len() - 1
+        })
+    }
+
+    /// Gives the steps that have no layer those that an earlier cache has for them.
+    fn heal(&mut self, earlier: &Image<'_>) {
+        let keys = earlier.cache.keys();
+        for (index, record) in earlier.cache.records() {
+            let Some(&place) = self.record_at.get(&keys[index]).filter(|place| self.records[**place].results.is_empty())
+            else {
+                continue;
+            };
+            for result in record.results() {
+                let Some(chain) = earlier.chain(result.layer) else { continue };
+                let top = chain.into_iter().fold(None, |below, layer| Some(self.layer(layer, below)));
+                let created = result.created.clone().filter(|date| date::is_date(date));
+                self.records[place].results.extend(top.map(|top| (top, created)));
             }
         }
     }

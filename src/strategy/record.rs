@@ -87,7 +87,7 @@ pub fn inline_cache(config: &[u8]) -> Option<InlineCache> {
 
 impl InlineCache {
     /// Reads the list of records.
-    fn parse(json: &[u8]) -> Option<Self> {
+    pub(super) fn parse(json: &[u8]) -> Option<Self> {
         let records: Vec<Record> = serde_json::from_slice(json).ok()?;
         // BuildKit takes no input that nothing can answer.
         let empty = records.iter().any(|record| record.inputs.iter().flatten().any(Vec::is_empty));

@@ -36,7 +36,7 @@ fn merged(images: &[Made], form: Form) -> Option<Merged> {
         Part { digest, config: config.as_bytes(), layers: layers.collect() }
     };
     let parts: Vec<_> = images.iter().zip(configs.leak().iter()).map(part).collect();
-    merge(&parts, form)
+    merge(&parts, &[], form)
 }
 
 fn config(merged: &Merged) -> Value {
