@@ -29,14 +29,17 @@ impl Made {
 }
 
 fn merged(images: &[Made], form: Form) -> Option<Merged> {
+    merge(&parts(images), &[], form)
+}
+
+fn parts(images: &[Made]) -> Vec<Part<'static>> {
     let configs: Vec<_> = images.iter().map(|image| (digest(image.name), image.config.to_string())).collect();
     let part = |(image, (digest, config)): (&'_ Made, &'static (String, String))| {
         let media_type = "application/vnd.docker.image.rootfs.diff.tar.gzip";
         let layers = image.layers.iter().map(|layer| LayerOf { digest: layer.clone().leak(), size: 9, media_type });
         Part { digest, config: config.as_bytes(), layers: layers.collect() }
     };
-    let parts: Vec<_> = images.iter().zip(configs.leak().iter()).map(part).collect();
-    merge(&parts, &[], form)
+    images.iter().zip(configs.leak().iter()).map(part).collect()
 }
 
 fn config(merged: &Merged) -> Value {
@@ -100,6 +103,59 @@ fn a_step_that_one_image_only_knows_of_has_the_layers_of_the_other() {
     assert_eq!(deps["layers"][0]["createdAt"], "2026-01-02T03:04:05.5Z");
     let link = |record: &Value| usize::try_from(record["link"].as_u64().unwrap()).unwrap();
     assert_eq!(config["records"][link(&deps["inputs"][0][0])]["digest"], "base");
+}
+
+/// The builder's image as Docker 26 makes it where `deps` came from a cache: nothing leads to that layer.
+fn forgetful_builder() -> Made {
+    let record = json!([
+        {"digest": "base"},
+        {"digest": "new source"},
+        {"digest": "deps", "inputs": [[{"link": 0, "selector": "s"}]]},
+        {"digest": "make", "inputs": [[{"link": 2}], [{"link": 1}]], "layers": [{"layer": 2}]},
+    ]);
+    Made::new("forgetful", &["base", "deps", "make again"], &record)
+}
+
+#[test]
+fn what_an_engine_forgot_is_taken_over_from_build_to_build() {
+    let deps = |merged: &Merged| {
+        let config = config(merged);
+        let records = record(&config, "deps");
+        assert_eq!(records.len(), 1, "{config}");
+        chain(&config, records[0])
+    };
+    let images = [target(), forgetful_builder()];
+    let before = parts(&[builder()]);
+    let second = merge(&parts(&images), &[Earlier::Image(before[0].clone())], Form::Manifest).unwrap();
+    assert_eq!(deps(&second), ["base", "deps"].map(digest));
+    // The next build finds the image that forgot, and what was merged then.
+    for form in [Form::Manifest, Form::Index] {
+        let second = merge(&parts(&images), &[Earlier::Image(before[0].clone())], form).unwrap();
+        let known = Earlier::Registry { config: &second.config, manifest: &second.manifest };
+        let third = merge(&parts(&images), &[Earlier::Image(parts(&images)[1].clone()), known], form).unwrap();
+        assert_eq!(deps(&third), ["base", "deps"].map(digest), "{form:?}");
+        assert_eq!(merged_images(&third.manifest).len(), 2, "what was there before is no part of it");
+    }
+}
+
+#[test]
+fn nothing_else_of_an_earlier_cache_is_kept() {
+    let before = parts(&[builder()]);
+    let with = merge(&parts(&[target()]), &[Earlier::Image(before[0].clone())], Form::Manifest).unwrap();
+    let steps = |merged: &Merged| config(merged)["records"].as_array().unwrap().len();
+    assert_eq!(steps(&with), steps(&merged(&[target()], Form::Manifest).unwrap()), "else it would grow for ever");
+    // Layers that lie in a circle, or upon nothing that is there, and a manifest of something else.
+    for layers in [json!([{"blob": digest("a"), "parent": 0}]), json!([{"blob": digest("a"), "parent": 7}]), json!([])] {
+        let config = json!({ "layers": layers, "records": [
+            {"digest": "base"}, {"digest": "deps", "inputs": [[{"link": 0, "selector": "s"}]], "layers": [{"layer": 0}]},
+        ]});
+        let blob = json!({ "mediaType": "m", "digest": digest("a"), "size": 1,
+            "annotations": { "containerd.io/uncompressed": digest("b") } });
+        let (config, manifest) = (config.to_string(), json!({ "layers": [blob] }).to_string());
+        let odd = Earlier::Registry { config: config.as_bytes(), manifest: manifest.as_bytes() };
+        let merged = merge(&parts(&[forgetful_builder()]), &[odd], Form::Manifest).unwrap();
+        assert!(record(&self::config(&merged), "deps")[0].get("layers").is_none());
+    }
 }
 
 #[test]
