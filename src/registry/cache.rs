@@ -124,6 +124,20 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// The config of a registry cache; `None` for what is none, or where it is missing.
+    pub async fn cache_config(&self, image: &CacheImage, credential: &Credential) -> Result<Option<Bytes>, Error> {
+        if !matches!(image.carries, Carries::Registry { .. }) {
+            return Ok(None);
+        }
+        let Ok(contents) = serde_json::from_slice::<Contents>(&image.manifest) else { return Ok(None) };
+        let all = contents.config.into_iter().chain(contents.manifests.into_iter().flatten());
+        let Some(config) = all.into_iter().find(|blob| blob.media_type == CACHE_CONFIG) else { return Ok(None) };
+        let mut call = self.call(&image.reference, credential, Scope::Pull)?;
+        unless_missing(call.blob(&config.digest, config.size).await)
+    }
+}
+
 /// What a manifest carries, and when it was made.
 type Found = (Carries, Option<String>);
 

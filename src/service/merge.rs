@@ -7,7 +7,7 @@ use super::chores::Chores;
 use crate::{
     model::{Failure, Reference},
     registry::{CacheImage, Carries, Publication, Published},
-    strategy::{self, LayerOf, Part},
+    strategy::{self, Known, LayerOf, Part},
 };
 
 impl Chores<'_> {
@@ -38,7 +38,9 @@ impl Chores<'_> {
         // Without the target's there would be no cache of its steps: where the merged one lies, its image is not read.
         let Some(Some(first)) = parts.next() else { return Ok(false) };
         let parts: Vec<_> = std::iter::once(first).chain(parts.flatten()).collect();
-        let Some(merged) = strategy::merge(&parts, strategy::form(self.run.capabilities)) else {
+        let read = self.imported(place).await?;
+        let known: Vec<_> = read.iter().filter_map(of_known).collect();
+        let Some(merged) = strategy::merge(&parts, &known, strategy::form(self.run.capabilities)) else {
             tracing::debug!(build = self.run.id, %place, "the caches of the stages cannot be one");
             return Ok(false);
         };
@@ -48,6 +50,19 @@ impl Chores<'_> {
         let to = std::slice::from_ref(place);
         let published = self.run.agent.registry.publish(&publication, target, to, &credential).await?;
         Ok(matches!(published, Published::Done { .. }))
+    }
+
+    /// What this build imported from the repository, with the configs of registry caches.
+    async fn imported(&self, place: &Reference) -> Result<Vec<(&CacheImage, Option<Bytes>)>, Failure> {
+        let credential = self.run.pusher().credential(place).await?;
+        let imports = self.prepared.plan.cache.imports.iter().map(|(reference, _)| reference);
+        let here = imports.filter(|reference| reference.name() == place.name()).filter_map(Reference::digest);
+        let images = here.filter_map(|digest| self.prepared.probed.images.get(digest));
+        let with_config = async |image| {
+            let config = self.run.agent.registry.cache_config(image, &credential).await?;
+            Ok::<_, Failure>((image, config))
+        };
+        future::try_join_all(images.map(with_config)).await
     }
 
     /// What lies at a cache ref now: what was found there before the build, if that did not write it.
@@ -66,4 +81,11 @@ fn part(image: &CacheImage) -> Option<Part<'_>> {
     let layers =
         layers.iter().map(|layer| LayerOf { digest: &layer.digest, size: layer.size, media_type: &layer.media_type });
     Some(Part { digest: &image.digest, config, layers: layers.collect() })
+}
+
+fn of_known<'i>((image, config): &'i (&CacheImage, Option<Bytes>)) -> Option<Known<'i>> {
+    match config {
+        Some(config) => Some(Known::Whole { config, manifest: &image.manifest }),
+        None => part(image).map(Known::Image),
+    }
 }

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used)]
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::digest::sha256;
 
 /// A digest that is easily told.
 fn digest(name: &str) -> String {
@@ -36,7 +38,7 @@ fn merged(images: &[Made], form: Form) -> Option<Merged> {
         Part { digest, config: config.as_bytes(), layers: layers.collect() }
     };
     let parts: Vec<_> = images.iter().zip(configs.leak().iter()).map(part).collect();
-    merge(&parts, form)
+    merge(&parts, &[], form)
 }
 
 fn config(merged: &Merged) -> Value {
@@ -153,6 +155,46 @@ fn the_targets_layers_are_taken_where_several_images_have_some() {
     let [step] = record(&config, "step")[..] else { panic!("{config}") };
     assert_eq!(step["layers"].as_array().unwrap().len(), 2);
     assert_eq!(chain(&config, step), [digest("base"), digest("step")], "BuildKit takes the last one");
+}
+
+/// A build with the changed source on an engine that remembers no layers of steps that were cached.
+fn forgetful() -> Made {
+    let mut image = builder();
+    let record = json!([
+        {"digest": "base"},
+        {"digest": "other source"},
+        {"digest": "deps", "inputs": [[{"link": 0, "selector": "s"}]]},
+        {"digest": "make", "inputs": [[{"link": 2}], [{"link": 1}]], "layers": [{"layer": 2}]},
+    ]);
+    image.config["moby.buildkit.cache.v0"] = STANDARD.encode(record.to_string()).into();
+    image
+}
+
+#[test]
+fn layers_that_an_engine_forgot_come_from_what_it_imported() {
+    for form in [Form::Manifest, Form::Index] {
+        let before = merged(&[target(), builder()], form).unwrap();
+        let (image, name) = (forgetful(), digest("now"));
+        let config_of = image.config.to_string();
+        let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+        let layers = image.layers.iter().map(|digest| LayerOf { digest, size: 9, media_type }).collect();
+        let part = Part { digest: &name, config: config_of.as_bytes(), layers };
+        let known = [Known::Whole { config: &before.config, manifest: &before.manifest }];
+        let again = merge(std::slice::from_ref(&part), &known, form).unwrap();
+        let config = config(&again);
+        assert_eq!(chain(&config, record(&config, "deps")[0]), [digest("base"), digest("deps")]);
+        assert!(record(&config, "copy").is_empty(), "what no image knows any more is forgotten: {config}");
+        assert_eq!(merged_images(&again.manifest), [digest("now")]);
+        let builder = builder();
+        let (old, layers) = (builder.config.to_string(), builder.layers.iter());
+        let layers = layers.map(|digest| LayerOf { digest, size: 9, media_type }).collect();
+        let known = [Known::Image(Part { digest: "old", config: old.as_bytes(), layers })];
+        assert_eq!(merge(std::slice::from_ref(&part), &known, form).unwrap().config, again.config);
+        for odd in ["", "{}", r#"{"layers":[{"blob":"x","parent":0}],"records":[]}"#] {
+            let known = [Known::Whole { config: odd.as_bytes(), manifest: &before.manifest }];
+            assert_eq!(merge(std::slice::from_ref(&part), &known, form), merge(std::slice::from_ref(&part), &[], form));
+        }
+    }
 }
 
 #[test]
