@@ -122,17 +122,18 @@ impl Registry {
         let reference = reference.with_digest(&digest);
         Ok(Some(CacheImage { reference, digest, index, media_type, manifest: body, carries, created }))
     }
+}
 
-    /// The config of a registry cache; `None` for anything else, and where it is gone.
-    pub async fn cache_config(&self, cache: &CacheImage, credential: &Credential) -> Result<Option<Bytes>, Error> {
-        let Ok(Contents { config, manifests, .. }) = serde_json::from_slice(&cache.manifest) else { return Ok(None) };
-        let is_config = |blob: &Descriptor| {
-            blob.media_type == CACHE_CONFIG && is_sha256(&blob.digest) && blob.size <= LARGEST_CACHE_CONFIG
-        };
-        let Some(config) = config.into_iter().chain(manifests.into_iter().flatten()).find(is_config) else {
+impl Registry {
+    /// The config of a registry cache; `None` for what is none, or where it is missing.
+    pub async fn cache_config(&self, image: &CacheImage, credential: &Credential) -> Result<Option<Bytes>, Error> {
+        if !matches!(image.carries, Carries::Registry { .. }) {
             return Ok(None);
-        };
-        let mut call = self.call(&cache.reference, credential, Scope::Pull)?;
+        }
+        let Ok(contents) = serde_json::from_slice::<Contents>(&image.manifest) else { return Ok(None) };
+        let all = contents.config.into_iter().chain(contents.manifests.into_iter().flatten());
+        let Some(config) = all.into_iter().find(|blob| blob.media_type == CACHE_CONFIG) else { return Ok(None) };
+        let mut call = self.call(&image.reference, credential, Scope::Pull)?;
         unless_missing(call.blob(&config.digest, config.size).await)
     }
 }

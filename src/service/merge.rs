@@ -5,9 +5,9 @@ use futures_util::future;
 
 use super::chores::Chores;
 use crate::{
-    model::{Failure, Found, Reference},
+    model::{Failure, Reference},
     registry::{CacheImage, Carries, Publication, Published},
-    strategy::{self, Earlier, LayerOf, Part},
+    strategy::{self, Known, LayerOf, Part},
 };
 
 impl Chores<'_> {
@@ -38,9 +38,9 @@ impl Chores<'_> {
         // Without the target's there would be no cache of its steps: where the merged one lies, its image is not read.
         let Some(Some(first)) = parts.next() else { return Ok(false) };
         let parts: Vec<_> = std::iter::once(first).chain(parts.flatten()).collect();
-        let earlier = self.earlier(place).await;
-        let earlier: Vec<_> = earlier.iter().filter_map(|(cache, config)| known(cache, config.as_ref())).collect();
-        let Some(merged) = strategy::merge(&parts, &earlier, strategy::form(self.run.capabilities)) else {
+        let read = self.imported(place).await?;
+        let known: Vec<_> = read.iter().filter_map(of_known).collect();
+        let Some(merged) = strategy::merge(&parts, &known, strategy::form(self.run.capabilities)) else {
             tracing::debug!(build = self.run.id, %place, "the caches of the stages cannot be one");
             return Ok(false);
         };
@@ -52,25 +52,17 @@ impl Chores<'_> {
         Ok(matches!(published, Published::Done { .. }))
     }
 
-    /// What was found in this repository before the build, best first, with the configs of registry caches.
-    async fn earlier(&self, place: &Reference) -> Vec<(&CacheImage, Option<Bytes>)> {
-        let Ok(credential) = self.run.pusher().credential(place).await else { return Vec::new() };
-        let images = &self.prepared.probed.images;
-        let here = self.prepared.plan.found.iter().filter(|(candidate, _)| candidate.reference.name() == place.name());
-        let found = here.filter_map(|(_, found)| match found {
-            Found::Cache { digest, .. } => images.get(digest),
-            _ => None,
-        });
-        let credential = &credential;
-        let read = found.map(|cache| async move {
-            let config = match cache.carries {
-                Carries::Registry { .. } => self.run.agent.registry.cache_config(cache, credential).await,
-                _ => Ok(None),
-            };
-            // Without it the cache knows less, and nothing is wrong.
-            (cache, config.unwrap_or_default())
-        });
-        future::join_all(read.collect::<Vec<_>>()).await
+    /// What this build imported from the repository, with the configs of registry caches.
+    async fn imported(&self, place: &Reference) -> Result<Vec<(&CacheImage, Option<Bytes>)>, Failure> {
+        let credential = self.run.pusher().credential(place).await?;
+        let imports = self.prepared.plan.cache.imports.iter().map(|(reference, _)| reference);
+        let here = imports.filter(|reference| reference.name() == place.name()).filter_map(Reference::digest);
+        let images = here.filter_map(|digest| self.prepared.probed.images.get(digest));
+        let with_config = async |image| {
+            let config = self.run.agent.registry.cache_config(image, &credential).await?;
+            Ok::<_, Failure>((image, config))
+        };
+        future::try_join_all(images.map(with_config)).await
     }
 
     /// What lies at a cache ref now: what was found there before the build, if that did not write it.
@@ -91,9 +83,9 @@ fn part(image: &CacheImage) -> Option<Part<'_>> {
     Some(Part { digest: &image.digest, config, layers: layers.collect() })
 }
 
-fn known<'a>(cache: &'a CacheImage, config: Option<&'a Bytes>) -> Option<Earlier<'a>> {
+fn of_known<'i>((image, config): &'i (&CacheImage, Option<Bytes>)) -> Option<Known<'i>> {
     match config {
-        Some(config) => Some(Earlier::Registry { config, manifest: &cache.manifest }),
-        None => part(cache).map(Earlier::Image),
+        Some(config) => Some(Known::Whole { config, manifest: &image.manifest }),
+        None => part(image).map(Known::Image),
     }
 }

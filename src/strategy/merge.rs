@@ -9,14 +9,12 @@
 
 mod date;
 mod images;
+mod whole;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
-pub use self::images::Earlier;
-use self::images::{Image, Layer};
-use crate::{digest::sha256, model::Capabilities};
+use self::{images::Image, whole::Whole};
+use crate::model::Capabilities;
 
 /// Names the config of a registry cache.
 pub const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
@@ -44,6 +42,20 @@ pub struct Part<'a> {
     pub config: &'a [u8],
     /// Its layers, from the lowest.
     pub layers: Vec<LayerOf<'a>>,
+}
+
+/// Cache in the same repository that was imported.
+#[derive(Debug, Clone)]
+pub enum Known<'a> {
+    /// An image with inline cache.
+    Image(Part<'a>),
+    /// A registry cache.
+    Whole {
+        /// Its config.
+        config: &'a [u8],
+        /// Its manifest.
+        manifest: &'a [u8],
+    },
 }
 
 /// A layer as a manifest names it.
@@ -75,26 +87,30 @@ pub fn form(capabilities: &Capabilities) -> Form {
 
 /// Merges. The first part is the target's, and is preferred where several have a layer for the same step; `None` where
 /// it cannot be read, or where what comes of it is larger than `BuildKit` reads. Other parts that cannot be read are left
-/// out, and are not named in what comes of it. The same arguments give the same bytes.
+/// out, and are not named in what comes of it.
 ///
-/// A step for which no part has a layer takes that of the `earlier` caches, best first, if they know the very same key.
-/// Docker's engines up to 26 at least need that: what a build took from a cache they leave out of the inline cache that
-/// they export, so that the build after the next would find nothing.
-pub fn merge(parts: &[Part<'_>], earlier: &[Earlier<'_>], form: Form) -> Option<Merged> {
+/// What was `known` gives its layers to steps that the images know without any: Docker 20.10 forgets the layers of a
+/// step that came from the cache. The same arguments give the same bytes.
+pub fn merge(parts: &[Part<'_>], known: &[Known<'_>], form: Form) -> Option<Merged> {
     let mut whole = Whole::default();
     for (index, part) in parts.iter().enumerate() {
-        match Image::read(part) {
-            Some(image) if whole.agrees(&image) => whole.add(part.digest, &image),
-            _ if index == 0 => return None,
-            _ => {}
+        if Image::read(part).is_some_and(|image| whole.add(&image)) {
+            whole.images.push(part.digest.to_owned());
+        } else if index == 0 {
+            return None;
         }
     }
-    for image in earlier.iter().filter_map(Image::read_earlier) {
-        if whole.agrees(&image) {
-            whole.heal(&image);
+    for known in known {
+        let image = match known {
+            Known::Image(part) => Image::read(part),
+            Known::Whole { config, manifest } => Image::read_whole(config, manifest),
+        };
+        let mut other = Whole::default();
+        if image.is_some_and(|image| other.add(&image)) {
+            whole.adopt(&other);
         }
     }
-    if whole.blobs.is_empty() {
+    if whole.is_empty() {
         return None;
     }
     let config = whole.config().to_string().into_bytes();
@@ -113,155 +129,6 @@ pub fn merged_images(manifest: &[u8]) -> Vec<String> {
     let read = serde_json::from_slice(manifest).ok();
     let named = read.and_then(|Annotated { annotations }| annotations?.remove(MERGED)).unwrap_or_default();
     named.split(',').filter(|digest| !digest.is_empty()).map(str::to_owned).collect()
-}
-
-/// What the parts come to.
-#[derive(Default)]
-struct Whole {
-    images: Vec<String>,
-    /// Descriptors of blobs, in the order in which they came.
-    blobs: Vec<Value>,
-    /// What is uncompressed in each.
-    diff_ids: HashMap<String, String>,
-    /// A blob upon a layer, as its index, or upon nothing.
-    layers: Vec<(String, Option<usize>)>,
-    layer_at: HashMap<(String, Option<usize>), usize>,
-    records: Vec<Record>,
-    /// By the hash over their keys.
-    record_at: HashMap<String, usize>,
-}
-
-struct Record {
-    digest: String,
-    /// For each input of the step the records that may answer it, with their selectors.
-    inputs: Vec<BTreeSet<(usize, String)>>,
-    /// Layers, and when they were made.
-    results: Vec<(usize, Option<String>)>,
-}
-
-impl Whole {
-    /// Whether the image says the same of its blobs as those before it.
-    fn agrees(&self, image: &Image<'_>) -> bool {
-        image.layers.iter().all(|layer| self.diff_ids.get(layer.of.digest).is_none_or(|known| *known == layer.diff_id))
-    }
-
-    fn add(&mut self, digest: &str, image: &Image<'_>) {
-        self.images.push(digest.to_owned());
-        let mut below = None;
-        let layers: Vec<_> = image
-            .layers
-            .iter()
-            .map(|layer| {
-                let index = self.layer(layer, below);
-                below = Some(index);
-                index
-            })
-            .collect();
-        let keys = image.cache.keys();
-        // Inputs come first, so that what a link leads to has its place by then.
-        let mut places = vec![0; keys.len()];
-        for (index, record) in image.cache.records() {
-            let inputs = record
-                .inputs()
-                .map(|input| input.iter().map(|link| (places[link.link], link.selector.clone())).collect());
-            let place = *self.record_at.entry(keys[index].clone()).or_insert_with(|| {
-                let (digest, inputs) = (record.digest.clone(), inputs.collect());
-                self.records.push(Record { digest, inputs, results: Vec::new() });
-                self.records.len() - 1
-            });
-            places[index] = place;
-            let results = &mut self.records[place].results;
-            for result in record.results() {
-                let layer = layers[result.layer];
-                if results.iter().all(|(known, _)| *known != layer) {
-                    results.push((layer, result.created.clone().filter(|date| date::is_date(date))));
-                }
-            }
-        }
-    }
-
-    /// The place of this layer upon that.
-    fn layer(&mut self, layer: &Layer<'_>, below: Option<usize>) -> usize {
-        let blob = layer.of.digest.to_owned();
-        if self.diff_ids.insert(blob.clone(), layer.diff_id.clone()).is_none() {
-            self.blobs.push(layer.descriptor());
-        }
-        let key = (blob, below);
-        *self.layer_at.entry(key.clone()).or_insert_with(|| {
-            self.layers.push(key);
-            self.layers.len() - 1
-        })
-    }
-
-    /// Gives the steps that have no layer those that an earlier cache has for them.
-    fn heal(&mut self, earlier: &Image<'_>) {
-        let keys = earlier.cache.keys();
-        for (index, record) in earlier.cache.records() {
-            let Some(&place) = self.record_at.get(&keys[index]).filter(|place| self.records[**place].results.is_empty())
-            else {
-                continue;
-            };
-            for result in record.results() {
-                let Some(chain) = earlier.chain(result.layer) else { continue };
-                let top = chain.into_iter().fold(None, |below, layer| Some(self.layer(layer, below)));
-                let created = result.created.clone().filter(|date| date::is_date(date));
-                self.records[place].results.extend(top.map(|top| (top, created)));
-            }
-        }
-    }
-
-    fn config(&self) -> Value {
-        let layers = self.layers.iter().map(|(blob, below)| {
-            // What is left out means 0.
-            let parent = below.map_or(json!(-1), |below| json!(below));
-            json!({ "blob": blob, "parent": parent })
-        });
-        let records = self.records.iter().map(Record::to_json);
-        json!({ "layers": layers.collect::<Value>(), "records": records.collect::<Value>() })
-    }
-
-    fn manifest(&self, config: &[u8], form: Form) -> (Value, &'static str) {
-        let config = json!({ "mediaType": CACHE_CONFIG, "digest": sha256(config), "size": config.len() });
-        let media_type = match form {
-            Form::Manifest => "application/vnd.oci.image.manifest.v1+json",
-            Form::Index => "application/vnd.oci.image.index.v1+json",
-        };
-        let mut manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": media_type,
-            "annotations": { MERGED: self.images.join(",") },
-        });
-        match form {
-            Form::Manifest => {
-                manifest["config"] = config;
-                manifest["layers"] = self.blobs.iter().cloned().collect();
-            }
-            Form::Index => manifest["manifests"] = self.blobs.iter().cloned().chain([config]).collect(),
-        }
-        (manifest, media_type)
-    }
-}
-
-impl Record {
-    fn to_json(&self) -> Value {
-        let link = |(link, selector): &(usize, String)| match selector.as_str() {
-            "" => json!({ "link": link }),
-            selector => json!({ "link": link, "selector": selector }),
-        };
-        let result = |(layer, created): &(usize, Option<String>)| match created {
-            Some(created) => json!({ "layer": layer, "createdAt": created }),
-            None => json!({ "layer": layer }),
-        };
-        let mut record = json!({ "digest": self.digest });
-        if !self.inputs.is_empty() {
-            record["inputs"] = self.inputs.iter().map(|input| input.iter().map(link).collect::<Value>()).collect();
-        }
-        if !self.results.is_empty() {
-            // BuildKit takes the last one.
-            record["layers"] = self.results.iter().rev().map(result).collect();
-        }
-        record
-    }
 }
 
 #[cfg(test)]

@@ -87,8 +87,12 @@ pub fn inline_cache(config: &[u8]) -> Option<InlineCache> {
 
 impl InlineCache {
     /// Reads the list of records.
-    pub(super) fn parse(json: &[u8]) -> Option<Self> {
-        let records: Vec<Record> = serde_json::from_slice(json).ok()?;
+    fn parse(json: &[u8]) -> Option<Self> {
+        Self::of(serde_json::from_slice(json).ok()?)
+    }
+
+    /// Of these records; `None` where `BuildKit` would not take them.
+    pub(super) fn of(records: Vec<Record>) -> Option<Self> {
         // BuildKit takes no input that nothing can answer.
         let empty = records.iter().any(|record| record.inputs.iter().flatten().any(Vec::is_empty));
         let order = (!empty).then(|| order(&records))??;

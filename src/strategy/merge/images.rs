@@ -1,12 +1,12 @@
-//! What an image brings along: its record, and what its config says of its layers.
+//! What an image or a registry cache brings along: records, and what is said of layers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{LayerOf, Part, date::is_date};
-use crate::strategy::{InlineCache, inline_cache};
+use crate::strategy::{InlineCache, inline_cache, record::Record};
 
 /// Media types of layers, in Docker's words and in those of OCI manifests.
 const MEDIA_TYPES: &[(&str, &str)] = &[
@@ -15,37 +15,53 @@ const MEDIA_TYPES: &[(&str, &str)] = &[
     ("application/vnd.docker.image.rootfs.diff.tar.zstd", "application/vnd.oci.image.layer.v1.tar+zstd"),
 ];
 
-/// Annotations of a layer: the digest of what is uncompressed in it, and when it was made.
-const DIFF_ID: &str = "containerd.io/uncompressed";
-const CREATED: &str = "buildkit/createdat";
-
 pub(super) struct Image<'a> {
     pub(super) cache: InlineCache,
-    /// Those that its record leads to.
+    /// Those that records lead to, each after the one below it.
     pub(super) layers: Vec<Layer<'a>>,
-}
-
-/// A cache that was there before.
-#[derive(Debug, Clone)]
-pub enum Earlier<'a> {
-    /// Within an image.
-    Image(Part<'a>),
-    /// A registry cache.
-    Registry {
-        /// Its config.
-        config: &'a [u8],
-        /// Its manifest, in either form.
-        manifest: &'a [u8],
-    },
 }
 
 pub(super) struct Layer<'a> {
     pub(super) of: LayerOf<'a>,
-    /// The one that it lies upon, by its place in the list.
+    /// The layer below it.
     pub(super) below: Option<usize>,
     pub(super) diff_id: String,
     /// When it was made, by RFC 3339.
     created: Option<String>,
+}
+
+/// The config of a registry cache.
+#[derive(Deserialize)]
+struct Whole<'a> {
+    #[serde(borrow, default)]
+    layers: Vec<Above<'a>>,
+    #[serde(default)]
+    records: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+struct Above<'a> {
+    blob: &'a str,
+    /// -1 for none.
+    #[serde(default)]
+    parent: i64,
+}
+
+#[derive(Deserialize)]
+struct Manifest<'a> {
+    #[serde(borrow)]
+    layers: Option<Vec<Descriptor<'a>>>,
+    #[serde(borrow)]
+    manifests: Option<Vec<Descriptor<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor<'a> {
+    #[serde(rename = "mediaType")]
+    media_type: &'a str,
+    digest: &'a str,
+    size: i64,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -82,85 +98,34 @@ impl<'a> Image<'a> {
         let entries = history.into_iter().flatten().filter(|entry| entry.empty_layer != Some(true));
         let dates = entries.map(|entry| entry.created.filter(|date| is_date(date))).chain(std::iter::repeat(None));
         let layers = part.layers.iter().zip(rootfs.diff_ids).zip(dates).take(top);
-        let layers = layers.enumerate().map(|(index, ((of, diff_id), created))| {
+        let layer = |(index, ((of, diff_id), created)): (usize, ((&LayerOf<'a>, _), _))| {
             let below = index.checked_sub(1);
             Layer { of: *of, below, diff_id, created }
-        });
-        Some(Self { cache, layers: layers.collect() })
-    }
-
-    /// The same of a cache that was there before.
-    pub(super) fn read_earlier(earlier: &Earlier<'a>) -> Option<Self> {
-        match earlier {
-            Earlier::Image(part) => Self::read(part),
-            Earlier::Registry { config, manifest } => Self::read_registry(config, manifest),
-        }
-    }
-
-    fn read_registry(config: &[u8], manifest: &'a [u8]) -> Option<Self> {
-        let CacheConfig { layers, records } = serde_json::from_slice(config).ok()?;
-        let cache = InlineCache::parse(&serde_json::to_vec(&records).ok()?)?;
-        let Blobs { layers: listed, manifests } = serde_json::from_slice(manifest).ok()?;
-        let listed = listed.or(manifests)?;
-        let known = layers.len();
-        let top = cache.top_layer().map_or(0, |top| top.saturating_add(1));
-        let read = |CacheLayer { blob, parent }: CacheLayer| {
-            let Blob { digest, size, media_type, annotations } = listed.iter().find(|listed| listed.digest == blob)?;
-            let of = LayerOf { digest, size: *size, media_type };
-            let below = usize::try_from(parent).ok();
-            let diff_id = annotations.get(DIFF_ID).filter(|id| is_sha256(id))?.clone();
-            let created = annotations.get(CREATED).filter(|date| is_date(date)).cloned();
-            let in_order = is_sha256(digest) && below.is_none_or(|below| below < known);
-            in_order.then_some(Layer { of, below, diff_id, created })
         };
-        let layers: Option<Vec<_>> = layers.into_iter().map(read).collect();
-        layers.filter(|layers| top <= layers.len()).map(|layers| Self { cache, layers })
+        Some(Self { cache, layers: layers.enumerate().map(layer).collect() })
     }
 
-    /// This layer and those below it, from the lowest; `None` where they lie in a circle.
-    pub(super) fn chain(&self, layer: usize) -> Option<Vec<&Layer<'a>>> {
-        let mut chain = Vec::new();
-        let mut next = Some(layer);
-        while let Some(layer) = next {
-            let layer = self.layers.get(layer).filter(|_| chain.len() < self.layers.len())?;
-            chain.push(layer);
-            next = layer.below;
+    /// Of a registry cache; `None` where it cannot be read, or a layer comes before the one below it.
+    pub(super) fn read_whole(config: &'a [u8], manifest: &'a [u8]) -> Option<Self> {
+        let Whole { layers, records } = serde_json::from_slice(config).ok()?;
+        let Manifest { layers: blobs, manifests } = serde_json::from_slice(manifest).ok()?;
+        let blobs: HashMap<_, _> =
+            blobs.into_iter().chain(manifests).flatten().map(|blob| (blob.digest, blob)).collect();
+        let cache = InlineCache::of(records)?;
+        if !cache.is_linear() || cache.top_layer().is_some_and(|top| top >= layers.len()) {
+            return None;
         }
-        chain.reverse();
-        Some(chain)
+        let layer = |(index, Above { blob, parent }): (usize, Above<'a>)| {
+            let Descriptor { media_type, digest, size, annotations } = blobs.get(blob)?;
+            let said = |key| annotations.as_ref()?.get(key).cloned();
+            let diff_id = said("containerd.io/uncompressed").filter(|id| is_sha256(id) && is_sha256(digest))?;
+            let below = if parent == -1 { None } else { Some(usize::try_from(parent).ok().filter(|at| *at < index)?) };
+            let of = LayerOf { digest, size: u64::try_from(*size).ok()?, media_type };
+            Some(Layer { of, below, diff_id, created: said("buildkit/createdat").filter(|date| is_date(date)) })
+        };
+        let layers = layers.into_iter().enumerate().map(layer).collect::<Option<_>>()?;
+        Some(Self { cache, layers })
     }
-}
-
-#[derive(Deserialize)]
-struct CacheConfig {
-    layers: Vec<CacheLayer>,
-    records: Value,
-}
-
-#[derive(Deserialize)]
-struct CacheLayer {
-    blob: String,
-    /// What is left out means 0, and -1 nothing.
-    #[serde(default)]
-    parent: i64,
-}
-
-#[derive(Deserialize)]
-struct Blobs<'a> {
-    #[serde(borrow)]
-    layers: Option<Vec<Blob<'a>>>,
-    #[serde(borrow)]
-    manifests: Option<Vec<Blob<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Blob<'a> {
-    digest: &'a str,
-    size: u64,
-    #[serde(rename = "mediaType")]
-    media_type: &'a str,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
 }
 
 impl Layer<'_> {
@@ -168,9 +133,9 @@ impl Layer<'_> {
     pub(super) fn descriptor(&self) -> Value {
         let LayerOf { digest, size, media_type } = self.of;
         let oci = MEDIA_TYPES.iter().find(|(docker, _)| *docker == media_type).map_or(media_type, |(_, oci)| oci);
-        let mut annotations = json!({ DIFF_ID: self.diff_id });
+        let mut annotations = json!({ "containerd.io/uncompressed": self.diff_id });
         if let Some(created) = &self.created {
-            annotations[CREATED] = created.as_str().into();
+            annotations["buildkit/createdat"] = created.as_str().into();
         }
         json!({ "mediaType": oci, "digest": digest, "size": size, "annotations": annotations })
     }

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used)]
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::digest::sha256;
 
 /// A digest that is easily told.
 fn digest(name: &str) -> String {
@@ -29,17 +31,14 @@ impl Made {
 }
 
 fn merged(images: &[Made], form: Form) -> Option<Merged> {
-    merge(&parts(images), &[], form)
-}
-
-fn parts(images: &[Made]) -> Vec<Part<'static>> {
     let configs: Vec<_> = images.iter().map(|image| (digest(image.name), image.config.to_string())).collect();
     let part = |(image, (digest, config)): (&'_ Made, &'static (String, String))| {
         let media_type = "application/vnd.docker.image.rootfs.diff.tar.gzip";
         let layers = image.layers.iter().map(|layer| LayerOf { digest: layer.clone().leak(), size: 9, media_type });
         Part { digest, config: config.as_bytes(), layers: layers.collect() }
     };
-    images.iter().zip(configs.leak().iter()).map(part).collect()
+    let parts: Vec<_> = images.iter().zip(configs.leak().iter()).map(part).collect();
+    merge(&parts, &[], form)
 }
 
 fn config(merged: &Merged) -> Value {
@@ -105,59 +104,6 @@ fn a_step_that_one_image_only_knows_of_has_the_layers_of_the_other() {
     assert_eq!(config["records"][link(&deps["inputs"][0][0])]["digest"], "base");
 }
 
-/// The builder's image as Docker 26 makes it where `deps` came from a cache: nothing leads to that layer.
-fn forgetful_builder() -> Made {
-    let record = json!([
-        {"digest": "base"},
-        {"digest": "new source"},
-        {"digest": "deps", "inputs": [[{"link": 0, "selector": "s"}]]},
-        {"digest": "make", "inputs": [[{"link": 2}], [{"link": 1}]], "layers": [{"layer": 2}]},
-    ]);
-    Made::new("forgetful", &["base", "deps", "make again"], &record)
-}
-
-#[test]
-fn what_an_engine_forgot_is_taken_over_from_build_to_build() {
-    let deps = |merged: &Merged| {
-        let config = config(merged);
-        let records = record(&config, "deps");
-        assert_eq!(records.len(), 1, "{config}");
-        chain(&config, records[0])
-    };
-    let images = [target(), forgetful_builder()];
-    let before = parts(&[builder()]);
-    let second = merge(&parts(&images), &[Earlier::Image(before[0].clone())], Form::Manifest).unwrap();
-    assert_eq!(deps(&second), ["base", "deps"].map(digest));
-    // The next build finds the image that forgot, and what was merged then.
-    for form in [Form::Manifest, Form::Index] {
-        let second = merge(&parts(&images), &[Earlier::Image(before[0].clone())], form).unwrap();
-        let known = Earlier::Registry { config: &second.config, manifest: &second.manifest };
-        let third = merge(&parts(&images), &[Earlier::Image(parts(&images)[1].clone()), known], form).unwrap();
-        assert_eq!(deps(&third), ["base", "deps"].map(digest), "{form:?}");
-        assert_eq!(merged_images(&third.manifest).len(), 2, "what was there before is no part of it");
-    }
-}
-
-#[test]
-fn nothing_else_of_an_earlier_cache_is_kept() {
-    let before = parts(&[builder()]);
-    let with = merge(&parts(&[target()]), &[Earlier::Image(before[0].clone())], Form::Manifest).unwrap();
-    let steps = |merged: &Merged| config(merged)["records"].as_array().unwrap().len();
-    assert_eq!(steps(&with), steps(&merged(&[target()], Form::Manifest).unwrap()), "else it would grow for ever");
-    // Layers that lie in a circle, or upon nothing that is there, and a manifest of something else.
-    for layers in [json!([{"blob": digest("a"), "parent": 0}]), json!([{"blob": digest("a"), "parent": 7}]), json!([])] {
-        let config = json!({ "layers": layers, "records": [
-            {"digest": "base"}, {"digest": "deps", "inputs": [[{"link": 0, "selector": "s"}]], "layers": [{"layer": 0}]},
-        ]});
-        let blob = json!({ "mediaType": "m", "digest": digest("a"), "size": 1,
-            "annotations": { "containerd.io/uncompressed": digest("b") } });
-        let (config, manifest) = (config.to_string(), json!({ "layers": [blob] }).to_string());
-        let odd = Earlier::Registry { config: config.as_bytes(), manifest: manifest.as_bytes() };
-        let merged = merge(&parts(&[forgetful_builder()]), &[odd], Form::Manifest).unwrap();
-        assert!(record(&self::config(&merged), "deps")[0].get("layers").is_none());
-    }
-}
-
 #[test]
 fn a_manifest_names_every_layer_once_as_buildkit_does() {
     let images = [target(), builder()];
@@ -209,6 +155,46 @@ fn the_targets_layers_are_taken_where_several_images_have_some() {
     let [step] = record(&config, "step")[..] else { panic!("{config}") };
     assert_eq!(step["layers"].as_array().unwrap().len(), 2);
     assert_eq!(chain(&config, step), [digest("base"), digest("step")], "BuildKit takes the last one");
+}
+
+/// A build with the changed source on an engine that remembers no layers of steps that were cached.
+fn forgetful() -> Made {
+    let mut image = builder();
+    let record = json!([
+        {"digest": "base"},
+        {"digest": "other source"},
+        {"digest": "deps", "inputs": [[{"link": 0, "selector": "s"}]]},
+        {"digest": "make", "inputs": [[{"link": 2}], [{"link": 1}]], "layers": [{"layer": 2}]},
+    ]);
+    image.config["moby.buildkit.cache.v0"] = STANDARD.encode(record.to_string()).into();
+    image
+}
+
+#[test]
+fn layers_that_an_engine_forgot_come_from_what_it_imported() {
+    for form in [Form::Manifest, Form::Index] {
+        let before = merged(&[target(), builder()], form).unwrap();
+        let (image, name) = (forgetful(), digest("now"));
+        let config_of = image.config.to_string();
+        let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+        let layers = image.layers.iter().map(|digest| LayerOf { digest, size: 9, media_type }).collect();
+        let part = Part { digest: &name, config: config_of.as_bytes(), layers };
+        let known = [Known::Whole { config: &before.config, manifest: &before.manifest }];
+        let again = merge(std::slice::from_ref(&part), &known, form).unwrap();
+        let config = config(&again);
+        assert_eq!(chain(&config, record(&config, "deps")[0]), [digest("base"), digest("deps")]);
+        assert!(record(&config, "copy").is_empty(), "what no image knows any more is forgotten: {config}");
+        assert_eq!(merged_images(&again.manifest), [digest("now")]);
+        let builder = builder();
+        let (old, layers) = (builder.config.to_string(), builder.layers.iter());
+        let layers = layers.map(|digest| LayerOf { digest, size: 9, media_type }).collect();
+        let known = [Known::Image(Part { digest: "old", config: old.as_bytes(), layers })];
+        assert_eq!(merge(std::slice::from_ref(&part), &known, form).unwrap().config, again.config);
+        for odd in ["", "{}", r#"{"layers":[{"blob":"x","parent":0}],"records":[]}"#] {
+            let known = [Known::Whole { config: odd.as_bytes(), manifest: &before.manifest }];
+            assert_eq!(merge(std::slice::from_ref(&part), &known, form), merge(std::slice::from_ref(&part), &[], form));
+        }
+    }
 }
 
 #[test]
