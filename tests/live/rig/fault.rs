@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::Registry;
 
@@ -18,6 +18,14 @@ pub(crate) struct Fault {
     pub(crate) answer: Option<&'static str>,
 }
 
+/// What happens once a registry has answered a request, and before the answer comes through.
+struct Interlude {
+    method: &'static str,
+    /// Part of the path.
+    path: String,
+    then: Box<dyn FnOnce() + Send>,
+}
+
 /// A door to a registry that has a fault. Its threads end with the process.
 pub(crate) struct FaultyRegistry {
     /// `127.0.0.1:PORT`.
@@ -27,6 +35,33 @@ pub(crate) struct FaultyRegistry {
 
 impl FaultyRegistry {
     pub(crate) fn before(registry: &Registry, fault: Fault) -> Self {
+        Self::open(registry, fault, None)
+    }
+
+    /// A door without a fault, behind which something happens right after the first request with this method and path.
+    pub(crate) fn with_interlude(
+        registry: &Registry,
+        method: &'static str,
+        path: &str,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        let none = Fault { method: "", path: "", times: 0, answer: None };
+        Self::open(registry, none, Some(Interlude { method, path: path.to_owned(), then: Box::new(then) }))
+    }
+
+    /// A door that opens for everybody, and behind which nobody ever answers.
+    pub(crate) fn silent() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let clients: Vec<_> = listener.incoming().collect();
+            drop(clients);
+        });
+        Self { host, struck: Arc::default() }
+    }
+
+    fn open(registry: &Registry, fault: Fault, interlude: Option<Interlude>) -> Self {
+        let interlude = Arc::new(Mutex::new(interlude));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let upstream = registry.host.clone();
@@ -34,9 +69,9 @@ impl FaultyRegistry {
         let count = Arc::clone(&struck);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (upstream, count) = (upstream.clone(), Arc::clone(&count));
+                let (upstream, count, interlude) = (upstream.clone(), Arc::clone(&count), Arc::clone(&interlude));
                 // A peer that goes away is nobody's failure here.
-                std::thread::spawn(move || drop(serve(client, &upstream, fault, &count)));
+                std::thread::spawn(move || drop(serve(client, &upstream, fault, &count, &interlude)));
             }
         });
         Self { host, struck }
@@ -49,7 +84,13 @@ impl FaultyRegistry {
 }
 
 /// One request a connection: `Connection: close` is put into each.
-fn serve(client: TcpStream, upstream: &str, fault: Fault, struck: &AtomicUsize) -> std::io::Result<()> {
+fn serve(
+    client: TcpStream,
+    upstream: &str,
+    fault: Fault,
+    struck: &AtomicUsize,
+    interlude: &Mutex<Option<Interlude>>,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut client = client;
     // Engines try TLS first, and plain HTTP only where the answer is HTTP.
@@ -66,7 +107,8 @@ fn serve(client: TcpStream, upstream: &str, fault: Fault, struck: &AtomicUsize) 
     }
     let text = String::from_utf8_lossy(&head);
     let mut first = text.lines().next().unwrap_or_default().split(' ');
-    let hit = first.next() == Some(fault.method) && first.next().is_some_and(|path| path.contains(fault.path));
+    let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+    let hit = method == fault.method && path.contains(fault.path);
     if hit && struck.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < fault.times).then_some(n + 1)).is_ok() {
         if let Some(answer) = fault.answer {
             write!(client, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
@@ -89,6 +131,14 @@ fn serve(client: TcpStream, upstream: &str, fault: Fault, struck: &AtomicUsize) 
             }
         }
     });
+    let then = interlude.lock().unwrap().take_if(|it| it.method == method && path.contains(&it.path));
+    if let Some(Interlude { then, .. }) = then {
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer)?;
+        then();
+        struck.fetch_add(1, Ordering::SeqCst);
+        client.write_all(&answer)?;
+    }
     std::io::copy(&mut server, &mut client)?;
     client.shutdown(Shutdown::Both)
 }
