@@ -2,6 +2,8 @@
 //! a build without any cache makes.
 
 mod changes;
+mod hostile;
+mod warm;
 
 use std::path::Path;
 

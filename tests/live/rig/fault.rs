@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::Registry;
@@ -24,6 +24,7 @@ struct Interlude {
     /// Part of the path.
     path: String,
     then: Box<dyn FnOnce() + Send>,
+    armed: Arc<AtomicBool>,
 }
 
 /// A door to a registry that has a fault. Its threads end with the process.
@@ -31,6 +32,7 @@ pub(crate) struct FaultyRegistry {
     /// `127.0.0.1:PORT`.
     pub(crate) host: String,
     struck: Arc<AtomicUsize>,
+    armed: Arc<AtomicBool>,
 }
 
 impl FaultyRegistry {
@@ -38,15 +40,20 @@ impl FaultyRegistry {
         Self::open(registry, fault, None)
     }
 
-    /// A door without a fault, behind which something happens right after the first request with this method and path.
-    pub(crate) fn with_interlude(
+    /// A door without a fault. Once it is armed, something happens behind it right after the next request with this
+    /// method and path.
+    pub(crate) fn armed_later(
         registry: &Registry,
         method: &'static str,
         path: &str,
         then: impl FnOnce() + Send + 'static,
     ) -> Self {
         let none = Fault { method: "", path: "", times: 0, answer: None };
-        Self::open(registry, none, Some(Interlude { method, path: path.to_owned(), then: Box::new(then) }))
+        Self::open(
+            registry,
+            none,
+            Some(Interlude { method, path: path.to_owned(), then: Box::new(then), armed: Arc::default() }),
+        )
     }
 
     /// A door that opens for everybody, and behind which nobody ever answers.
@@ -57,10 +64,11 @@ impl FaultyRegistry {
             let clients: Vec<_> = listener.incoming().collect();
             drop(clients);
         });
-        Self { host, struck: Arc::default() }
+        Self { host, struck: Arc::default(), armed: Arc::default() }
     }
 
     fn open(registry: &Registry, fault: Fault, interlude: Option<Interlude>) -> Self {
+        let armed = interlude.as_ref().map(|it| Arc::clone(&it.armed)).unwrap_or_default();
         let interlude = Arc::new(Mutex::new(interlude));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -74,7 +82,11 @@ impl FaultyRegistry {
                 std::thread::spawn(move || drop(serve(client, &upstream, fault, &count, &interlude)));
             }
         });
-        Self { host, struck }
+        Self { host, struck, armed }
+    }
+
+    pub(crate) fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
     }
 
     /// How often the fault came about.
@@ -131,7 +143,10 @@ fn serve(
             }
         }
     });
-    let then = interlude.lock().unwrap().take_if(|it| it.method == method && path.contains(&it.path));
+    let then = interlude
+        .lock()
+        .unwrap()
+        .take_if(|it| it.armed.load(Ordering::SeqCst) && it.method == method && path.contains(&it.path));
     if let Some(Interlude { then, .. }) = then {
         let mut answer = Vec::new();
         server.read_to_end(&mut answer)?;

@@ -88,6 +88,14 @@ impl Registry {
         digest
     }
 
+    /// Gives the blobs of an image to another repository.
+    pub(crate) fn put_blob_of(&self, manifest: &Manifest, from: &str, to: &str) {
+        let config = manifest.json["config"]["digest"].as_str().unwrap().to_owned();
+        for digest in manifest.layers().into_iter().chain([config]) {
+            self.curl(&["-X", "POST"], &format!("{to}/blobs/uploads/?mount={digest}&from={from}"));
+        }
+    }
+
     /// Deletes a manifest, and with it all its tags.
     pub(crate) fn delete(&self, repository: &str, digest: &str) {
         self.curl(&["-X", "DELETE"], &format!("{repository}/manifests/{digest}"));

@@ -28,10 +28,16 @@ impl Registry {
         let dir = super::scratch();
         let path = dir.path().to_str().unwrap();
         let host = super::script("registry.sh", &[&["start", path], args].concat());
+        let registry = Self { host, user, dir };
+        registry.seed_base();
+        registry
+    }
+
+    /// Puts the image `base:1` there, in the place of whatever has that name.
+    pub(crate) fn seed_base(&self) {
         let tar = super::live_dir().join("base.tar.gz");
-        let seed = ["seed", &host, "base:1", tar.to_str().unwrap()];
-        super::script("registry.sh", &[&seed[..], user.as_slice()].concat());
-        Self { host, user, dir }
+        let seed = ["seed", &self.host, "base:1", tar.to_str().unwrap()];
+        super::script("registry.sh", &[&seed[..], self.user.as_slice()].concat());
     }
 
     /// Ends the registry; what it holds stays.
