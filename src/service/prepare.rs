@@ -86,12 +86,15 @@ impl Run<'_> {
         let platform = platform.map_or("linux/amd64", String::as_str);
         let deadline = self.agent.settings.cache_deadline;
         let mut probed = probe(self.agent, self.lent, question.candidates.clone(), platform, deadline).await;
+        let wanted = graph.and_then(|_| made.config());
+        if let Some(wanted) = wanted {
+            probed.without_other_bases(wanted, question.target.as_deref());
+        }
         for warning in std::mem::take(&mut probed.warnings) {
             self.notice(true, warning).await;
         }
         let plan = strategy::plan(facts, scopes, question, probed.found.clone())?;
         tracing::debug!(build = self.id, ?plan, "plan");
-        let wanted = graph.and_then(|_| made.config());
         let retag = strategy::retag(facts, self.output, wanted, &republish::cached_images(&plan, &probed));
         let explanation = strategy::explain(facts, &plan, graph, retag);
         Ok(Prepared { plan, probed, explanation })

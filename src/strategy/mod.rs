@@ -25,7 +25,7 @@ pub use output::{
 };
 pub use plan::{Plan, Question, plan, question};
 pub use refs::cache_tag;
-pub use republish::{InlineCache, Republish, inline_cache, republish, with_config};
+pub use republish::{InlineCache, Republish, inline_cache, republish, same_base, with_config};
 pub use retag::{CachedImage, retag};
 pub use scope::{Scopes, scopes};
 pub use secrets::{looks_like_secret, secret_warnings};

@@ -2,7 +2,10 @@
 //! a build without any cache makes.
 
 mod changes;
+mod freshness;
 mod hostile;
+mod stages;
+mod trust;
 mod warm;
 
 use std::path::Path;
@@ -13,6 +16,9 @@ use crate::rig::{self, Engine, Image, Registry};
 
 /// Each RUN leaves a word below here that no other run of it leaves.
 const CHANCE: &str = "chance";
+
+/// The words.
+const STEPS: [&str; 4] = ["deps", "make", "prepare", "finish"];
 
 /// Two stages, with something of everything. The words that chance gives tell which layers are old.
 const APPLICATION: &str = "\
@@ -39,17 +45,11 @@ CMD [\"sh\", \"/app/app.sh\"]
 ";
 
 fn application(base: &str) -> TempDir {
-    let chance = |text: &str| {
-        let mut parts = text.split("@chance(");
-        let mut out = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            let (name, rest) = part.split_once(')').unwrap();
-            out += &format!("head -c 8 /dev/urandom | od >/{CHANCE}/{name}{rest}");
-        }
-        out
-    };
+    let chance = STEPS.iter().fold(APPLICATION.replace("@base", base), |text, step| {
+        text.replace(&format!("@chance({step})"), &format!("head -c 8 /dev/urandom | od >/{CHANCE}/{step}"))
+    });
     rig::context(&[
-        ("Dockerfile", &chance(APPLICATION).replace("@base", base)),
+        ("Dockerfile", &chance),
         ("deps.txt", "flask\nclick\n"),
         ("source/main", "print('hi')\n"),
         ("source/other", "print('ho')\n"),
@@ -74,7 +74,7 @@ fn differences(
     args: &[&str],
     pushed: &str,
 ) -> (Image, Vec<String>) {
-    engine.docker(&["pull", "-q", pushed]);
+    engine.pull(pushed);
     let plain = registry.image(&format!("plain:{}", rig::unique()));
     let build = ["build", "--network", "host", "--no-cache", "--pull", "-t", &plain];
     engine.docker(&[&build[..], args, &[context.to_str().unwrap()]].concat());
@@ -89,5 +89,5 @@ fn anew(before: &Image, after: &Image) -> Vec<&'static str> {
         let path = format!("{CHANCE}/{step}");
         after.file(&path).is_some() && before.file(&path) != after.file(&path)
     };
-    ["deps", "make", "prepare", "finish"].into_iter().filter(differs).collect()
+    STEPS.into_iter().filter(differs).collect()
 }

@@ -175,7 +175,7 @@ fn check(kind: Kind, changes: &[Change]) {
     let main = registry.image("app:main");
     let args = ["--push", "--cache-scope", "main", "-t", &main];
     agent.client().build(application(&base).path(), &args).code(0);
-    engine.docker(&["pull", "-q", &main]);
+    engine.pull(&main);
     let before = Image::of(&engine, &main);
     let mut wrong = Vec::new();
     for (number, change) in changes.iter().enumerate() {

@@ -150,7 +150,7 @@ fn a_cache_ref_that_holds_something_else_changes_no_image(kind: Kind) {
     let agent = Agent::start(&engine);
     // Somebody else's, on another base image.
     registry.move_base("foreign\n");
-    let steps: String = (1..8).map(|n| format!("RUN echo {n} >/foreign-{n}\n")).collect();
+    let steps = ["RUN echo foreign >>/foreign\n"; 6].concat();
     let context = rig::context(&[("Dockerfile", &format!("FROM {}\n{steps}", registry.image("base:1")))]);
     agent.client().build(context.path(), &["--push", "-t", &registry.image("app:foreign")]).code(0);
     registry.seed_base();
@@ -173,7 +173,7 @@ fn a_cache_ref_that_holds_something_else_changes_no_image(kind: Kind) {
             wrong.push(format!("{}: the build fails\n{}", case.what, built.stderr));
             continue;
         }
-        engine.docker(&["pull", "-q", &tag]);
+        engine.pull(&tag);
         let after = Image::of(&engine, &tag);
         let different = before.differences(&after, CHANCE);
         if !different.is_empty() {
@@ -210,17 +210,17 @@ fn exchanged(kind: Kind, exchange: fn(&Registry, &str)) {
     };
     let image = |name: &str| format!("{}/{name}", door.host);
     let context = application(&image("base:1"));
-    let build = |tag: &str, scope: &str| {
+    let push = |tag: &str, scope: &str| {
         let args = ["--push", "--cache-scope", scope, "--cache-fallback", "main", "-t", &image(tag)];
         agent.client().build(context.path(), &args)
     };
-    build("app:main", "main").code(0);
+    push("app:main", "main").code(0);
     edit(context.path(), "source/main", "hi", "other");
-    build("app:other", "other").code(0);
+    push("app:other", "other").code(0);
     edit(context.path(), "source/main", "other", "hi");
     engine.replace();
     door.arm();
-    let built = build("app:next", "next").code(0);
+    let built = push("app:next", "next").code(0);
     assert_eq!(door.struck(), 1, "nobody asked for {main}\n{}", built.stderr);
     let (_, different) = differences(&engine, &registry, context.path(), &[], &image("app:next"));
     assert!(different.is_empty(), "{}\n{}", different.join("\n"), built.stderr);

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::Registry;
 
@@ -33,6 +34,15 @@ pub(crate) struct FaultyRegistry {
     pub(crate) host: String,
     struck: Arc<AtomicUsize>,
     armed: Arc<AtomicBool>,
+    link: Arc<Link>,
+}
+
+/// How fast blobs come through, and how much of them did.
+#[derive(Default)]
+struct Link {
+    /// Bytes a second; 0 is as fast as may be.
+    rate: AtomicUsize,
+    passed: AtomicUsize,
 }
 
 impl FaultyRegistry {
@@ -56,6 +66,24 @@ impl FaultyRegistry {
         )
     }
 
+    /// A door behind a slow link: blobs come through at this rate, each on its own.
+    pub(crate) fn slow(registry: &Registry, bytes_per_second: usize) -> Self {
+        let none = Fault { method: "", path: "", times: 0, answer: None };
+        let door = Self::open(registry, none, None);
+        door.limit(bytes_per_second);
+        door
+    }
+
+    /// From now on.
+    pub(crate) fn limit(&self, bytes_per_second: usize) {
+        self.link.rate.store(bytes_per_second, Ordering::SeqCst);
+    }
+
+    /// The bytes of blobs that came through a slow door so far.
+    pub(crate) fn passed(&self) -> usize {
+        self.link.passed.load(Ordering::SeqCst)
+    }
+
     /// A door that opens for everybody, and behind which nobody ever answers.
     pub(crate) fn silent() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -64,7 +92,7 @@ impl FaultyRegistry {
             let clients: Vec<_> = listener.incoming().collect();
             drop(clients);
         });
-        Self { host, struck: Arc::default(), armed: Arc::default() }
+        Self { host, struck: Arc::default(), armed: Arc::default(), link: Arc::default() }
     }
 
     fn open(registry: &Registry, fault: Fault, interlude: Option<Interlude>) -> Self {
@@ -75,14 +103,17 @@ impl FaultyRegistry {
         let upstream = registry.host.clone();
         let struck = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&struck);
+        let link = Arc::<Link>::default();
+        let at = Arc::clone(&link);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (upstream, count, interlude) = (upstream.clone(), Arc::clone(&count), Arc::clone(&interlude));
+                let link = Arc::clone(&at);
                 // A peer that goes away is nobody's failure here.
-                std::thread::spawn(move || drop(serve(client, &upstream, fault, &count, &interlude)));
+                std::thread::spawn(move || drop(serve(client, &upstream, fault, &count, &interlude, &link)));
             }
         });
-        Self { host, struck, armed }
+        Self { host, struck, armed, link }
     }
 
     pub(crate) fn arm(&self) {
@@ -102,6 +133,7 @@ fn serve(
     fault: Fault,
     struck: &AtomicUsize,
     interlude: &Mutex<Option<Interlude>>,
+    link: &Link,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut client = client;
@@ -153,6 +185,16 @@ fn serve(
         then();
         struck.fetch_add(1, Ordering::SeqCst);
         client.write_all(&answer)?;
+    }
+    if method == "GET" && path.contains("/blobs/") && link.rate.load(Ordering::SeqCst) > 0 {
+        let mut buffer = vec![0; 4096];
+        while let n @ 1.. = server.read(&mut buffer)? {
+            client.write_all(&buffer[..n])?;
+            link.passed.fetch_add(n, Ordering::SeqCst);
+            // This is the link, and nobody's wait for something to happen.
+            let second = u32::try_from(link.rate.load(Ordering::SeqCst)).unwrap();
+            std::thread::sleep(Duration::from_secs(1) * u32::try_from(n).unwrap() / second);
+        }
     }
     std::io::copy(&mut server, &mut client)?;
     client.shutdown(Shutdown::Both)
