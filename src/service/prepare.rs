@@ -90,12 +90,15 @@ impl Run<'_> {
         let question = strategy::question(facts, &scopes, graph);
         let candidates = question.candidates.clone();
         let mut probed = probe(self.agent, self.lent, candidates, self.capabilities, self.platform()).await;
+        let wanted = graph.and_then(|_| made.config());
+        if let Some(wanted) = wanted {
+            probed.without_other_bases(wanted, question.target.as_deref());
+        }
         for warning in std::mem::take(&mut probed.warnings) {
             self.notice(true, warning).await;
         }
         let plan = strategy::plan(facts, scopes, question, probed.found.clone(), &probed.merged)?;
         tracing::debug!(build = self.id, ?plan, "plan");
-        let wanted = graph.and_then(|_| made.config());
         let retag = strategy::retag(facts, self.output, wanted, &republish::cached_images(&plan, &probed));
         let explanation = strategy::explain(facts, &plan, graph, retag);
         Ok(Prepared { plan, probed, explanation })

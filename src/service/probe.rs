@@ -7,10 +7,10 @@ use tokio::sync::OnceCell;
 
 use super::agent::Inner;
 use crate::{
-    model::{CacheKind, Capabilities, Credential, Failure, Found},
+    model::{CacheKind, Capabilities, Credential, Failure, Found, Whose},
     registry::{CacheImage, Carries},
     session::Lent,
-    strategy::{Candidate, Form},
+    strategy::{self, Candidate, Form},
 };
 
 /// What the registries said of each candidate.
@@ -23,6 +23,23 @@ pub(super) struct Probed {
     pub(super) merged: BTreeSet<String>,
     /// One line for each registry that could not be asked.
     pub(super) warnings: Vec<String>,
+}
+
+impl Probed {
+    /// Leaves out images of the target that lie upon another base image than the build's, whose config is `wanted`.
+    /// What the caller named may be of any stage.
+    pub(super) fn without_other_bases(&mut self, wanted: &[u8], target: Option<&str>) {
+        for (candidate, found) in &mut self.found {
+            let Found::Cache { digest, .. } = found else { continue };
+            let Some(Carries::Inline { config, .. }) = self.images.get(digest).map(|image| &image.carries) else {
+                continue;
+            };
+            let of_target = candidate.stage.is_none() || candidate.stage.as_deref() == target;
+            if of_target && candidate.whose != Whose::Named && !strategy::same_base(wanted, config) {
+                *found = Found::Useless("it lies upon another base image".to_owned());
+            }
+        }
+    }
 }
 
 /// Asks, for `platform`. It is done when all have answered, or the deadline is over; it never fails.

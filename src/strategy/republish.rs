@@ -71,6 +71,13 @@ fn judge(wanted: &[u8], cached: &[u8], layers: &[String]) -> Result<Republish, S
     Ok(Republish::NewConfig(new_config(wanted, &old, &history::dated(new_history, &old_history))))
 }
 
+/// Whether a cached image of the target lies upon the base image that the build has now. One that does not answers none
+/// of its steps; and if its record says that it does, the record was made for another image.
+pub fn same_base(wanted: &[u8], cached: &[u8]) -> bool {
+    let (Some(wanted), Some(cached)) = (object(wanted), object(cached)) else { return false };
+    diff_ids(&cached).unwrap_or_default().starts_with(&diff_ids(&wanted).unwrap_or_default())
+}
+
 fn platform(wanted: &Map<String, Value>, old: &Map<String, Value>) -> Result<(), String> {
     for key in ["os", "architecture"] {
         if wanted.get(key).and_then(Value::as_str).is_none_or(str::is_empty) {

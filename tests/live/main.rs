@@ -40,6 +40,7 @@ macro_rules! on_one_engine {
 }
 
 mod bad_input;
+mod cache;
 mod cancel;
 mod context;
 mod info_and_prune;
