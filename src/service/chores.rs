@@ -117,7 +117,8 @@ impl<'a> Chores<'a> {
             };
             under.way.push(bring.boxed());
         }
-        if !under.held && self.prepared.plan.cache.target.is_some() && seen.something_ran(self.definition.graph()) {
+        let writes = self.prepared.plan.cache.target.is_some();
+        if !under.held && writes && (self.is_alone() || seen.something_ran(self.definition.graph())) {
             under.held = true;
             let hold = async move {
                 if let Err(fault) = self.hold().await {
@@ -248,9 +249,12 @@ impl<'a> Chores<'a> {
             }
             let copied = match self.elsewhere(place) {
                 Some(image) => self.copy(image, place).await.map(drop),
-                // A warm engine's cache is nowhere yet. What it has of it is written, and nothing is run for it.
+                // A warm engine's cache is nowhere yet: what it has of it is written, and nothing has to run for that.
                 None if plan.cache.mode == Mode::Registry => self.keep_all(place).await,
-                None => continue,
+                None => match self.last_of(place).filter(|_| self.is_alone()) {
+                    Some(last) => self.keep(last, place).await,
+                    None => continue,
+                },
             };
             if self.told(place, copied).await.is_some() {
                 under.written.push(place.clone());
@@ -265,6 +269,18 @@ impl<'a> Chores<'a> {
                 Err(failure) => self.warn(format!("{place} was not written: {}", failure.what)).await,
             }
         }
+    }
+
+    /// Whether the engine has only what it did itself: there is nothing to import.
+    fn is_alone(&self) -> bool {
+        self.prepared.plan.cache.imports.is_empty()
+    }
+
+    /// The last step of the stage whose cache lies here.
+    fn last_of(&self, place: &Reference) -> Option<usize> {
+        let Prepared { plan, .. } = self.prepared;
+        let (name, _) = plan.cache.stages.iter().find(|(_, at)| at == place)?;
+        plan.stages.iter().find(|stage| stage.name == *name).map(|stage| stage.last)
     }
 
     /// The digest of the cache that was found here.

@@ -125,7 +125,8 @@ fn a_branch_of_three_hundred_odd_characters(kind: Kind) {
     assert_eq!(scene.cache_refs("app"), refs);
     scene.engine.replace();
     scene.push(&["--cache-scope", &other, "--cache-fallback", "nobody"]).code(0);
-    assert_eq!(scene.cache_refs("app").len(), 2 * refs.len(), "another branch took the first one's names");
+    let both = scene.cache_refs("app");
+    assert!(both.len() > refs.len() && refs.iter().all(|name| both.contains(name)), "it has names of its own: {both:?}");
 }
 
 /// Builds with a cache repository that is of no help: green, in time, with one warning that names it.
