@@ -36,6 +36,8 @@ pub(super) struct Chores<'a> {
 #[derive(Default)]
 struct Under<'a> {
     way: FuturesUnordered<BoxFuture<'a, Ended>>,
+    /// What holds the results, which nobody waits for.
+    holding: FuturesUnordered<BoxFuture<'a, ()>>,
     /// All that was begun.
     begun: Vec<Chore>,
     /// Stages that are being written, by their index.
@@ -80,6 +82,7 @@ impl<'a> Chores<'a> {
             tokio::select! {
                 report = &mut build => break report?,
                 Some(ended) = under.way.next() => under.end(ended),
+                Some(()) = under.holding.next() => {}
                 _ = seen.changed() => {}
             }
         };
@@ -88,9 +91,12 @@ impl<'a> Chores<'a> {
                 let now = seen.borrow_and_update().clone();
                 self.begin_writing(&now, &mut under);
                 self.begin_whole(&now, &mut under);
-                match under.way.next().await {
-                    Some(ended) => under.end(ended),
-                    None => break,
+                tokio::select! {
+                    ended = under.way.next() => match ended {
+                        Some(ended) => under.end(ended),
+                        None => break,
+                    },
+                    Some(()) = under.holding.next() => {}
                 }
             }
             let seen = seen.borrow().clone();
@@ -124,9 +130,8 @@ impl<'a> Chores<'a> {
                 if let Err(fault) = self.hold().await {
                     tracing::debug!(?fault, "the results could not be held");
                 }
-                Ended(None, None)
             };
-            under.way.push(hold.boxed());
+            under.holding.push(hold.boxed());
         }
         self.begin_writing(seen, under);
     }

@@ -22,13 +22,6 @@ pub struct Candidate {
     pub stage: Option<String>,
 }
 
-impl Candidate {
-    /// Whether it is the place of all caches of a scope as one.
-    fn is_merged(&self) -> bool {
-        self.stage.is_none() && self.whose.scope().is_some()
-    }
-}
-
 /// How the next build is to find what this one makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

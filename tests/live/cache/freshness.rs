@@ -3,10 +3,7 @@
 use super::{CHANCE, application, differences, edit};
 use crate::rig::{self, Agent, Engine, Image, Kind, Registry};
 
-on_every_engine!(
-    the_newest_cache_wins_over_an_old_image_of_its_name,
-    what_a_warm_engine_alone_has_is_written,
-);
+on_every_engine!(the_newest_cache_wins_over_an_old_image_of_its_name, what_a_warm_engine_alone_has_is_written,);
 
 // The one cache of all stages is written by a build that works.
 on_every_graphdriver!(what_a_failed_build_has_done_is_not_done_again);

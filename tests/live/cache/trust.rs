@@ -126,7 +126,10 @@ fn a_branch_of_three_hundred_odd_characters(kind: Kind) {
     scene.engine.replace();
     scene.push(&["--cache-scope", &other, "--cache-fallback", "nobody"]).code(0);
     let both = scene.cache_refs("app");
-    assert!(both.len() > refs.len() && refs.iter().all(|name| both.contains(name)), "it has names of its own: {both:?}");
+    assert!(
+        both.len() > refs.len() && refs.iter().all(|name| both.contains(name)),
+        "it has names of its own: {both:?}"
+    );
 }
 
 /// Builds with a cache repository that is of no help: green, in time, with one warning that names it.

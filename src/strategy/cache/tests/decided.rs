@@ -65,7 +65,7 @@ fn what_exists_is_imported_by_digest_best_first_and_once() {
         Found::Useless("another architecture".to_owned()),
     ];
     let plan = decide(&pushing(), &graphdriver(), &scopes(Some("feature"), &["main"]), &says).unwrap();
-    assert_eq!(digits(&plan.cache.imports), "ba");
+    assert_eq!(digits(&plan.cache.imports), "ab", "main's, since the branch has none for all steps");
     assert_eq!(digits(&plan.cache.of_target), "a", "the builder's alone do not lead to the result");
     assert_eq!(plan.found.len(), 7, "a person sees all that was asked");
 }
@@ -94,20 +94,22 @@ fn what_knows_of_steps_without_their_layers_is_not_imported_beside_what_has_them
     let missing = || Found::Missing;
     // The branch's target, merged cache and builder; main's; the tag.
     let both = || [cache('a'), whole('b'), cache('c'), cache('d'), whole('e'), cache('f'), cache('1')];
-    assert_eq!(imports(both(), &["a", "c", "d", "f"]), ("be".into(), "ad1".into()), "the merged ones, best first");
+    assert_eq!(imports(both(), &["a", "c", "d", "f"]), ("b".into(), "a".into()), "one scope's, the best one's");
     // The build before this one failed after its builder was written.
-    assert_eq!(imports(both(), &["a", "2", "d", "f"]), ("bce".into(), "ad1".into()));
+    assert_eq!(imports(both(), &["a", "2", "d", "f"]), ("bc".into(), "a".into()));
     // So did the first one of the branch.
     let [_, _, builder, target, merged, main, tag] = both();
     let says = [missing(), missing(), builder, target, merged, main, tag];
-    assert_eq!(imports(says, &["d", "f"]), ("ce".into(), "d1".into()));
+    assert_eq!(imports(says, &["d", "f"]), ("ce".into(), "d".into()), "beside main's");
     // Cache from before there were merged ones.
     let [target, _, builder, ..] = both();
     let says = [target, missing(), builder, missing(), missing(), missing(), cache('1')];
-    assert_eq!(imports(says, &[]), ("ac1".into(), "a1".into()), "all that there is");
+    assert_eq!(imports(says, &[]), ("ac".into(), "a".into()), "all that the branch has");
     // Another engine's, which BuildKit wrote itself.
     let says = |target| [target, missing(), missing(), missing(), missing(), missing(), cache('1')];
-    assert_eq!(imports(says(whole('9')), &[]), ("9".into(), "91".into()));
+    assert_eq!(imports(says(whole('9')), &[]), ("9".into(), "9".into()));
+    // No scope has any.
+    assert_eq!(imports(says(missing()), &[]), ("1".into(), "1".into()), "the tag's own");
 }
 
 #[test]
@@ -124,12 +126,12 @@ fn what_the_caller_names_is_imported_whatever_was_found_beside_it() {
 }
 
 #[test]
-fn a_target_that_has_all_its_steps_itself_is_imported_beside_others() {
+fn a_target_that_has_all_its_steps_itself_needs_no_merged_cache() {
     let (request, engine) = (pushing(), graphdriver());
     let says = [cache('a'), whole('b'), cache('c')];
     let scopes = scopes(Some("feature"), &["next", "main"]);
     let plan = decide_with(facts(&request, &engine), &scopes, Some(&graph(&[""])), &says).unwrap();
-    assert_eq!(digits(&plan.cache.imports), "abc");
+    assert_eq!(digits(&plan.cache.imports), "a");
     assert_eq!(plan.cache.merged, None);
 }
 
