@@ -13,7 +13,8 @@ use std::{
 fn remora(dir: &Path, args: &[&str]) -> Output {
     let agent = format!("unix://{}/no.sock", dir.display());
     let base = ["--agent", &agent, "--wait", "0s"];
-    Command::new(env!("CARGO_BIN_EXE_remora")).args(base).args(args).current_dir(dir).output().unwrap()
+    // Nor with settings of whoever runs the tests.
+    Command::new(env!("CARGO_BIN_EXE_remora")).env_clear().args(base).args(args).current_dir(dir).output().unwrap()
 }
 
 fn context() -> tempfile::TempDir {
@@ -70,6 +71,7 @@ fn a_build_arg_that_cannot_be_read_is_not_left_out() {
     let dir = context();
     let output = Command::new(env!("CARGO_BIN_EXE_remora"))
         .args(["build", "--build-arg", "ODD", "."])
+        .env_clear()
         .env("ODD", OsStr::from_bytes(b"\xff"))
         .current_dir(dir.path())
         .output()

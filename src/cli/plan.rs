@@ -53,7 +53,7 @@ fn lines(explanation: &Explanation, tags: &[String], now: SystemTime) -> Vec<Str
     part("asked for", or_else(cache_refs(refs, now), || format!("nothing: {}", explanation.no_read_why)));
     part("imports", or_else(imports.clone(), || "none".to_owned()));
     part("stages", or_else(stage_lines(stages), || "not known".to_owned()));
-    part("writes", vec![writes(explanation)]);
+    part("writes", writes(explanation));
     part("push", vec![explanation.push.clone()]);
     let possible = if retag.possible { "possible, if every step is cached" } else { "no" };
     part("retag", vec![format!("{possible}: {}", retag.why)]);
@@ -110,12 +110,15 @@ fn stage_lines(stages: &[StageCache]) -> Vec<String> {
     table(&stages.iter().map(row).collect::<Vec<_>>())
 }
 
-fn writes(explanation: &Explanation) -> String {
+fn writes(explanation: &Explanation) -> Vec<String> {
+    const TO: &str = "what changed, to ";
     match explanation.writes.as_slice() {
-        _ if !explanation.no_write_why.is_empty() => format!("nothing: {}", explanation.no_write_why),
-        [] => "nothing".to_owned(),
-        [one] => format!("what changed, to {one}"),
-        many => format!("what changed, to {}", many.join(" and ")),
+        _ if !explanation.no_write_why.is_empty() => vec![format!("nothing: {}", explanation.no_write_why)],
+        [] => vec!["nothing".to_owned()],
+        [first, rest @ ..] => {
+            let rest = rest.iter().map(|place| format!("{:width$}{place}", "", width = TO.len()));
+            std::iter::once(format!("{TO}{first}")).chain(rest).collect()
+        }
     }
 }
 

@@ -34,6 +34,10 @@ pub(super) struct Found {
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The first API version of Docker whose socket speaks gRPC itself and whose `/grpc` is deprecated.
 const NATIVE_SINCE: (u32, u32) = (1, 53);
+/// The first API version of Docker with a `BuildKit` that reads cache manifests: 25.0 has 0.12, 24.0 (1.43) has 0.11.
+const CACHE_MANIFESTS_SINCE: (u32, u32) = (1, 44);
+/// The first version of `BuildKit` that does.
+const CACHE_MANIFESTS_SINCE_BUILDKIT: (u32, u32) = (0, 12);
 
 pub(super) async fn probe(url: &EngineUrl) -> Result<Found, Error> {
     match tokio::time::timeout(PATIENCE, docker::version(url)).await {
@@ -64,6 +68,7 @@ async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
             |pair| matches!(pair.as_slice(), [key, value] if key == "driver-type" && value.contains("snapshotter")),
         );
     let git = has_git(&connection).await;
+    let cache_manifests = docker::api_version(&version.api_version) >= CACHE_MANIFESTS_SINCE;
     let capabilities = Capabilities {
         kind: EngineKind::Dockerd,
         version: version.version,
@@ -78,6 +83,7 @@ async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
             vec!["moby", "local", "tar"]
         },
         cache_exports: if containerd { vec!["inline", "registry", "local"] } else { vec!["inline"] },
+        cache_manifests,
         git,
     };
     Ok(Found { capabilities, transport, connection, docker: Some(docker) })
@@ -85,9 +91,12 @@ async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
 
 async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
     let (transport, connection, worker) = workers(url, Transport::Native).await?;
+    let version = worker.buildkit_version.as_ref().map(|v| v.version.clone()).unwrap_or_default();
     let capabilities = Capabilities {
         kind: EngineKind::Buildkitd,
-        version: worker.buildkit_version.as_ref().map(|v| v.version.clone()).unwrap_or_default(),
+        // The first ones do not tell it.
+        cache_manifests: docker::api_version(version.trim_start_matches('v')) >= CACHE_MANIFESTS_SINCE_BUILDKIT,
+        version,
         api_version: String::new(),
         image_store: None,
         storage_driver: worker.labels.get("org.mobyproject.buildkit.worker.snapshotter").cloned().unwrap_or_default(),

@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     grpc::Channel,
-    model::{BuildRequest, EngineUrl, Event, Failure, Reference, Seen},
+    model::{BuildRequest, EngineUrl, Event, Failure, Reference, Seen, StepId},
     session::Lent,
 };
 
@@ -199,6 +199,11 @@ impl Solver {
 }
 
 impl View {
+    /// How many steps were shown so far.
+    pub fn steps(&self) -> StepId {
+        self.translator.lock().unwrap_or_else(PoisonError::into_inner).steps()
+    }
+
     /// What is seen of the operations, as it comes.
     pub fn seen(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()

@@ -41,6 +41,11 @@ struct Step {
 const IMPORT: &str = "importing cache manifest from ";
 
 impl Translator {
+    /// How many steps were shown.
+    pub(super) fn steps(&self) -> StepId {
+        self.started
+    }
+
     /// The events that this message brings.
     pub(super) fn translate(&mut self, status: StatusResponse) -> Vec<Event> {
         tracing::trace!(?status, "status");

@@ -37,6 +37,8 @@ pub struct Capabilities {
     pub exporters: Vec<&'static str>,
     /// Cache exports that it takes.
     pub cache_exports: Vec<&'static str>,
+    /// Whether it reads a registry cache that lies as an image manifest; else only as an index of blobs.
+    pub cache_manifests: bool,
     /// Whether it can fetch git contexts itself.
     pub git: bool,
 }

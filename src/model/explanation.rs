@@ -188,7 +188,8 @@ impl Explanation {
         let (mut known, mut sources) = (BTreeSet::new(), Vec::<Source>::new());
         for cache_ref in &self.refs {
             let Found::Cache { digest, created, .. } = &cache_ref.found else { continue };
-            if !known.insert(digest) {
+            let imported = self.imports.iter().any(|import| import.ends_with(digest.as_str()));
+            if !imported || !known.insert(digest) {
                 continue;
             }
             let age = created.as_deref().and_then(|created| age(created, now));
@@ -237,9 +238,12 @@ mod tests {
             cache_ref(main.clone(), found("sha256:1", Some("2026-01-01T00:00:00Z"))),
             cache_ref(main, found("sha256:2", Some("2026-01-01T00:00:00Z"))),
             cache_ref(Whose::Tag, Found::Useless("no cache".to_owned())),
+            cache_ref(Whose::Tag, found("sha256:3", None)),
         ];
+        // The last one is there, and would only stand in the way of the others.
+        let imports = ["sha256:1", "sha256:2"].map(|digest| format!("r.example/a@{digest}")).to_vec();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600 + 3 * 3600);
-        let sources = Explanation { refs, ..Explanation::default() }.sources(now);
+        let sources = Explanation { refs, imports, ..Explanation::default() }.sources(now);
         let source = |name: &str, age: Option<&str>| Source { name: name.to_owned(), age: age.map(str::to_owned) };
         assert_eq!(sources, [source("x", None), source("main", Some("3 h old"))]);
     }

@@ -10,16 +10,12 @@ use super::{
 };
 use crate::{
     model::{Credential, Reference},
-    strategy::{self, retry::Trouble},
+    strategy::{self, CACHE_CONFIG, Form, LARGEST_CACHE_CONFIG, retry::Trouble},
 };
 
-/// Names the config of BuildKit's registry cache.
-const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
 /// What names the config of an image.
 const IMAGE_CONFIGS: &[&str] =
     &["application/vnd.docker.container.image.v1+json", "application/vnd.oci.image.config.v1+json"];
-/// BuildKit reads no larger config of a registry cache.
-const LARGEST_CACHE_CONFIG: u64 = 1 << 20;
 
 /// What lies at a cache ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +50,10 @@ pub enum Carries {
     Registry {
         /// The layers of all steps that it holds, in no order.
         layers: Vec<Layer>,
+        /// How it lies there.
+        form: Form,
+        /// Digests of the images whose caches were merged to it; none where it came about otherwise.
+        merged: Vec<String>,
     },
     /// No cache: why, in a few words for a person.
     Nothing(String),
@@ -124,6 +124,20 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// The config of a registry cache; `None` for what is none, or where it is missing.
+    pub async fn cache_config(&self, image: &CacheImage, credential: &Credential) -> Result<Option<Bytes>, Error> {
+        if !matches!(image.carries, Carries::Registry { .. }) {
+            return Ok(None);
+        }
+        let Ok(contents) = serde_json::from_slice::<Contents>(&image.manifest) else { return Ok(None) };
+        let all = contents.config.into_iter().chain(contents.manifests.into_iter().flatten());
+        let Some(config) = all.into_iter().find(|blob| blob.media_type == CACHE_CONFIG) else { return Ok(None) };
+        let mut call = self.call(&image.reference, credential, Scope::Pull)?;
+        unless_missing(call.blob(&config.digest, config.size).await)
+    }
+}
+
 /// What a manifest carries, and when it was made.
 type Found = (Carries, Option<String>);
 
@@ -158,6 +172,7 @@ async fn look(call: &mut Call<'_>, manifest: &Manifest, platform: &Platform) -> 
     let Ok(contents) = serde_json::from_slice::<Contents>(&manifest.body) else {
         return Ok(nothing("its manifest cannot be read"));
     };
+    let form = if contents.manifests.is_some() { Form::Index } else { Form::Manifest };
     let listed = contents.manifests.or(contents.layers).unwrap_or_default();
     let (cache, layers): (Vec<_>, Vec<_>) = listed.into_iter().partition(|blob| blob.media_type == CACHE_CONFIG);
     let Some(config) = cache.into_iter().next().or(contents.config) else {
@@ -171,7 +186,9 @@ async fn look(call: &mut Call<'_>, manifest: &Manifest, platform: &Platform) -> 
     let layers: Vec<_> = layers.into_iter().map(Layer::from).collect();
     if config.media_type == CACHE_CONFIG {
         return Ok(match config.size {
-            0..=LARGEST_CACHE_CONFIG => (Carries::Registry { layers }, newest),
+            0..=LARGEST_CACHE_CONFIG => {
+                (Carries::Registry { layers, form, merged: strategy::merged_images(&manifest.body) }, newest)
+            }
             _ => nothing("its cache config is larger than the 1 MiB that BuildKit reads"),
         });
     }

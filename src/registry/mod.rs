@@ -92,12 +92,13 @@ impl Registry {
         Ok(manifest.digest)
     }
 
-    /// The layers of the image that `reference` names, with their bytes. An index of images has none of its own.
+    /// The layers of the image or of the registry cache that `reference` names, with their bytes.
     pub async fn layers(&self, reference: &Reference, credential: &Credential) -> Result<BTreeMap<String, u64>, Error> {
         #[derive(serde::Deserialize)]
-        struct Layers {
-            #[serde(default)]
-            layers: Vec<Layer>,
+        struct Contents {
+            layers: Option<Vec<Layer>>,
+            /// In the index of a registry cache these are layers too.
+            manifests: Option<Vec<Layer>>,
         }
         #[derive(serde::Deserialize)]
         struct Layer {
@@ -105,9 +106,10 @@ impl Registry {
             size: u64,
         }
         let manifest = self.call(reference, credential, Scope::Pull)?.manifest(wanted(reference)).await?;
-        let Layers { layers } =
+        let Contents { layers, manifests } =
             serde_json::from_slice(&manifest.body).map_err(|e| Error::other(reference, e.to_string()))?;
-        Ok(layers.into_iter().map(|layer| (layer.digest, layer.size)).collect())
+        let all = layers.into_iter().chain(manifests).flatten();
+        Ok(all.map(|layer| (layer.digest, layer.size)).collect())
     }
 
     /// How long the registry wants to be left alone, if it says so: for a push by the engine, which met a 429 and lost

@@ -204,7 +204,7 @@ impl Run<'_> {
             let report = self.export(solve, made).await?;
             return Ok(prepared.explain(report, false, prepared.explanation.retag.why.clone()));
         };
-        let look = Look { run: self, solver, definition, made: &made, prepared };
+        let look = Look { run: self, solver, view, definition, made: &made, prepared };
         let main = async {
             let why_not = match look.look().await {
                 Ok((report, which)) => return Ok(prepared.explain(report, true, which)),

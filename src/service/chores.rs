@@ -21,12 +21,12 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Chores<'a> {
-    run: &'a Run<'a>,
+    pub(super) run: &'a Run<'a>,
     solver: &'a Solver,
     /// What is seen of the build itself.
     view: &'a View,
     definition: &'a Definition,
-    prepared: &'a Prepared,
+    pub(super) prepared: &'a Prepared,
     /// The gateway through which layers are brought and operations are held.
     gateway: OnceCell<Solve>,
     since: Instant,
@@ -36,6 +36,8 @@ pub(super) struct Chores<'a> {
 #[derive(Default)]
 struct Under<'a> {
     way: FuturesUnordered<BoxFuture<'a, Ended>>,
+    /// What holds the results, which nobody waits for.
+    holding: FuturesUnordered<BoxFuture<'a, ()>>,
     /// All that was begun.
     begun: Vec<Chore>,
     /// Stages that are being written, by their index.
@@ -80,6 +82,7 @@ impl<'a> Chores<'a> {
             tokio::select! {
                 report = &mut build => break report?,
                 Some(ended) = under.way.next() => under.end(ended),
+                Some(()) = under.holding.next() => {}
                 _ = seen.changed() => {}
             }
         };
@@ -88,9 +91,12 @@ impl<'a> Chores<'a> {
                 let now = seen.borrow_and_update().clone();
                 self.begin_writing(&now, &mut under);
                 self.begin_whole(&now, &mut under);
-                match under.way.next().await {
-                    Some(ended) => under.end(ended),
-                    None => break,
+                tokio::select! {
+                    ended = under.way.next() => match ended {
+                        Some(ended) => under.end(ended),
+                        None => break,
+                    },
+                    Some(()) = under.holding.next() => {}
                 }
             }
             let seen = seen.borrow().clone();
@@ -117,15 +123,15 @@ impl<'a> Chores<'a> {
             };
             under.way.push(bring.boxed());
         }
-        if !under.held && self.prepared.plan.cache.target.is_some() && seen.something_ran(self.definition.graph()) {
+        let writes = self.prepared.plan.cache.target.is_some();
+        if !under.held && writes && (self.is_alone() || seen.something_ran(self.definition.graph())) {
             under.held = true;
             let hold = async move {
                 if let Err(fault) = self.hold().await {
                     tracing::debug!(?fault, "the results could not be held");
                 }
-                Ended(None, None)
             };
-            under.way.push(hold.boxed());
+            under.holding.push(hold.boxed());
         }
         self.begin_writing(seen, under);
     }
@@ -223,8 +229,8 @@ impl<'a> Chores<'a> {
         Outer { exporter, cache_exports, entitlements, platforms: &[], internal: true }
     }
 
-    /// What needs no layer: the target's cache is the image that was pushed, and what did not change is found in another
-    /// scope's cache.
+    /// What needs no layer: the target's cache is the image that was pushed, what did not change is found in another
+    /// scope's cache, and all of it becomes one in the end.
     async fn remaining(&self, report: &Report, seen: &Seen, under: &mut Under<'a>) {
         let Prepared { plan, .. } = self.prepared;
         let Some(target) = &plan.cache.target else { return };
@@ -248,18 +254,42 @@ impl<'a> Chores<'a> {
             }
             let copied = match self.elsewhere(place) {
                 Some(image) => self.copy(image, place).await.map(drop),
-                // A warm engine's cache is nowhere yet. What it has of it is written, and nothing is run for it.
+                // A warm engine's cache is nowhere yet: what it has of it is written, and nothing has to run for that.
                 None if plan.cache.mode == Mode::Registry => self.keep_all(place).await,
-                None => continue,
+                None => match self.last_of(place).filter(|_| self.is_alone()) {
+                    Some(last) => self.keep(last, place).await,
+                    None => continue,
+                },
             };
             if self.told(place, copied).await.is_some() {
                 under.written.push(place.clone());
             }
         }
+        if let Some(place) = &plan.cache.merged
+            && self.is_behind(target, &under.written, place)
+        {
+            match self.merge(target, &under.written, place).await {
+                Ok(true) => under.written.push(place.clone()),
+                Ok(false) => {}
+                Err(failure) => self.warn(format!("{place} was not written: {}", failure.what)).await,
+            }
+        }
+    }
+
+    /// Whether the engine has only what it did itself: there is nothing to import.
+    fn is_alone(&self) -> bool {
+        self.prepared.plan.cache.imports.is_empty()
+    }
+
+    /// The last step of the stage whose cache lies here.
+    fn last_of(&self, place: &Reference) -> Option<usize> {
+        let Prepared { plan, .. } = self.prepared;
+        let (name, _) = plan.cache.stages.iter().find(|(_, at)| at == place)?;
+        plan.stages.iter().find(|stage| stage.name == *name).map(|stage| stage.last)
     }
 
     /// The digest of the cache that was found here.
-    fn digest_at(&self, place: &Reference) -> Option<&String> {
+    pub(super) fn digest_at(&self, place: &Reference) -> Option<&String> {
         self.prepared.plan.found.iter().find_map(|(candidate, found)| match found {
             Found::Cache { digest, .. } if candidate.reference == *place => Some(digest),
             _ => None,

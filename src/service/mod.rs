@@ -7,6 +7,8 @@
 //! | `builds` | the builds that run |
 //! | `build`, `plan`, `push`, `prune`, `info` | one call each; orchestration of one build has one owner, `build` |
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
+//! | `republish` | what `build` publishes without loading a layer |
+//! | `chores`, `merge` | what goes on beside a build: cache that is written, and made one |
 //! | `stream` | events to the caller; the report that they fold into |
 //! | `listen` | the socket |
 //! | `serve` | puts it all behind one server; health, reflection, drain |
@@ -19,6 +21,7 @@ mod builds;
 mod chores;
 mod info;
 mod listen;
+mod merge;
 mod plan;
 mod prepare;
 mod probe;

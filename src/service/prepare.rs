@@ -76,22 +76,29 @@ impl Prepared {
 }
 
 impl Run<'_> {
+    /// The first platform that is built for.
+    pub(super) fn platform(&self) -> &str {
+        let platform = self.request.platforms.first().or(self.capabilities.platforms.first());
+        platform.map_or("linux/amd64", String::as_str)
+    }
+
     /// Asks the registries, and decides.
     pub(super) async fn prepare(&self, made: &Made) -> Result<Prepared, Failure> {
         let facts = self.facts();
         let graph = made.definition.as_ref().map(Definition::graph);
         let scopes = strategy::scopes(&self.request.cache);
         let question = strategy::question(facts, &scopes, graph);
-        let platform = self.request.platforms.first().or(self.capabilities.platforms.first());
-        let platform = platform.map_or("linux/amd64", String::as_str);
-        let deadline = self.agent.settings.cache_deadline;
-        let mut probed = probe(self.agent, self.lent, question.candidates.clone(), platform, deadline).await;
+        let candidates = question.candidates.clone();
+        let mut probed = probe(self.agent, self.lent, candidates, self.capabilities, self.platform()).await;
+        let wanted = graph.and_then(|_| made.config());
+        if let Some(wanted) = wanted {
+            probed.without_other_bases(wanted, question.target.as_deref());
+        }
         for warning in std::mem::take(&mut probed.warnings) {
             self.notice(true, warning).await;
         }
-        let plan = strategy::plan(facts, scopes, question, probed.found.clone())?;
+        let plan = strategy::plan(facts, scopes, question, probed.found.clone(), &probed.merged)?;
         tracing::debug!(build = self.id, ?plan, "plan");
-        let wanted = graph.and_then(|_| made.config());
         let retag = strategy::retag(facts, self.output, wanted, &republish::cached_images(&plan, &probed));
         let explanation = strategy::explain(facts, &plan, graph, retag);
         Ok(Prepared { plan, probed, explanation })

@@ -1,16 +1,16 @@
 //! Asks registries which cache refs exist: all at once, and not for longer than the deadline.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::OnceCell;
 
 use super::agent::Inner;
 use crate::{
-    model::{CacheKind, Credential, Failure, Found},
+    model::{CacheKind, Capabilities, Credential, Failure, Found, Whose},
     registry::{CacheImage, Carries},
     session::Lent,
-    strategy::Candidate,
+    strategy::{self, Candidate, Form},
 };
 
 /// What the registries said of each candidate.
@@ -19,18 +19,38 @@ pub(super) struct Probed {
     pub(super) found: Vec<(Candidate, Found)>,
     /// What they have, by the digest that a ref has.
     pub(super) images: BTreeMap<String, CacheImage>,
+    /// Digests of images whose caches are in a merged one of them.
+    pub(super) merged: BTreeSet<String>,
     /// One line for each registry that could not be asked.
     pub(super) warnings: Vec<String>,
 }
 
-/// Asks. It is done when all have answered, or the deadline is over; it never fails.
+impl Probed {
+    /// Leaves out images of the target that lie upon another base image than the build's, whose config is `wanted`.
+    /// What the caller named may be of any stage.
+    pub(super) fn without_other_bases(&mut self, wanted: &[u8], target: Option<&str>) {
+        for (candidate, found) in &mut self.found {
+            let Found::Cache { digest, .. } = found else { continue };
+            let Some(Carries::Inline { config, .. }) = self.images.get(digest).map(|image| &image.carries) else {
+                continue;
+            };
+            let of_target = candidate.stage.is_none() || candidate.stage.as_deref() == target;
+            if of_target && candidate.whose != Whose::Named && !strategy::same_base(wanted, config) {
+                *found = Found::Useless("it lies upon another base image".to_owned());
+            }
+        }
+    }
+}
+
+/// Asks, for `platform`. It is done when all have answered, or the deadline is over; it never fails.
 pub(super) async fn probe(
     agent: &Inner,
     lent: &Lent,
     candidates: Vec<Candidate>,
+    capabilities: &Capabilities,
     platform: &str,
-    deadline: Duration,
 ) -> Probed {
+    let deadline = agent.settings.cache_deadline;
     let mut answers: Vec<Option<Result<Option<CacheImage>, String>>> = candidates.iter().map(|_| None).collect();
     let logins: BTreeMap<&str, OnceCell<Result<Credential, Failure>>> =
         candidates.iter().map(|candidate| (candidate.reference.registry(), OnceCell::new())).collect();
@@ -63,7 +83,7 @@ pub(super) async fn probe(
     let mut silent = BTreeMap::new();
     for (candidate, answer) in candidates.into_iter().zip(answers) {
         let found = match answer.unwrap_or_else(late) {
-            Ok(Some(image)) => found(image, &mut probed.images),
+            Ok(Some(image)) => probed.found(image, capabilities),
             Ok(None) => Found::Missing,
             Err(why) => {
                 silent.entry(candidate.reference.registry().to_owned()).or_insert_with(|| why.clone());
@@ -77,13 +97,22 @@ pub(super) async fn probe(
     probed
 }
 
-fn found(image: CacheImage, images: &mut BTreeMap<String, CacheImage>) -> Found {
-    let kind = match &image.carries {
-        Carries::Inline { .. } => CacheKind::Inline,
-        Carries::Registry { .. } => CacheKind::Registry,
-        Carries::Nothing(why) => return Found::Useless(why.clone()),
-    };
-    let (digest, created) = (image.digest.clone(), image.created.clone());
-    images.insert(digest.clone(), image);
-    Found::Cache { digest, kind, created }
+impl Probed {
+    /// Takes in what lies at a ref.
+    fn found(&mut self, image: CacheImage, capabilities: &Capabilities) -> Found {
+        let kind = match &image.carries {
+            Carries::Inline { .. } => CacheKind::Inline,
+            Carries::Registry { form: Form::Manifest, .. } if !capabilities.cache_manifests => {
+                return Found::Useless("this engine reads a registry cache only where it is an index".to_owned());
+            }
+            Carries::Registry { merged, .. } => {
+                self.merged.extend(merged.iter().cloned());
+                CacheKind::Registry
+            }
+            Carries::Nothing(why) => return Found::Useless(why.clone()),
+        };
+        let (digest, created) = (image.digest.clone(), image.created.clone());
+        self.images.insert(digest.clone(), image);
+        Found::Cache { digest, kind, created }
+    }
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     digest::sha256,
     engine::{Definition, Made, Outer, Solver, View},
-    model::{Event, Failure, Found, Graph, Node, NodeKind, NodeState, Report, Seen},
+    model::{Event, Failure, Found, Graph, Node, NodeKind, NodeState, Report, Seen, StepId},
     registry::{self, CacheImage, Carries, Publication, Published},
     strategy::{CachedImage, Candidate, Plan, Republish, republish, retry::Policy, with_config},
 };
@@ -30,6 +30,8 @@ const MOST_EVENTS: usize = 100_000;
 pub(super) struct Look<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) solver: &'a Solver,
+    /// What is seen of the build itself.
+    pub(super) view: &'a View,
     pub(super) definition: &'a Definition,
     pub(super) made: &'a Made,
     pub(super) prepared: &'a Prepared,
@@ -88,7 +90,7 @@ impl Look<'_> {
         // Where it cannot be, the ordinary way will meet the same, and say it, or does better.
         let report = self.publish(found).await.unwrap_or_else(|failure| Err(failure.what))?;
         let mut events: Vec<Event> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
-        conclude(&mut events);
+        conclude(&mut events, self.view.steps());
         for event in events {
             drop(self.run.events.send(event).await);
         }
@@ -207,13 +209,19 @@ fn verdict<'m>(seen: &Seen, graph: &Graph, images: &'m [Image<'m>]) -> ControlFl
     }
 }
 
-/// Ends the steps that were told to stop: they came from the cache.
-fn conclude(events: &mut Vec<Event>) {
+/// Numbers the steps on from those that were `shown`, and ends the ones that were told to stop: they came from the
+/// cache.
+fn conclude(events: &mut Vec<Event>, shown: StepId) {
     let mut open = BTreeSet::new();
     for event in events.iter_mut() {
         match event {
-            Event::StepStarted { step, .. } => drop(open.insert(*step)),
+            Event::StepStarted { step, .. } => {
+                *step += shown;
+                open.insert(*step);
+            }
+            Event::StepLog { step, .. } | Event::StepProgress { step, .. } => *step += shown,
             Event::StepDone { step, cached, error, .. } => {
+                *step += shown;
                 open.remove(step);
                 *cached |= error.take().is_some();
             }

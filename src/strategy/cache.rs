@@ -1,9 +1,12 @@
 //! Which cache refs a build asks for, and what it makes of what it finds.
 
+mod imports;
+
 use std::collections::BTreeSet;
 
-use super::{Exporter, Facts, Question, Scopes, Stage, cache_tag, output::is_insecure};
+use super::{Exporter, Facts, Question, Scopes, Stage, cache_tag, merged_tag, output::is_insecure};
 use crate::model::{CacheMode, Capabilities, Failure, FailureKind, Found, Reference, Whose};
+use imports::{imports, of_target};
 
 /// The most cache refs that are asked for: each is a request or two.
 const MOST_CANDIDATES: usize = 48;
@@ -56,6 +59,9 @@ pub struct CachePlan {
     pub target: Option<Reference>,
     /// Where the caches of other stages are written, by their names.
     pub stages: Vec<(String, Reference)>,
+    /// Where the caches of the target and of all stages are written as one; `None` where the target's image
+    /// has all, or another form of cache is written.
+    pub merged: Option<Reference>,
     /// Why nothing is written; empty where something is.
     pub no_write_why: String,
 }
@@ -95,12 +101,12 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
         // However many stages there are, the last scope's cache of the target is asked for as well.
         let share = MOST_CANDIDATES / (1 + scopes.fallbacks.len());
         for whose in own.chain(fallbacks) {
-            let of = target.into_iter().chain(stages.iter().map(|stage| stage.name.as_str()));
-            for stage in of.take(share.max(1)) {
-                if let Some(reference) = cache_ref(facts, whose.scope().unwrap_or_default(), stage) {
-                    all.push((reference, whose.clone(), Some(stage.to_owned())));
-                }
-            }
+            let scope = whose.scope().unwrap_or_default();
+            let own = target.map(|target| (cache_ref(facts, scope, target), Some(target.to_owned())));
+            let merged = target.filter(|_| !stages.is_empty()).map(|target| (merged_ref(facts, scope, target), None));
+            let others = stages.iter().map(|stage| (cache_ref(facts, scope, &stage.name), Some(stage.name.clone())));
+            let places = own.into_iter().chain(merged).chain(others).take(share.max(1));
+            all.extend(places.filter_map(|(reference, stage)| Some((reference?, whose.clone(), stage))));
         }
         if request.cache_from.is_empty() {
             // The last build of the same tag carries its cache inline. A bare `app` names Docker Hub's official images:
@@ -124,47 +130,61 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
 
 /// Where a stage's cache of a scope lies; `None` where no repository is known.
 fn cache_ref(facts: Facts<'_>, scope: &str, stage: &str) -> Option<Reference> {
-    let request = facts.request;
-    let tagged = || request.tags.iter().find(|tag| !tag.is_official());
-    let repository = request.cache.repository.as_ref().or_else(tagged)?;
-    // The engine's own platform is what all builds without `--platform` have.
-    let own = facts.capabilities.platforms.first();
-    let platforms = request.platforms.join("+");
-    let platform = Some(platforms.as_str()).filter(|all| !all.is_empty() && own.map(String::as_str) != Some(*all));
-    Some(repository.with_tag(&cache_tag(scope, stage, platform)))
+    let platform = platform(facts);
+    Some(repository(facts)?.with_tag(&cache_tag(scope, stage, platform.as_deref())))
 }
 
-/// Decides. `found` has an answer for each candidate, in their order.
+/// Where all caches of a scope for this target lie as one; `None` where no repository is known, or there is a record
+/// for each of several platforms.
+fn merged_ref(facts: Facts<'_>, scope: &str, target: &str) -> Option<Reference> {
+    let platform = platform(facts);
+    let repository = repository(facts).filter(|_| facts.request.platforms.len() <= 1)?;
+    Some(repository.with_tag(&merged_tag(scope, target, platform.as_deref())))
+}
+
+fn repository(facts: Facts<'_>) -> Option<&Reference> {
+    let tagged = || facts.request.tags.iter().find(|tag| !tag.is_official());
+    facts.request.cache.repository.as_ref().or_else(tagged)
+}
+
+/// The platforms of a build; `None` for the engine's own, which all builds without `--platform` have.
+fn platform(facts: Facts<'_>) -> Option<String> {
+    let own = facts.capabilities.platforms.first();
+    Some(facts.request.platforms.join("+")).filter(|all| !all.is_empty() && own != Some(all))
+}
+
+/// Decides. `found` has an answer for each candidate, in their order; `merged` are the digests of images whose caches
+/// are in a merged one that was found.
 pub(super) fn cache_plan(
     facts: Facts<'_>,
     scopes: &Scopes,
     question: &Question,
     found: &[(Candidate, Found)],
+    merged: &BTreeSet<String>,
 ) -> Result<CachePlan, Failure> {
     let target = question.target.as_deref();
     let (mode, mode_why) = mode(facts.request.cache.mode, facts.capabilities)?;
-    let mut known = BTreeSet::new();
-    let (mut imports, mut of_target) = (Vec::new(), Vec::new());
-    for (candidate, found) in found {
-        if let Found::Cache { digest, .. } = found
-            && known.insert(digest)
-        {
-            let reference = candidate.reference.with_digest(digest);
-            let insecure = is_insecure(facts, &reference);
-            if candidate.stage.is_none() || candidate.stage.as_deref() == target {
-                of_target.push((reference.clone(), insecure));
-            }
-            imports.push((reference, insecure));
-        }
-    }
-    let no_write_why = no_write_why(facts, mode, scopes, target, found).unwrap_or_default();
-    let mut plan = CachePlan { mode, mode_why, imports, of_target, target: None, stages: Vec::new(), no_write_why };
+    let with_plain = |reference: Reference| {
+        let plain = is_insecure(facts, &reference);
+        (reference, plain)
+    };
+    let others = question.stages.split_last().map(|(_, others)| others).unwrap_or_default();
+    let mut plan = CachePlan {
+        mode,
+        mode_why,
+        imports: imports(question, found, merged).into_iter().map(with_plain).collect(),
+        of_target: of_target(target, found).into_iter().map(with_plain).collect(),
+        target: None,
+        stages: Vec::new(),
+        merged: None,
+        no_write_why: no_write_why(facts, mode, scopes, target, found).unwrap_or_default(),
+    };
     if let (true, Some(own), Some(target)) = (plan.no_write_why.is_empty(), &scopes.own, target) {
         plan.target = cache_ref(facts, own, target);
         if mode == Mode::Inline {
             let place = |stage: &Stage| Some((stage.name.clone(), cache_ref(facts, own, &stage.name)?));
-            let others = question.stages.split_last().map(|(_, others)| others).unwrap_or_default();
             plan.stages = others.iter().filter_map(place).collect();
+            plan.merged = merged_ref(facts, own, target).filter(|_| !others.is_empty());
         }
     }
     Ok(plan)

@@ -26,7 +26,7 @@ pub fn explain(facts: Facts<'_>, plan: &Plan, graph: Option<&Graph>, retag: Reta
         no_read_why: if found.is_empty() { no_read_why(facts, graph) } else { String::new() },
         imports: cache.imports.iter().map(|(reference, _)| reference.to_string()).collect(),
         stages: graph.map(|graph| stage_caches(plan, graph)).unwrap_or_default(),
-        writes: stage_refs.chain(&cache.target).map(ToString::to_string).collect(),
+        writes: stage_refs.chain(&cache.target).chain(&cache.merged).map(ToString::to_string).collect(),
         no_write_why: cache.no_write_why.clone(),
         push: push(facts, output, &retag),
         retag,

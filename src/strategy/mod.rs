@@ -4,10 +4,12 @@
 
 mod cache;
 mod explain;
+mod merge;
 mod output;
 pub mod overlap;
 mod plan;
 pub mod prune;
+mod record;
 mod refs;
 mod republish;
 mod retag;
@@ -20,12 +22,14 @@ mod stages;
 
 pub use cache::{CachePlan, Candidate, Mode, mode, registry_cache};
 pub use explain::{explain, reading};
+pub use merge::{CACHE_CONFIG, Form, Known, LARGEST_CACHE_CONFIG, LayerOf, Merged, Part, form, merge, merged_images};
 pub use output::{
     Exporter, Facts, Output, PushGroup, PushMechanism, local_image, output, push_groups, pushed_blobs, pushed_image,
 };
 pub use plan::{Plan, Question, plan, question};
-pub use refs::cache_tag;
-pub use republish::{InlineCache, Republish, inline_cache, republish, with_config};
+pub use record::{InlineCache, inline_cache};
+pub use refs::{cache_tag, merged_tag};
+pub use republish::{Republish, republish, same_base, with_config};
 pub use retag::{CachedImage, retag};
 pub use scope::{Scopes, scopes};
 pub use secrets::{looks_like_secret, secret_warnings};

@@ -1,5 +1,7 @@
 //! The one value that says how a build is done, and why.
 
+use std::collections::BTreeSet;
+
 use super::{
     CachePlan, Candidate, Facts, Output, Scopes, Stage, cache_plan, candidates, output, stages, worth_caching,
 };
@@ -42,14 +44,16 @@ pub fn question(facts: Facts<'_>, scopes: &Scopes, graph: Option<&Graph>) -> Que
     Question { stages: worth, target, candidates }
 }
 
-/// Decides. `found` has what the registries said of the question's candidates, in their order.
+/// Decides. `found` has what the registries said of the question's candidates, in their order; `merged` are the digests
+/// of images that [`merged_images`](super::merged_images) names in what was found.
 pub fn plan(
     facts: Facts<'_>,
     scopes: Scopes,
     question: Question,
     found: Vec<(Candidate, Found)>,
+    merged: &BTreeSet<String>,
 ) -> Result<Plan, Failure> {
     let output = output(facts)?;
-    let cache = cache_plan(facts, &scopes, &question, &found)?;
+    let cache = cache_plan(facts, &scopes, &question, &found, merged)?;
     Ok(Plan { output, scopes, stages: question.stages, found, cache })
 }

@@ -2,8 +2,8 @@
 
 use crate::digest;
 
-/// The most characters of a part. With `cache`, and `_` before each of three, they are the 128 that a tag may have.
-const LONGEST: usize = 40;
+/// The most characters of a part. With `caches`, and `_` before each of three, they fit the 128 that a tag may have.
+const LONGEST: usize = 39;
 
 /// Hexadecimal digits of the digest that tells apart names which look alike in a tag.
 const DIGITS: usize = 16;
@@ -14,7 +14,17 @@ const DIGITS: usize = 16;
 /// `cache_main`, `cache_main_builder`, `cache_feature-x.217d2bf51f16e9dc_builder_linux-arm64`: a part never holds `_`,
 /// and the place of each tells what it is. Stage names that differ in case are different here.
 pub fn cache_tag(scope: &str, stage: &str, platform: Option<&str>) -> String {
-    let mut tag = format!("cache_{}", part(scope));
+    tag("cache", scope, stage, platform)
+}
+
+/// The tag under which the caches of a target and of all its stages lie as one, `caches_main_app`: no part has the other
+/// prefix.
+pub fn merged_tag(scope: &str, target: &str, platform: Option<&str>) -> String {
+    tag("caches", scope, target, platform)
+}
+
+fn tag(prefix: &str, scope: &str, stage: &str, platform: Option<&str>) -> String {
+    let mut tag = format!("{prefix}_{}", part(scope));
     if !stage.is_empty() || platform.is_some() {
         tag.push('_');
         // Where there is no stage its place stays empty: a stage may be named like a platform.
@@ -89,6 +99,7 @@ mod tests {
         ] {
             assert_eq!(cache_tag(scope, stage, platform), tag);
         }
+        assert_eq!(merged_tag("main", "app", None), "caches_main_app");
     }
 
     #[test]
@@ -121,20 +132,21 @@ mod tests {
         for scope in scopes {
             for stage in stages {
                 for platform in platforms {
-                    let tag = cache_tag(scope, stage, platform);
-                    assert!(is_legal(&tag), "{tag}");
-                    assert!(seen.insert(tag.clone()), "{tag}: {scope} {stage} {platform:?}");
+                    for tag in [cache_tag(scope, stage, platform), merged_tag(scope, stage, platform)] {
+                        assert!(is_legal(&tag), "{tag}");
+                        assert!(seen.insert(tag.clone()), "{tag}: {scope} {stage} {platform:?}");
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn the_longest_tag_is_the_longest_that_there_may_be() {
+    fn the_longest_tag_is_no_longer_than_one_may_be() {
         let long = "a".repeat(LONGEST);
-        assert_eq!(cache_tag(&long, &long, Some(&long)).len(), 128);
+        assert!(is_legal(&merged_tag(&long, &long, Some(&long))));
         let longer = "a".repeat(LONGEST + 1);
-        assert_eq!(cache_tag(&longer, &longer, Some(&longer)).len(), 128);
+        assert!(is_legal(&merged_tag(&longer, &longer, Some(&longer))));
     }
 
     /// Any byte but those that git forbids in the name of a ref: controls, space and `~^:?*[\`.
@@ -146,7 +158,7 @@ mod tests {
         #[test]
         fn every_branch_has_a_legal_tag(scope in branch(), stage in "[a-zA-Z][a-zA-Z0-9._-]{0,99}") {
             for platform in [None, Some("linux/arm/v7"), Some("a-very-long_operating.system/ARCHITECTURE/variant")] {
-                let tag = cache_tag(&scope, &stage, platform);
+                let tag = merged_tag(&scope, &stage, platform);
                 prop_assert!(is_legal(&tag), "{tag}");
             }
         }

@@ -11,12 +11,10 @@
 //! therefore keeps those dates. Entries without a layer and the config's own `created` are not read again.
 
 mod history;
-mod record;
 
 use serde_json::{Map, Value};
 
-pub use record::{InlineCache, inline_cache};
-
+use super::record::{self, inline_cache};
 use history::Entry;
 
 /// Keys of a config that may differ, and what is done about each is said below. All others must be equal: the
@@ -71,6 +69,13 @@ fn judge(wanted: &[u8], cached: &[u8], layers: &[String]) -> Result<Republish, S
         return Ok(Republish::Same);
     }
     Ok(Republish::NewConfig(new_config(wanted, &old, &history::dated(new_history, &old_history))))
+}
+
+/// Whether a cached image of the target lies upon the base image that the build has now. One that does not answers none
+/// of its steps; and if its record says that it does, the record was made for another image.
+pub fn same_base(wanted: &[u8], cached: &[u8]) -> bool {
+    let (Some(wanted), Some(cached)) = (object(wanted), object(cached)) else { return false };
+    diff_ids(&cached).unwrap_or_default().starts_with(&diff_ids(&wanted).unwrap_or_default())
 }
 
 fn platform(wanted: &Map<String, Value>, old: &Map<String, Value>) -> Result<(), String> {

@@ -38,6 +38,7 @@ fn engine(kind: EngineKind, image_store: Option<ImageStore>, cache_exports: &[&'
         platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],
         exporters: Vec::new(),
         cache_exports: cache_exports.to_vec(),
+        cache_manifests: true,
         git: true,
     }
 }

@@ -16,6 +16,7 @@ pub fn to_engine(capabilities: &Capabilities, address: String) -> pb::Engine {
         platforms,
         exporters,
         cache_exports,
+        cache_manifests: _,
         git,
     } = capabilities;
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();

@@ -56,6 +56,15 @@ async fn containerds_store_is_known_by_its_driver_type() {
 }
 
 #[tokio::test]
+async fn a_docker_before_25_is_not_given_a_cache_that_lies_as_an_image() {
+    for (api, reads) in [("1.41", false), ("1.43", false), ("1.44", true), ("1.51", true)] {
+        let rig = Rig::new(Dockerd { api, ..Dockerd::graphdriver(BuildKit::new()) }).await;
+        assert_eq!(rig.capabilities.cache_manifests, reads, "{api}");
+    }
+    assert!(Rig::new(BuildKit::new()).await.capabilities.cache_manifests);
+}
+
+#[tokio::test]
 async fn an_engine_without_git_is_not_sent_a_git_context() {
     for (text, git) in [
         ("failed to fetch: connection refused", true),

@@ -133,7 +133,7 @@ impl Builder {
             (candidate.clone(), Found::Cache { digest, kind: CacheKind::Inline, created: None })
         });
         let found = found.collect();
-        strategy::plan(facts, scopes, question, found).unwrap()
+        strategy::plan(facts, scopes, question, found, &[].into()).unwrap()
     }
 }
 

@@ -32,6 +32,23 @@ macro_rules! on_every_engine {
     };
 }
 
+/// The same on the engines with a graphdriver store.
+macro_rules! on_every_graphdriver {
+    ($($name:ident),+ $(,)?) => {
+        on_every_engine!(@ graphdriver_20_10 Docker20 $($name)+);
+        on_every_engine!(@ graphdriver_28 Docker28 $($name)+);
+        on_every_engine!(@ graphdriver_26_over_tls Tls26 $($name)+);
+    };
+}
+
+/// The same on one engine of each store: for what takes long, and what the store alone decides.
+macro_rules! on_both_stores {
+    ($($name:ident),+ $(,)?) => {
+        on_every_engine!(@ graphdriver Docker20 $($name)+);
+        on_every_engine!(@ containerd Containerd28 $($name)+);
+    };
+}
+
 /// Makes tests of functions that take a [`rig::Kind`], on one kind only.
 macro_rules! on_one_engine {
     ($kind:ident: $($name:ident),+ $(,)?) => {
@@ -40,6 +57,7 @@ macro_rules! on_one_engine {
 }
 
 mod bad_input;
+mod cache;
 mod cancel;
 mod context;
 mod info_and_prune;

@@ -1,15 +1,12 @@
 //! The image equals what `docker build` makes on the same engine: its config without timestamps, and its root file system.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
-
-use crate::rig::{self, Agent, Engine, Kind, Registry};
+use crate::rig::{self, Agent, Engine, Image, Kind, Registry};
 
 on_every_engine!(with_stages, with_a_rich_config, with_every_sort_of_file, with_flags, with_a_dockerfile_elsewhere);
 
@@ -126,111 +123,13 @@ fn check_with(kind: Kind, fill: impl FnOnce(&Path, &str), args: &[&str]) {
     engine.docker(&[&["build", "--network", "host", "--no-cache", "-t", &theirs], args, &[place]].concat());
     let agent = Agent::start(&engine);
     agent.client().build(context.path(), &[&["--no-cache", "-t", &ours], args].concat()).code(0);
-    assert_same(&config(&engine, &theirs), &config(&engine, &ours));
-    let (theirs, ours) = (files(&engine, &theirs), files(&engine, &ours));
-    for path in theirs.keys().chain(ours.keys()) {
-        assert_eq!(theirs.get(path), ours.get(path), "{} (docker's, ours)", path.display());
-    }
-}
-
-fn assert_same(theirs: &Value, ours: &Value) {
-    let pretty = |value| serde_json::to_string_pretty(value).unwrap();
-    assert_eq!(theirs, ours, "docker's config:\n{}\nours:\n{}", pretty(theirs), pretty(ours));
-}
-
-/// The image's config without timestamps and what hangs on them: layers hold times, and inline cache names layers.
-fn config(engine: &Engine, image: &str) -> Value {
-    let dir = rig::scratch();
-    let tar = dir.path().join("image.tar");
-    engine.docker(&["save", "-o", tar.to_str().unwrap(), image]);
-    let member = |name: &str| -> Value {
-        let output = Command::new("tar").arg("-xOf").arg(&tar).arg(name).output().unwrap();
-        serde_json::from_slice(&output.stdout).unwrap()
-    };
-    let mut config = member(member("manifest.json")[0]["Config"].as_str().unwrap());
-    let layers = config["rootfs"]["diff_ids"].as_array().unwrap().len();
-    config["rootfs"]["diff_ids"] = layers.into();
-    let fields = config.as_object_mut().unwrap();
-    for name in ["created", "moby.buildkit.cache.v0", "moby.buildkit.buildinfo.v1"] {
-        fields.remove(name);
-    }
-    for entry in config["history"].as_array_mut().unwrap() {
-        entry.as_object_mut().unwrap().remove("created");
-    }
-    config
-}
-
-/// Everything about a file but its times.
-#[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    mode: u32,
-    owner: (u32, u32),
-    links: u64,
-    size: u64,
-    content: Content,
-    /// Extended attributes, as getfattr prints them.
-    attributes: Vec<u8>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Content {
-    File(Vec<u8>),
-    Link(PathBuf),
-    Other,
-}
-
-/// The root file system of an image.
-fn files(engine: &Engine, image: &str) -> BTreeMap<PathBuf, Entry> {
-    let dir = rig::scratch();
-    let (tar, root) = (dir.path().join("root.tar"), dir.path().join("root"));
-    let container = engine.docker(&["create", "--network", "none", image, "true"]);
-    engine.docker(&["export", "-o", tar.to_str().unwrap(), &container]);
-    engine.docker(&["rm", "-v", &container]);
-    std::fs::create_dir(&root).unwrap();
-    let mut untar = Command::new("tar");
-    untar.args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "-p", "-xf"]).arg(&tar).arg("-C").arg(&root);
-    assert!(untar.status().unwrap().success());
-    let mut found = BTreeMap::new();
-    walk(&root, &root, &mut found);
-    assert!(found.contains_key(Path::new("bin/busybox")));
-    found
-}
-
-fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<PathBuf, Entry>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let meta = path.symlink_metadata().unwrap();
-        let content = if meta.is_file() {
-            Content::File(checksum(&path))
-        } else if meta.is_symlink() {
-            Content::Link(path.read_link().unwrap())
-        } else {
-            Content::Other
-        };
-        let entry = Entry {
-            mode: meta.mode(),
-            owner: (meta.uid(), meta.gid()),
-            links: if meta.is_dir() { 0 } else { meta.nlink() },
-            size: if meta.is_dir() { 0 } else { meta.len() },
-            content,
-            attributes: attributes(&path),
-        };
-        if meta.is_dir() {
-            walk(root, &path, found);
-        }
-        found.insert(path.strip_prefix(root).unwrap().to_owned(), entry);
-    }
-}
-
-fn checksum(path: &Path) -> Vec<u8> {
-    use sha2::Digest;
-    sha2::Sha256::digest(std::fs::read(path).unwrap()).to_vec()
-}
-
-fn attributes(path: &Path) -> Vec<u8> {
-    let mut getfattr = Command::new("getfattr");
-    getfattr.args(["-h", "-d", "-m", "-", "--absolute-names"]).arg(path);
-    let printed = getfattr.output().unwrap().stdout;
-    // The first line is the file's name, which differs.
-    printed.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default().to_vec()
+    let difference = Image::of(&engine, &theirs).differences(&Image::of(&engine, &ours), "no such directory");
+    assert!(
+        difference.is_empty(),
+        "ours differs from docker's: {}",
+        difference.join(
+            "
+"
+        )
+    );
 }

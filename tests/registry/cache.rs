@@ -124,7 +124,7 @@ async fn buildkits_registry_cache_is_recognised_in_both_forms() {
     for (media_type, text) in [(OCI_INDEX, index.to_string()), (OCI, manifest.to_string())] {
         let fake = Fake::start(move |_, _| Answer::manifest(media_type, &text)).await;
         let found = look(&fake.host, "app:1", AMD64, &Credential::Anonymous).await.unwrap().unwrap();
-        let Carries::Registry { layers } = found.carries else { panic!("{:?}", found.carries) };
+        let Carries::Registry { layers, .. } = found.carries else { panic!("{:?}", found.carries) };
         assert_eq!((layers.len(), found.created.as_deref()), (2, Some("2026-01-02T00:00:00Z")));
         assert_eq!(fake.seen().len(), 1, "the cache itself is not fetched");
     }

@@ -12,7 +12,7 @@ use crate::model::{
 #[command(next_help_heading = "Cache")]
 #[allow(clippy::struct_field_names)] // as Docker names them
 pub(in crate::cli) struct Cache {
-    /// Import cache from this image; repeatable [default: the tags themselves]
+    /// Import cache from this image first; repeatable [default: what the scope has, else the tags themselves]
     #[arg(long, value_name = "REF", value_parser = super::reference)]
     cache_from: Vec<Reference>,
     /// How cache is kept in the registry
@@ -21,7 +21,8 @@ pub(in crate::cli) struct Cache {
     /// Whose cache this build reads first and writes [default: the branch, as the CI's variables tell it]
     #[arg(long = "cache-scope", value_name = "NAME", env = "REMORA_CACHE_SCOPE", value_parser = scope)]
     scope: Option<String>,
-    /// Whose cache it reads besides, best first; repeatable [default: the merge target, the default branch]
+    /// Whose cache it reads where its own scope has none, best first; repeatable [default: the merge target, the
+    /// default branch]
     #[arg(
         long = "cache-fallback",
         value_name = "NAME",

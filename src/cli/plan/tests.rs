@@ -64,7 +64,8 @@ imports    r.example/app@sha256:0123
 stages     builder  5 steps  r.example/app:cache_feature-x_builder  an image of its own
            files    1 step   -                                      it runs nothing
            stage-2  3 steps  r.example/app:cache_feature-x          what is built
-writes     what changed, to r.example/app:a and r.example/app:b
+writes     what changed, to r.example/app:a
+                            r.example/app:b
 push       by manifest PUT
 retag      possible, if every step is cached: r.example/app:cache_main, as it is
 notes      GitLab does not tell the default branch"

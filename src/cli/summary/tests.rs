@@ -21,7 +21,8 @@ fn cached() -> Found {
 }
 
 fn explanation(refs: Vec<CacheRef>) -> Explanation {
-    Explanation { scope: Some("feature-x".to_owned()), refs, ..Explanation::default() }
+    let imports = vec!["r.example/app@sha256:a".to_owned()];
+    Explanation { scope: Some("feature-x".to_owned()), refs, imports, ..Explanation::default() }
 }
 
 fn first_line(explanation: Explanation) -> String {

@@ -48,13 +48,13 @@ fn explained(request: &BuildRequest, capabilities: &Capabilities, says: impl Fn(
     let (graph, scopes) = (graph(), scopes(&request.cache));
     let question = question(facts, &scopes, Some(&graph));
     let found = question.candidates.iter().map(|candidate| (candidate.clone(), says(candidate))).collect();
-    let plan = plan(facts, scopes, question, found).unwrap();
+    let plan = plan(facts, scopes, question, found, &std::collections::BTreeSet::new()).unwrap();
     explain(facts, &plan, Some(&graph), Retag { possible: false, why: "no".to_owned() })
 }
 
 fn main_alone(candidate: &Candidate) -> Found {
     match &candidate.whose {
-        Whose::Fallback(_) => Found::Cache {
+        Whose::Fallback(_) if candidate.stage.is_some() => Found::Cache {
             digest: format!("sha256:{:a<64}", candidate.stage.as_deref().unwrap_or_default().len()),
             kind: CacheKind::Inline,
             created: Some("2026-01-01T00:00:00Z".to_owned()),
@@ -79,7 +79,7 @@ fn every_stage_says_what_becomes_of_it() {
             ("stage-3", 2, Some(target), "what is built: its image carries its cache"),
         ]
     );
-    assert_eq!(explanation.writes, [builder, target]);
+    assert_eq!(explanation.writes, [builder, target, "r.example/app:caches_feature-x_stage-3"]);
     assert!(explanation.stages[3].target);
 
     let whole = explained(&push, &containerd(), main_alone);
@@ -99,7 +99,9 @@ fn what_was_found_and_what_is_read_is_named() {
         [
             ("feature-x", "missing"),
             ("feature-x", "missing"),
+            ("feature-x", "missing"),
             ("main", "found"),
+            ("main", "missing"),
             ("main", "found"),
             ("r.example/app:1", "missing"),
             ("r.example/app:2", "missing"),

@@ -345,3 +345,16 @@ fn a_manifest_gets_another_config_and_keeps_the_rest() {
         assert_eq!(with_config(odd.as_bytes(), "sha256:new", 7), None, "{odd}");
     }
 }
+
+#[test]
+fn an_image_upon_another_base_is_known_by_its_layers() {
+    let same = Build::same();
+    let upon = |wanted: &Value, cached: &Value| same_base(wanted.to_string().as_bytes(), cached.to_string().as_bytes());
+    assert!(upon(&same.wanted, &same.cached));
+    let mut other = same.cached.clone();
+    other["rootfs"]["diff_ids"][0] = format!("sha256:{}", "0".repeat(64)).into();
+    assert!(!upon(&same.wanted, &other));
+    assert!(!upon(&same.wanted, &json!({})), "it has no layers at all");
+    assert!(upon(&json!({}), &same.cached), "a build from scratch has no base");
+    assert!(!upon(&same.wanted, &json!(7)));
+}

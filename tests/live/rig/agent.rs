@@ -36,7 +36,7 @@ impl Agent {
         let log = File::create(dir.path().join("agent.log")).unwrap();
         let socket = format!("unix://{}/agent.sock", dir.path().display());
         let listen = if args.contains(&"--listen") { vec![] } else { vec!["--listen", &socket] };
-        let process = Command::new(env!("CARGO_BIN_EXE_remora-agent"))
+        let process = super::program(env!("CARGO_BIN_EXE_remora-agent"))
             .args(listen)
             .args(args)
             .envs(engine.env())

@@ -46,7 +46,7 @@ impl Client {
 
     /// `remora ARGS...`, whose output nobody reads as long as the caller does not.
     pub(crate) fn spawn_unread(&self, args: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_remora"))
+        super::program(env!("CARGO_BIN_EXE_remora"))
             .args(args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

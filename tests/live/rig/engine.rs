@@ -98,6 +98,16 @@ impl Engine {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// Brings an image into the engine. The containerd store, while it throws away what it has just pushed, may find that
+    /// it still has a part of it, and then that it has not: it is asked again.
+    pub(crate) fn pull(&self, image: &str) {
+        let first = self.try_docker(&["pull", "-q", image]);
+        if !first.status.success() {
+            assert!(self.kind == Kind::Containerd28, "pull {image}: {}", String::from_utf8_lossy(&first.stderr));
+            self.docker(&["pull", "-q", image]);
+        }
+    }
+
     pub(crate) fn try_docker(&self, args: &[&str]) -> Output {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lib/engine.sh");
         Command::new(script).args(["docker", self.kind.name()]).args(args).envs(self.env()).output().unwrap()

@@ -4,13 +4,17 @@ mod agent;
 mod client;
 mod engine;
 mod fault;
+mod image;
+mod manifests;
 mod registry;
 
 pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
 pub(crate) use engine::{Engine, Kind};
 pub(crate) use fault::{Fault, FaultyRegistry};
-pub(crate) use registry::Registry;
+pub(crate) use image::Image;
+pub(crate) use manifests::Manifest;
+pub(crate) use registry::{Registry, Request};
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,6 +30,18 @@ fn live_dir() -> PathBuf {
 /// A directory of one test, gone with it.
 pub(crate) fn scratch() -> TempDir {
     TempDir::with_prefix_in("test-", live_dir()).unwrap()
+}
+
+/// One of our programs, which knows nothing of the job that these tests run in: neither its branch nor its settings.
+fn program(path: &str) -> Command {
+    let mut command = Command::new(path);
+    for name in remora::model::CI_VARIABLES {
+        command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REMORA_")) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// A build context with these files.

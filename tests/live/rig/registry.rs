@@ -28,10 +28,16 @@ impl Registry {
         let dir = super::scratch();
         let path = dir.path().to_str().unwrap();
         let host = super::script("registry.sh", &[&["start", path], args].concat());
+        let registry = Self { host, user, dir };
+        registry.seed_base();
+        registry
+    }
+
+    /// Puts the image `base:1` there, in the place of whatever has that name.
+    pub(crate) fn seed_base(&self) {
         let tar = super::live_dir().join("base.tar.gz");
-        let seed = ["seed", &host, "base:1", tar.to_str().unwrap()];
-        super::script("registry.sh", &[&seed[..], user.as_slice()].concat());
-        Self { host, user, dir }
+        let seed = ["seed", &self.host, "base:1", tar.to_str().unwrap()];
+        super::script("registry.sh", &[&seed[..], self.user.as_slice()].concat());
     }
 
     /// Ends the registry; what it holds stays.
@@ -72,7 +78,27 @@ impl Registry {
         dir
     }
 
-    fn curl(&self, args: &[&str], path: &str) -> String {
+    /// The requests that it has answered, in their order.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        let log = std::fs::read_to_string(self.dir.path().join("registry.log")).unwrap();
+        log.lines().filter_map(Request::parse).collect()
+    }
+
+    /// Puts another image in the place of `base:1`: the same, and a file `/etc/moved` with this text.
+    pub(crate) fn move_base(&self, text: &str) {
+        let dir = super::scratch();
+        let tar = dir.path().join("base.tar");
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        std::fs::write(dir.path().join("etc/moved"), text).unwrap();
+        let base = super::live_dir().join("base.tar.gz");
+        let add =
+            "gzip -dc \"$1\" >\"$2\" && tar --owner=0 --group=0 -rf \"$2\" -C \"$3\" ./etc/moved && gzip -n \"$2\"";
+        let status = Command::new("sh").args(["-ec", add, "sh"]).arg(base).arg(&tar).arg(dir.path()).status();
+        assert!(status.unwrap().success());
+        super::script("registry.sh", &["seed", &self.host, "base:1", dir.path().join("base.tar.gz").to_str().unwrap()]);
+    }
+
+    pub(super) fn curl(&self, args: &[&str], path: &str) -> String {
         // Every manifest type: a registry translates into an old schema where the newer are not accepted.
         let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json, \
             application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, \
@@ -86,5 +112,27 @@ impl Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// A request that a registry has answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+    /// Of the answer's body.
+    pub(crate) bytes: u64,
+}
+
+impl Request {
+    /// `127.0.0.1 - - [time] "GET /v2/app/manifests/1 HTTP/1.1" 200 1234 "" "agent"`
+    fn parse(line: &str) -> Option<Self> {
+        let mut parts = line.split('"');
+        let (_, request, answer) = (parts.next()?, parts.next()?, parts.next()?);
+        let (method, path) = request.strip_suffix(" HTTP/1.1")?.split_once(' ')?;
+        let mut numbers = answer.split_whitespace();
+        let (status, bytes) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+        Some(Self { method: method.to_owned(), path: path.to_owned(), status, bytes })
     }
 }

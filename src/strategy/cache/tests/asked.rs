@@ -11,21 +11,25 @@ fn a_branch_reads_its_own_cache_then_what_it_falls_back_to_then_the_images_thems
     let asked = asked(&request(), &scopes(Some("feature"), &["next", "main"]), Some(&two_stages()));
     let expected = [
         "r.example/app:cache_feature_stage-1",
+        "r.example/app:caches_feature_stage-1",
         "r.example/app:cache_feature_builder",
         "r.example/app:cache_next_stage-1",
+        "r.example/app:caches_next_stage-1",
         "r.example/app:cache_next_builder",
         "r.example/app:cache_main_stage-1",
+        "r.example/app:caches_main_stage-1",
         "r.example/app:cache_main_builder",
         "r.example/app:1",
         "r.example/app:latest",
         "other.example/app:1",
     ];
     assert_eq!(names(&asked.candidates), expected);
-    let builder = &asked.candidates[1];
+    let builder = &asked.candidates[2];
     assert_eq!((builder.whose.scope(), builder.stage.as_deref()), (Some("feature"), Some("builder")));
     assert_eq!(builder.whose, Whose::Own("feature".to_owned()));
-    assert_eq!(asked.candidates[5].whose, Whose::Fallback("main".to_owned()));
-    let image = &asked.candidates[6];
+    let merged = &asked.candidates[7];
+    assert_eq!((&merged.whose, &merged.stage), (&Whose::Fallback("main".to_owned()), &None), "it is of no one stage");
+    let image = &asked.candidates[9];
     assert_eq!((&image.whose, image.whose.scope(), &image.stage), (&Whose::Tag, None, &None));
     assert_eq!(asked.target.as_deref(), Some("stage-1"));
     assert_eq!(asked.stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>(), ["builder", "stage-1"]);
@@ -35,7 +39,12 @@ fn a_branch_reads_its_own_cache_then_what_it_falls_back_to_then_the_images_thems
 fn what_the_caller_names_comes_first_and_stands_for_the_images() {
     let cache_from = vec![tag("r.example/old:1"), tag("r.example/app:cache_main_builder")];
     let asked = asked(&BuildRequest { cache_from, ..request() }, &scopes(Some("main"), &[]), Some(&two_stages()));
-    let expected = ["r.example/old:1", "r.example/app:cache_main_builder", "r.example/app:cache_main_stage-1"];
+    let expected = [
+        "r.example/old:1",
+        "r.example/app:cache_main_builder",
+        "r.example/app:cache_main_stage-1",
+        "r.example/app:caches_main_stage-1",
+    ];
     assert_eq!(names(&asked.candidates), expected, "each once");
     assert_eq!(asked.candidates[0].whose, Whose::Named);
     assert_eq!(asked.candidates[1].whose, Whose::Own("main".to_owned()), "it is what it is");
@@ -61,8 +70,12 @@ fn nobodys_cache_is_looked_for_among_docker_hubs_official_images() {
     let official = BuildRequest { tags: vec![tag("app"), tag("app:2")], ..request() };
     assert!(asked(&official, &scopes(Some("main"), &[]), Some(&two_stages())).candidates.is_empty());
     let mixed = BuildRequest { tags: vec![tag("app"), tag("me/app")], ..official };
-    let expected =
-        ["docker.io/me/app:cache_main_stage-1", "docker.io/me/app:cache_main_builder", "docker.io/me/app:latest"];
+    let expected = [
+        "docker.io/me/app:cache_main_stage-1",
+        "docker.io/me/app:caches_main_stage-1",
+        "docker.io/me/app:cache_main_builder",
+        "docker.io/me/app:latest",
+    ];
     assert_eq!(names(&asked(&mixed, &scopes(Some("main"), &[]), Some(&two_stages())).candidates), expected);
 }
 
@@ -71,7 +84,8 @@ fn a_cache_repository_holds_all_scopes_and_its_own_tag_means_nothing() {
     let cache = CacheRequest { repository: Some(tag("cache.example/team/app:x")), ..CacheRequest::default() };
     let there = BuildRequest { cache, tags: vec![tag("app")], ..request() };
     let asked = asked(&there, &scopes(Some("main"), &[]), Some(&two_stages()));
-    let expected = ["cache.example/team/app:cache_main_stage-1", "cache.example/team/app:cache_main_builder"];
+    let expected = ["cache_main_stage-1", "caches_main_stage-1", "cache_main_builder"]
+        .map(|tag| format!("cache.example/team/app:{tag}"));
     assert_eq!(names(&asked.candidates), expected);
 }
 
@@ -102,14 +116,14 @@ fn builds_for_other_platforms_have_a_cache_of_their_own() {
     let ask = |platforms: &[&str]| {
         let platforms = platforms.iter().map(|&name| name.to_owned()).collect();
         let asked = asked(&BuildRequest { platforms, ..request() }, &scopes(Some("main"), &[]), Some(&two_stages()));
-        names(&asked.candidates)[1].clone()
+        names(&asked.candidates).into_iter().find(|name| name.contains("builder")).unwrap()
     };
     assert_eq!(ask(&[]), "r.example/app:cache_main_builder");
     assert_eq!(ask(&["linux/amd64"]), ask(&[]), "what the engine builds by itself");
     assert_eq!(ask(&["linux/arm64"]), "r.example/app:cache_main_builder_linux-arm64");
     // The cache of several is not that of one.
     let both = ask(&["linux/amd64", "linux/arm64"]);
-    assert!(both.starts_with("r.example/app:cache_main_builder_linux-amd64-linux-arm64."), "{both}");
+    assert!(both.starts_with("r.example/app:cache_main_builder_linux-amd64-linux-arm6."), "{both}");
 }
 
 #[test]
@@ -121,5 +135,17 @@ fn a_dockerfile_with_a_hundred_stages_does_not_flood_the_registry() {
     let names = names(&asked.candidates);
     for scope in ["feature", "next", "main"] {
         assert!(names.contains(&format!("r.example/app:cache_{scope}_s99")), "the target's of {scope}: {names:?}");
+        assert!(names.contains(&format!("r.example/app:caches_{scope}_s99")), "all of {scope}: {names:?}");
     }
+}
+
+#[test]
+fn an_image_of_one_stage_has_all_of_its_cache_itself() {
+    let asked = asked(&request(), &scopes(Some("main"), &[]), Some(&graph(&[""])));
+    assert!(!names(&asked.candidates).iter().any(|name| name.contains("caches_")), "{:?}", asked.candidates);
+    // A merged cache is of one platform.
+    let platforms = vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()];
+    let several = BuildRequest { platforms, ..request() };
+    let asked = question(facts(&several, &graphdriver()), &scopes(Some("main"), &[]), Some(&two_stages()));
+    assert!(!names(&asked.candidates).iter().any(|name| name.contains("caches_")), "{:?}", asked.candidates);
 }

@@ -24,38 +24,115 @@ fn decide(request: &BuildRequest, engine: &Capabilities, scopes: &Scopes, says: 
     decide_with(facts(request, engine), scopes, Some(&two_stages()), says)
 }
 
-/// `says` has the answers for the first candidates; the others are missing.
+/// `says` has the answers for the first candidates: a scope's target, its merged cache, its builder, and so on; the
+/// others are missing.
 fn decide_with(facts: Facts<'_>, scopes: &Scopes, graph: Option<&Graph>, says: &[Found]) -> Result<Plan, Failure> {
+    decide_merged(facts, scopes, graph, says, &[])
+}
+
+/// The same where what was found has the caches of those images.
+fn decide_merged(
+    facts: Facts<'_>,
+    scopes: &Scopes,
+    graph: Option<&Graph>,
+    says: &[Found],
+    merged: &[&str],
+) -> Result<Plan, Failure> {
     let question = question(facts, scopes, graph);
     let answers = says.iter().cloned().chain(std::iter::repeat(Found::Missing));
     let found = question.candidates.iter().cloned().zip(answers).collect();
-    plan(facts, scopes.clone(), question, found)
+    let merged = merged.iter().map(|digit| format!("sha256:{}", digit.repeat(64))).collect();
+    plan(facts, scopes.clone(), question, found, &merged)
 }
 
 #[track_caller]
 fn assert_writes_nothing(plan: &Plan, why: &str) {
     let cache = &plan.cache;
     assert!(cache.no_write_why.contains(why), "{:?}", cache.no_write_why);
-    assert_eq!((&cache.target, cache.stages.len()), (&None, 0), "{why}");
+    assert_eq!((&cache.target, &cache.merged, cache.stages.len()), (&None, &None, 0), "{why}");
 }
 
 #[test]
 fn what_exists_is_imported_by_digest_best_first_and_once() {
     let says = [
         Found::Missing,
+        Found::Missing,
         cache('b'),
         cache('a'),
+        Found::Missing,
         // The same that the branch has.
         cache('b'),
         Found::Useless("another architecture".to_owned()),
     ];
     let plan = decide(&pushing(), &graphdriver(), &scopes(Some("feature"), &["main"]), &says).unwrap();
-    let imports: Vec<String> = plan.cache.imports.iter().map(|(reference, _)| reference.to_string()).collect();
-    let by_digest = |digit: &str| format!("r.example/app@sha256:{}", digit.repeat(64));
-    assert_eq!(imports, [by_digest("b"), by_digest("a")]);
-    let of_target = plan.cache.of_target.iter().map(|(reference, _)| reference.to_string());
-    assert_eq!(of_target.collect::<Vec<_>>(), [by_digest("a")], "the builder's alone do not lead to the result");
-    assert_eq!(plan.found.len(), 5, "a person sees all that was asked");
+    assert_eq!(digits(&plan.cache.imports), "ab", "main's, since the branch has none for all steps");
+    assert_eq!(digits(&plan.cache.of_target), "a", "the builder's alone do not lead to the result");
+    assert_eq!(plan.found.len(), 7, "a person sees all that was asked");
+}
+
+/// The first digits of digests.
+fn digits(imports: &[(Reference, bool)]) -> String {
+    let digest = |(reference, _): &(Reference, bool)| reference.digest().unwrap().to_owned();
+    imports.iter().map(digest).map(|digest| digest.chars().nth("sha256:".len()).unwrap()).collect()
+}
+
+fn whole(digit: char) -> Found {
+    match cache(digit) {
+        Found::Cache { digest, created, .. } => Found::Cache { digest, kind: CacheKind::Registry, created },
+        other => other,
+    }
+}
+
+#[test]
+fn what_knows_of_steps_without_their_layers_is_not_imported_beside_what_has_them() {
+    let (request, engine, scopes) = (pushing(), graphdriver(), scopes(Some("feature"), &["main"]));
+    let facts = facts(&request, &engine);
+    let imports = |says: [Found; 7], merged: &[&str]| {
+        let plan = decide_merged(facts, &scopes, Some(&two_stages()), &says, merged).unwrap();
+        (digits(&plan.cache.imports), digits(&plan.cache.of_target))
+    };
+    let missing = || Found::Missing;
+    // The branch's target, merged cache and builder; main's; the tag.
+    let both = || [cache('a'), whole('b'), cache('c'), cache('d'), whole('e'), cache('f'), cache('1')];
+    assert_eq!(imports(both(), &["a", "c", "d", "f"]), ("b".into(), "a".into()), "one scope's, the best one's");
+    // The build before this one failed after its builder was written.
+    assert_eq!(imports(both(), &["a", "2", "d", "f"]), ("bc".into(), "a".into()));
+    // So did the first one of the branch.
+    let [_, _, builder, target, merged, main, tag] = both();
+    let says = [missing(), missing(), builder, target, merged, main, tag];
+    assert_eq!(imports(says, &["d", "f"]), ("ce".into(), "d".into()), "beside main's");
+    // Cache from before there were merged ones.
+    let [target, _, builder, ..] = both();
+    let says = [target, missing(), builder, missing(), missing(), missing(), cache('1')];
+    assert_eq!(imports(says, &[]), ("ac".into(), "a".into()), "all that the branch has");
+    // Another engine's, which BuildKit wrote itself.
+    let says = |target| [target, missing(), missing(), missing(), missing(), missing(), cache('1')];
+    assert_eq!(imports(says(whole('9')), &[]), ("9".into(), "9".into()));
+    // No scope has any.
+    assert_eq!(imports(says(missing()), &[]), ("1".into(), "1".into()), "the tag's own");
+}
+
+#[test]
+fn what_the_caller_names_is_imported_whatever_was_found_beside_it() {
+    let request = BuildRequest { cache_from: vec![tag("r.example/old:1")], ..pushing() };
+    let engine = graphdriver();
+    let facts = facts(&request, &engine);
+    let imports = |says: &[Found]| {
+        let plan = decide_with(facts, &main_scope(), Some(&two_stages()), says).unwrap();
+        digits(&plan.cache.imports)
+    };
+    assert_eq!(imports(&[cache('a'), cache('b'), whole('c')]), "ac");
+    assert_eq!(imports(&[whole('a'), cache('b')]), "ab", "it says nothing of the scope's own");
+}
+
+#[test]
+fn a_target_that_has_all_its_steps_itself_needs_no_merged_cache() {
+    let (request, engine) = (pushing(), graphdriver());
+    let says = [cache('a'), whole('b'), cache('c')];
+    let scopes = scopes(Some("feature"), &["next", "main"]);
+    let plan = decide_with(facts(&request, &engine), &scopes, Some(&graph(&[""])), &says).unwrap();
+    assert_eq!(digits(&plan.cache.imports), "a");
+    assert_eq!(plan.cache.merged, None);
 }
 
 #[test]
@@ -77,6 +154,7 @@ fn a_graphdriver_store_writes_an_image_for_each_stage() {
     assert!(plan.cache.mode_why.contains("graphdriver"), "{}", plan.cache.mode_why);
     assert_eq!(plan.cache.target, Some(tag("r.example/app:cache_feature_stage-1")));
     assert_eq!(plan.cache.stages, [("builder".to_owned(), tag("r.example/app:cache_feature_builder"))]);
+    assert_eq!(plan.cache.merged, Some(tag("r.example/app:caches_feature_stage-1")));
     assert_eq!(plan.cache.no_write_why, "");
 }
 
@@ -84,7 +162,7 @@ fn a_graphdriver_store_writes_an_image_for_each_stage() {
 fn other_engines_write_one_cache_for_all_stages() {
     for (engine, name) in [(containerd(), "containerd"), (buildkitd(), "buildkitd")] {
         let plan = decide(&pushing(), &engine, &main_scope(), &[]).unwrap();
-        assert_eq!((plan.cache.mode, plan.cache.stages.len()), (Mode::Registry, 0));
+        assert_eq!((plan.cache.mode, plan.cache.stages.len(), &plan.cache.merged), (Mode::Registry, 0, &None));
         assert!(plan.cache.mode_why.contains(name), "{}", plan.cache.mode_why);
         assert_eq!(plan.cache.target, Some(tag("r.example/app:cache_main_stage-1")));
     }

@@ -22,10 +22,11 @@ pub struct InlineCache {
     order: Vec<usize>,
 }
 
+/// A step's cache key, and what it leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Record {
+pub(super) struct Record {
     #[serde(default)]
-    digest: String,
+    pub(super) digest: String,
     #[serde(default)]
     layers: Option<Vec<Layer>>,
     #[serde(default)]
@@ -36,9 +37,12 @@ struct Record {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Layer {
+pub(super) struct Layer {
     /// From 0, the lowest one.
-    layer: usize,
+    pub(super) layer: usize,
+    /// When, by RFC 3339.
+    #[serde(rename = "createdAt", default)]
+    pub(super) created: Option<String>,
 }
 
 /// What it says does not matter here.
@@ -46,19 +50,27 @@ struct Layer {
 struct Chain {}
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Link {
+pub(super) struct Link {
     #[serde(default)]
-    selector: String,
-    link: usize,
+    pub(super) selector: String,
+    pub(super) link: usize,
 }
 
 impl Record {
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &Vec<Link>> {
+        self.inputs.iter().flatten()
+    }
+
+    pub(super) fn results(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().flatten()
+    }
+
     fn links(&self) -> impl Iterator<Item = &Link> {
-        self.inputs.iter().flatten().flatten()
+        self.inputs().flatten()
     }
 
     fn layers(&self) -> impl Iterator<Item = usize> {
-        self.layers.iter().flatten().map(|layer| layer.layer)
+        self.results().map(|layer| layer.layer)
     }
 }
 
@@ -76,7 +88,11 @@ pub fn inline_cache(config: &[u8]) -> Option<InlineCache> {
 impl InlineCache {
     /// Reads the list of records.
     fn parse(json: &[u8]) -> Option<Self> {
-        let records: Vec<Record> = serde_json::from_slice(json).ok()?;
+        Self::of(serde_json::from_slice(json).ok()?)
+    }
+
+    /// Of these records; `None` where `BuildKit` would not take them.
+    pub(super) fn of(records: Vec<Record>) -> Option<Self> {
         // BuildKit takes no input that nothing can answer.
         let empty = records.iter().any(|record| record.inputs.iter().flatten().any(Vec::is_empty));
         let order = (!empty).then(|| order(&records))??;
@@ -97,11 +113,19 @@ impl InlineCache {
     /// the same one answer the same build. `None` where no record leads to a layer.
     pub fn key_of_top(&self) -> Option<String> {
         let top = self.top_layer()?;
+        let keys = self.keys();
+        let tops = (0..keys.len()).filter(|&index| self.records[index].layers().any(|layer| layer == top));
+        let tops: BTreeSet<&str> = tops.map(|index| keys[index].as_str()).collect();
+        Some(sha256(tops.into_iter().collect::<Vec<_>>().join("\n").as_bytes()))
+    }
+
+    /// A hash for each record, by its index: equal where digest and inputs are, all the way down, whatever the order of
+    /// the records is.
+    pub(super) fn keys(&self) -> Vec<String> {
         let mut keys = vec![String::new(); self.records.len()];
-        for &index in &self.order {
-            let record = &self.records[index];
+        for (index, record) in self.records() {
             let mut text = format!("{:?}", record.digest);
-            for input in record.inputs.iter().flatten() {
+            for input in record.inputs() {
                 let mut answers: Vec<_> =
                     input.iter().map(|link| format!("{:?} {}", link.selector, keys[link.link])).collect();
                 answers.sort_unstable();
@@ -111,9 +135,12 @@ impl InlineCache {
             }
             keys[index] = sha256(text.as_bytes());
         }
-        let tops = (0..keys.len()).filter(|&index| self.records[index].layers().any(|layer| layer == top));
-        let tops: BTreeSet<&str> = tops.map(|index| keys[index].as_str()).collect();
-        Some(sha256(tops.into_iter().collect::<Vec<_>>().join("\n").as_bytes()))
+        keys
+    }
+
+    /// All records with their indices, inputs before those that use them.
+    pub(super) fn records(&self) -> impl Iterator<Item = (usize, &Record)> {
+        self.order.iter().map(|&index| (index, &self.records[index]))
     }
 }
 

@@ -1,0 +1,77 @@
+//! Which of the caches that were found a build imports: such as do not stand in one another's way.
+//!
+//! An image's inline cache knows the keys of other stages' steps without their layers, and may hide those that another
+//! import has. So where a scope's registry cache has all of them, its images stay out, and so do all other scopes.
+
+use std::collections::BTreeSet;
+
+use super::{Candidate, Question};
+use crate::model::{CacheKind, Found, Reference, Whose};
+
+/// By digest, best first, each once.
+pub(super) fn imports(question: &Question, found: &[(Candidate, Found)], merged: &BTreeSet<String>) -> Vec<Reference> {
+    let scope = scope(question.target.as_deref(), found);
+    let of_scope = |candidate: &Candidate| scope.is_some() && candidate.whose.scope() == scope;
+    let is_whole = |(candidate, found): &(Candidate, Found)| is_whole(found) && of_scope(candidate);
+    let has_whole = found.iter().any(is_whole);
+    // A target that has all layers itself hides none.
+    let alone = question.stages.len() <= 1;
+    let target = question.target.as_deref();
+    let wanted = |(candidate, found): &&(Candidate, Found)| {
+        let Found::Cache { digest, kind, .. } = found else { return false };
+        match (&candidate.whose, kind) {
+            (Whose::Named, _) => true,
+            (Whose::Tag, _) => scope.is_none(),
+            (_, CacheKind::Registry) => of_scope(candidate),
+            (_, CacheKind::Inline) if !has_whole => of_scope(candidate),
+            // A build that failed halfway has left what its stages had come to.
+            (Whose::Own(_), CacheKind::Inline) => {
+                (alone || candidate.stage.as_deref() != target) && !merged.contains(digest)
+            }
+            (Whose::Fallback(_), CacheKind::Inline) => alone && of_scope(candidate),
+        }
+    };
+    references(found.iter().filter(wanted))
+}
+
+/// The scope that a build imports from: the best one that has cache of all steps, else the best one that has any. What
+/// two scopes know of the same step stands in one another's way like that of two images, and then the build would find
+/// of either what the engine happens to hear first.
+fn scope<'f>(target: Option<&str>, found: &'f [(Candidate, Found)]) -> Option<&'f str> {
+    let has_all = |(candidate, found): &&(Candidate, Found)| {
+        let of_target = candidate.stage.is_some() && candidate.stage.as_deref() == target;
+        is_whole(found) || (of_target && matches!(found, Found::Cache { .. }))
+    };
+    let has_any = |(_, found): &&(Candidate, Found)| matches!(found, Found::Cache { .. });
+    let first = |wanted: &dyn Fn(&&(Candidate, Found)) -> bool| {
+        found.iter().filter(|answer| wanted(answer)).find_map(|(candidate, _)| candidate.whose.scope())
+    };
+    first(&has_all).or_else(|| first(&has_any))
+}
+
+fn is_whole(found: &Found) -> bool {
+    matches!(found, Found::Cache { kind: CacheKind::Registry, .. })
+}
+
+/// Those that hold the target's own cache, of the same scope.
+pub(super) fn of_target(target: Option<&str>, found: &[(Candidate, Found)]) -> Vec<Reference> {
+    let scope = scope(target, found);
+    let of_target = |(candidate, _): &&(Candidate, Found)| {
+        let named = candidate.whose == Whose::Named || (scope.is_none() && candidate.whose == Whose::Tag);
+        named || (scope.is_some() && candidate.whose.scope() == scope && candidate.stage.as_deref() == target)
+    };
+    references(found.iter().filter(of_target))
+}
+
+fn references<'a>(found: impl Iterator<Item = &'a (Candidate, Found)>) -> Vec<Reference> {
+    let mut known = BTreeSet::new();
+    let mut references = Vec::new();
+    for (candidate, found) in found {
+        if let Found::Cache { digest, .. } = found
+            && known.insert(digest)
+        {
+            references.push(candidate.reference.with_digest(digest));
+        }
+    }
+    references
+}
