@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::Date;
+
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -36,22 +38,8 @@ pub fn age(created: &str, now: SystemTime) -> Option<String> {
 
 /// Seconds since 1970 of a date of RFC 3339.
 fn seconds(date: &str) -> Option<i64> {
-    let (date, time) = date.split_once(['T', 't', ' '])?;
-    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
-    let zone = time.find(['Z', 'z', '+', '-'])?;
-    let (time, zone) = time.split_at(zone);
-    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
-    let (ahead, zone) = (zone.starts_with('+'), &zone[1..]);
-    let [zone_hours, zone_minutes] = if zone.is_empty() { [0, 0] } else { numbers(zone, ':', [2, 2])? };
-    let in_range = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
-    let digits = !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit());
-    if !in_range || !digits || zone_hours >= 24 || zone_minutes >= 60 {
-        return None;
-    }
-    let zone = zone_hours * HOUR + zone_minutes * MINUTE;
-    let local = days(year, month, day) * DAY + hour * HOUR + minute * MINUTE + second;
-    Some(if ahead { local - zone } else { local + zone })
+    let Date { year, month, day, hour, minute, second, ahead, .. } = Date::read(date)?;
+    Some(days(year, month, day) * DAY + hour * HOUR + (minute - ahead) * MINUTE + second)
 }
 
 /// Days since 1970-01-01 in the Gregorian calendar; years begin in March here, so that a leap day is the last one.
@@ -59,17 +47,6 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
-}
-
-/// Numbers of so many digits each.
-fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[i64; N]> {
-    let mut parts = text.split(between);
-    let mut numbers = [0; N];
-    for (number, digits) in numbers.iter_mut().zip(digits) {
-        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
-        *number = part.parse().ok()?;
-    }
-    parts.next().is_none().then_some(numbers)
 }
 
 #[cfg(test)]
@@ -101,6 +78,8 @@ mod tests {
             "2026-11-21T10:20:30",
             "2026-13-21T10:20:30Z",
             "2026-11-21T10:20:30.Z",
+            "2026-11-21T10:20:30+",
+            "2026-11-21T10:20:30Z05:30",
             "2026-11-21T10:20:30+2:00",
             "2026-11-21T10:20:30Zulu",
             "+026-11-21T10:20:30Z",

@@ -5,6 +5,7 @@ mod age;
 mod cache;
 mod capabilities;
 mod credential;
+mod date;
 mod event;
 mod explanation;
 mod failure;
@@ -22,6 +23,7 @@ pub use cache::{
 };
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use credential::Credential;
+pub use date::Date;
 pub use event::{Event, StepId};
 pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Retag, Source, StageCache, Whose};
 pub use failure::{Excerpt, Failure, FailureKind};
