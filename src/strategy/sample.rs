@@ -1,8 +1,11 @@
-//! A request and engines, for the tests of this room.
+//! A request, engines and graphs, for the tests of this room.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::model::{BuildRequest, CacheRequest, Capabilities, EngineKind, ImageStore, Network, Reference, SessionId};
+use crate::model::{
+    BuildRequest, CacheRequest, Capabilities, EngineKind, Graph, ImageStore, Network, Node, NodeKind, Reference,
+    SessionId,
+};
 
 pub(super) fn tag(text: &str) -> Reference {
     text.parse().unwrap_or_else(|invalid| panic!("{invalid}"))
@@ -26,6 +29,18 @@ pub(super) fn request() -> BuildRequest {
         load: false,
         wait: Duration::ZERO,
     }
+}
+
+/// Operations by name, kind and inputs, of which the first is the base. Their digests are their numbers.
+pub(super) fn graph(nodes: &[(&str, NodeKind, &[usize])]) -> Graph {
+    let node = |(index, (name, kind, inputs)): (usize, &(&str, NodeKind, &[usize]))| Node {
+        digest: index.to_string(),
+        name: (*name).to_owned(),
+        kind: *kind,
+        inputs: inputs.to_vec(),
+        base: inputs.first().copied(),
+    };
+    Graph { nodes: nodes.iter().enumerate().map(node).collect() }
 }
 
 fn engine(kind: EngineKind, image_store: Option<ImageStore>, cache_exports: &[&'static str]) -> Capabilities {

@@ -97,18 +97,7 @@ fn stage_of(name: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Node;
-
-    fn graph(nodes: &[(&str, NodeKind, &[usize])]) -> Graph {
-        let node = |(index, (name, kind, inputs)): (usize, &(&str, NodeKind, &[usize]))| Node {
-            digest: format!("sha256:{index}"),
-            name: (*name).to_owned(),
-            kind: *kind,
-            inputs: inputs.to_vec(),
-            base: inputs.first().copied(),
-        };
-        Graph { nodes: nodes.iter().enumerate().map(node).collect() }
-    }
+    use crate::strategy::sample::graph;
 
     fn names(stages: &[Stage]) -> Vec<&str> {
         stages.iter().map(|stage| stage.name.as_str()).collect()

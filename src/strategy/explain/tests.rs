@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    model::{BuildRequest, CacheKind, CacheRequest, Node, NodeKind, Whose},
+    model::{BuildRequest, CacheKind, CacheRequest, NodeKind, Whose},
     strategy::{
         plan, question,
         sample::{self, containerd, graphdriver, tag},
@@ -32,14 +32,7 @@ fn graph() -> Graph {
         ("[stage-3 2/3] COPY --from=files /a /a", File, &[0, 4]),
         ("[stage-3 3/3] COPY --from=builder /out /out", File, &[5, 3]),
     ];
-    let node = |(index, (name, kind, inputs)): (usize, &(&str, NodeKind, &[usize]))| Node {
-        digest: format!("sha256:{index}"),
-        name: (*name).to_owned(),
-        kind: *kind,
-        inputs: inputs.to_vec(),
-        base: inputs.first().copied(),
-    };
-    Graph { nodes: nodes.iter().enumerate().map(node).collect() }
+    sample::graph(nodes)
 }
 
 /// The explanation of a build for which registries say this of each ref.

@@ -1,7 +1,5 @@
-use std::{collections::BTreeMap, time::Duration};
-
 use super::*;
-use crate::model::{CacheRequest, Network, SessionId};
+use crate::strategy::sample::request;
 
 #[test]
 fn secrets_are_known_by_their_names() {
@@ -30,23 +28,8 @@ fn nobody_is_warned_of_what_is_no_secret() {
 }
 
 fn warned(args: &[(&str, &str)]) -> Vec<String> {
-    secret_warnings(&BuildRequest {
-        session: SessionId(String::new()),
-        dockerfile: String::new(),
-        tags: Vec::new(),
-        target: None,
-        build_args: args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        labels: BTreeMap::new(),
-        no_cache: false,
-        pull: false,
-        platforms: Vec::new(),
-        network: Network::Default,
-        cache_from: Vec::new(),
-        cache: CacheRequest::default(),
-        push: false,
-        load: false,
-        wait: Duration::ZERO,
-    })
+    let build_args = args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    secret_warnings(&BuildRequest { build_args, ..request() })
 }
 
 #[test]
