@@ -5,8 +5,9 @@ use bollard_buildkit_proto::moby::buildkit::v1::StatusResponse;
 use super::status::elapsed_ms;
 use crate::model::{NodeState, Seen};
 
-/// Takes in one message.
-pub(super) fn see(seen: &mut Seen, status: &StatusResponse) {
+/// Takes in one message; whether it said anything of operations or layers. Most bring output alone.
+pub(super) fn see(seen: &mut Seen, status: &StatusResponse) -> bool {
+    let mut said = !status.vertexes.is_empty();
     for vertex in &status.vertexes {
         let says = match (vertex.started, vertex.completed) {
             _ if !vertex.error.is_empty() => NodeState::Failed,
@@ -21,6 +22,8 @@ pub(super) fn see(seen: &mut Seen, status: &StatusResponse) {
         let id = layer.id.as_str();
         if ["pulling sha256:", "extracting sha256:", "sha256:"].iter().any(|kind| id.starts_with(kind)) {
             seen.layer(&layer.vertex, id, layer.completed.is_some());
+            said = true;
         }
     }
+    said
 }

@@ -178,7 +178,7 @@ impl Solver {
         loop {
             let next = tokio::select! { next = statuses.message() => next, () = silence() => return };
             let Ok(Some(status)) = next else { return };
-            view.seen.send_modify(|known| seen::see(known, &status));
+            view.seen.send_if_modified(|known| seen::see(known, &status));
             let translated = view.translator.lock().unwrap_or_else(PoisonError::into_inner).translate(status);
             for event in translated {
                 // Even where nobody listens, a failure will want to know the step.

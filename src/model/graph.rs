@@ -50,17 +50,18 @@ impl Graph {
 
     /// Marks `of` and all that it needs.
     pub fn needs(&self, of: usize) -> Vec<bool> {
-        let mut needed = vec![false; self.nodes.len()];
-        if let Some(first) = needed.get_mut(of) {
-            *first = true;
-        }
-        for index in (0..self.nodes.len()).rev().filter(|index| *index <= of) {
-            if needed[index] {
-                // An input comes before what needs it.
-                self.nodes[index].inputs.iter().for_each(|input| needed[*input] = true);
+        self.needed_by((0..self.nodes.len()).map(|index| index == of).collect())
+    }
+
+    /// Marks all that those need that are marked, which has a place for each operation.
+    pub fn needed_by(&self, mut marked: Vec<bool>) -> Vec<bool> {
+        // An input comes before what needs it.
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if marked[index] {
+                node.inputs.iter().for_each(|input| marked[*input] = true);
             }
         }
-        needed
+        marked
     }
 
     /// Whether `of` needs one of those that are marked, itself included.

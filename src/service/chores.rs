@@ -78,7 +78,7 @@ impl<'a> Chores<'a> {
         let mut seen = self.view.seen();
         let mut under = Under::default();
         let mut report = loop {
-            self.begin(&seen.borrow_and_update().clone(), &mut under);
+            self.begin(&seen.borrow_and_update(), &mut under);
             tokio::select! {
                 report = &mut build => break report?,
                 Some(ended) = under.way.next() => under.end(ended),
@@ -88,9 +88,11 @@ impl<'a> Chores<'a> {
         };
         let rest = async {
             loop {
-                let now = seen.borrow_and_update().clone();
-                self.begin_writing(&now, &mut under);
-                self.begin_whole(&now, &mut under);
+                {
+                    let now = seen.borrow();
+                    self.begin_writing(&now, &mut under);
+                    self.begin_whole(&now, &mut under);
+                }
                 tokio::select! {
                     ended = under.way.next() => match ended {
                         Some(ended) => under.end(ended),
@@ -99,8 +101,8 @@ impl<'a> Chores<'a> {
                     Some(()) = under.holding.next() => {}
                 }
             }
-            let seen = seen.borrow().clone();
-            self.remaining(&report, &seen, &mut under).await;
+            let ran = seen.borrow().something_ran(self.definition.graph());
+            self.remaining(&report, ran, &mut under).await;
         };
         if tokio::time::timeout(PATIENCE.max(self.since.elapsed()), rest).await.is_err() {
             self.warn("it takes too long: the next build may find less of it".to_owned()).await;
@@ -230,8 +232,8 @@ impl<'a> Chores<'a> {
     }
 
     /// What needs no layer: the target's cache is the image that was pushed, what did not change is found in another
-    /// scope's cache, and all of it becomes one in the end.
-    async fn remaining(&self, report: &Report, seen: &Seen, under: &mut Under<'a>) {
+    /// scope's cache, and all of it becomes one in the end. `ran` says whether any step did.
+    async fn remaining(&self, report: &Report, ran: bool, under: &mut Under<'a>) {
         let Prepared { plan, .. } = self.prepared;
         let Some(target) = &plan.cache.target else { return };
         let mut places: Vec<&Reference> = plan.cache.stages.iter().map(|(_, place)| place).collect();
@@ -240,7 +242,7 @@ impl<'a> Chores<'a> {
             if !same && self.told(target, self.name_pushed(&report.digest, target).await).await.is_some() {
                 under.written.push(target.clone());
             }
-        } else if plan.cache.mode == Mode::Inline && seen.something_ran(self.definition.graph()) {
+        } else if plan.cache.mode == Mode::Inline && ran {
             let last = self.definition.graph().last().unwrap_or_default();
             if self.told(target, self.keep(last, target).await).await.is_some() {
                 under.written.push(target.clone());

@@ -4,7 +4,7 @@
 //! done. In between the link is idle. What is decided here changes no result: it only asks early for what comes anyway.
 
 use super::Stage;
-use crate::model::{Graph, NodeKind, NodeState, Seen};
+use crate::model::{Graph, Node, NodeKind, NodeState, Seen};
 
 /// A step that took less is not worth an export of its own before its stage is done, in milliseconds.
 const LONG: u64 = 2000;
@@ -40,14 +40,12 @@ pub fn bring(graph: &Graph, seen: &Seen, brought: &[Chore]) -> Option<Chore> {
     }
     let waits = graph.needs_any(&running);
     // What lies below a step that ran or runs is here.
-    let mut here = vec![false; graph.nodes.len()];
-    for index in 0..graph.nodes.len() {
-        if matches!(state(index), NodeState::Running | NodeState::Done { .. } | NodeState::Failed)
-            && matches!(graph.nodes[index].kind, NodeKind::Run | NodeKind::File)
-        {
-            graph.needs(index).iter().enumerate().filter(|(_, needed)| **needed).for_each(|(i, _)| here[i] = true);
-        }
-    }
+    let has_begun = |node: &Node| {
+        let state = seen.state(&node.digest);
+        matches!(node.kind, NodeKind::Run | NodeKind::File)
+            && matches!(state, NodeState::Running | NodeState::Done { .. } | NodeState::Failed)
+    };
+    let here = graph.needed_by(graph.nodes.iter().map(has_begun).collect());
     let wanted = |index: usize| {
         let is_layer = match graph.nodes[index].kind {
             // What is not cached runs by now, for it waits for nothing; of what is, not all engines say so before they
@@ -95,7 +93,7 @@ pub fn keep(graph: &Graph, stages: &[Stage], seen: &Seen, kept: &[Chore]) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Node, strategy::stages::stages};
+    use crate::strategy::{sample, stages::stages};
 
     /// The builder's dependencies and its build, and a final stage that has a step of its own.
     fn graph() -> Graph {
@@ -110,14 +108,7 @@ mod tests {
             ("[builder 5/5] RUN make", Run, &[5]),
             ("[stage-1 3/3] COPY --from=builder /out /out", File, &[1, 6]),
         ];
-        let node = |(index, (name, kind, inputs)): (usize, &(&str, NodeKind, &[usize]))| Node {
-            digest: index.to_string(),
-            name: (*name).to_owned(),
-            kind: *kind,
-            inputs: inputs.to_vec(),
-            base: inputs.first().copied(),
-        };
-        Graph { nodes: nodes.iter().enumerate().map(node).collect() }
+        sample::graph(nodes)
     }
 
     fn seen(states: &[(usize, NodeState)]) -> Seen {
