@@ -6,7 +6,7 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 
-use super::{DIGEST, Error, answer::read, call::Call, is_digest};
+use super::{DIGEST, Error, answer::read, call::Call, is_digest, wanted};
 use crate::{digest::sha256, model::Reference};
 
 /// Every form in which an image or an index of images may lie in a registry.
@@ -44,11 +44,11 @@ impl Call<'_> {
         }
     }
 
-    /// Gives a manifest tags.
+    /// Gives a manifest tags, or puts it there by its digest.
     pub(super) async fn tag(&mut self, manifest: &Manifest, tags: &[Reference]) -> Result<(), Error> {
         for tag in tags {
             let body = (manifest.media_type.clone(), manifest.body.clone());
-            let response = self.send(Method::PUT, tag.tag(), Some(body)).await?;
+            let response = self.send(Method::PUT, wanted(tag), Some(body)).await?;
             let stored = response.headers().get(DIGEST).and_then(|stored| stored.to_str().ok());
             if stored.is_some_and(|stored| is_digest(stored) && stored != manifest.digest) {
                 return Err(Error::other(tag, format!("it stored another manifest than {}", manifest.digest)));

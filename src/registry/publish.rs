@@ -55,7 +55,7 @@ enum Stop {
 
 impl Registry {
     /// Publishes an image whose blobs lie in the repository of `from`, whatever its tag is, under the tags `to` of one
-    /// repository. In another one of the same registry they are mounted first; a registry may refuse that, and then no
+    /// repository, or there by its digest. In another one of the same registry they are mounted first; a registry may refuse that, and then no
     /// tag is set.
     ///
     /// All of it may be repeated. Dropped halfway it leaves blobs without an image at worst, or some of the tags.

@@ -1,6 +1,8 @@
 //! One build, from request to report: the one owner of its orchestration.
 
 use std::{
+    convert::Infallible,
+    future::pending,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -22,7 +24,7 @@ use crate::{
     registry,
     session::Lent,
     strategy::{
-        self, Exporter, Facts, Output, Plan, PushMechanism,
+        self, Exporter, Facts, Output, PushMechanism,
         retry::{Policy, Trouble},
     },
 };
@@ -50,7 +52,7 @@ pub(super) async fn build(
     // What was published as it lies in the registry did not come from there.
     let moved = |_: &Prepared| !report.republished();
     if let Some(prepared) = prepared.filter(moved) {
-        drop(tokio::time::timeout(SIZES, size_layers(&agent, &prepared.plan, &begun.lent, &mut tally)).await);
+        drop(tokio::time::timeout(SIZES, size_layers(&agent, prepared.imports(), &begun.lent, &mut tally)).await);
     }
     let Begun { id, output, .. } = begun;
     let mut report = Report { build_id: id, ..tally.report().with_result(report) };
@@ -66,8 +68,8 @@ pub(super) async fn build(
 const SIZES: Duration = Duration::from_secs(2);
 
 /// The engine names the layers that it takes from a cache ref, and not their size: the ref's manifest does.
-async fn size_layers(agent: &Inner, plan: &Plan, lent: &Lent, tally: &mut Tally) {
-    for (reference, _) in &plan.cache.imports {
+async fn size_layers(agent: &Inner, imports: &[(Reference, bool)], lent: &Lent, tally: &mut Tally) {
+    for (reference, _) in imports {
         if tally.unsized_layers().next().is_none() {
             return;
         }
@@ -198,18 +200,28 @@ impl Run<'_> {
             Err(fault) => return self.export(solve, Err(fault)).await,
         };
         let prepared = self.prepared.get_or_try_init(|| self.prepare_to_build(&made)).await?;
-        let imports = &prepared.plan.cache.imports;
         let Some(definition) = &made.definition else {
+            let imports = prepared.imports_for(self).await;
             let made = if imports.is_empty() { Ok(made) } else { solve.dockerfile(self.request, imports).await };
             let report = self.export(solve, made).await?;
             return Ok(prepared.explain(report, false, prepared.explanation.retag.why.clone()));
         };
         let look = Look { run: self, solver, view, definition, made: &made, prepared };
         let main = async {
-            let why_not = match look.look().await {
+            // What the ordinary way needs is there by the time the look has failed.
+            let unite = async {
+                prepared.imports_for(self).await;
+                pending::<Infallible>().await
+            };
+            let looked = tokio::select! {
+                looked = look.look() => looked,
+                never = unite => match never {},
+            };
+            let why_not = match looked {
                 Ok((report, which)) => return Ok(prepared.explain(report, true, which)),
                 Err(why) => why,
             };
+            let imports = prepared.imports_for(self).await;
             match solve.define(definition, None, imports).await {
                 Ok(part) => {
                     let report = self.export(solve, Ok(made.with(part))).await?;

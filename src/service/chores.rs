@@ -185,7 +185,7 @@ impl<'a> Chores<'a> {
 
     async fn bring(&self, node: usize) -> Result<(), Fault> {
         let solve = self.gateway().await?;
-        let part = solve.define(self.definition, Some(node), &self.prepared.plan.cache.imports).await?;
+        let part = solve.define(self.definition, Some(node), self.prepared.imports()).await?;
         solve.load(&part).await
     }
 
@@ -194,7 +194,7 @@ impl<'a> Chores<'a> {
     /// another context directory finds.
     async fn hold(&self) -> Result<(), Fault> {
         let solve = self.gateway().await?;
-        let part = solve.define(self.definition, None, &self.prepared.plan.cache.imports).await?;
+        let part = solve.define(self.definition, None, self.prepared.imports()).await?;
         solve.evaluate(&part).await
     }
 
@@ -207,7 +207,7 @@ impl<'a> Chores<'a> {
             Mode::Inline | Mode::Off => strategy::pushed_image(self.run.facts(), place),
         };
         let outer = self.outer(Some(&exporter), self.run.inline());
-        self.solver.run(&outer, self.definition, Some(node), &self.prepared.plan.cache.imports).await?;
+        self.solver.run(&outer, self.definition, Some(node), self.prepared.imports()).await?;
         if graphdriver {
             let engine = &self.run.agent.engine;
             let pushed = self.run.pusher().push_cache(place).await;
@@ -222,7 +222,7 @@ impl<'a> Chores<'a> {
     async fn keep_all(&self, place: &Reference) -> Result<(), Stop> {
         let export = registry_cache(self.run.facts(), place);
         let outer = self.outer(None, vec![export]);
-        self.solver.run(&outer, self.definition, None, &self.prepared.plan.cache.imports).await?;
+        self.solver.run(&outer, self.definition, None, self.prepared.imports()).await?;
         Ok(())
     }
 

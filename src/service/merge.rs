@@ -1,9 +1,11 @@
 //! Makes one registry cache out of the images that hold a scope's caches: the next build imports that alone.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures_util::future;
 
-use super::chores::Chores;
+use super::{build::Run, chores::Chores, prepare::Prepared};
 use crate::{
     model::{Failure, Reference},
     registry::{CacheImage, Carries, Publication, Published},
@@ -54,15 +56,10 @@ impl Chores<'_> {
 
     /// What this build imported from the repository, with the configs of registry caches.
     async fn imported(&self, place: &Reference) -> Result<Vec<(&CacheImage, Option<Bytes>)>, Failure> {
-        let credential = self.run.pusher().credential(place).await?;
-        let imports = self.prepared.plan.cache.imports.iter().map(|(reference, _)| reference);
-        let here = imports.filter(|reference| reference.name() == place.name()).filter_map(Reference::digest);
-        let images = here.filter_map(|digest| self.prepared.probed.images.get(digest));
-        let with_config = async |image| {
-            let config = self.run.agent.registry.cache_config(image, &credential).await?;
-            Ok::<_, Failure>((image, config))
-        };
-        future::try_join_all(images.map(with_config)).await
+        let cache = &self.prepared.plan.cache;
+        let imports = cache.several.iter().chain(&cache.imports).map(|(reference, _)| reference);
+        let here: BTreeSet<_> = imports.filter(|it| it.name() == place.name()).filter_map(Reference::digest).collect();
+        self.run.with_configs(self.prepared, here.into_iter(), place).await
     }
 
     /// What lies at a cache ref now: what was found there before the build, if that did not write it.
@@ -76,6 +73,24 @@ impl Chores<'_> {
     }
 }
 
+impl Run<'_> {
+    /// What was found under these digests in the repository of `place`, with the configs of registry caches.
+    pub(super) async fn with_configs<'p>(
+        &self,
+        prepared: &'p Prepared,
+        digests: impl Iterator<Item = &str>,
+        place: &Reference,
+    ) -> Result<Vec<(&'p CacheImage, Option<Bytes>)>, Failure> {
+        let credential = self.pusher().credential(place).await?;
+        let images = digests.filter_map(|digest| prepared.probed.images.get(digest));
+        let with_config = async |image| {
+            let config = self.agent.registry.cache_config(image, &credential).await?;
+            Ok::<_, Failure>((image, config))
+        };
+        future::try_join_all(images.map(with_config)).await
+    }
+}
+
 fn part(image: &CacheImage) -> Option<Part<'_>> {
     let Carries::Inline { config, layers } = &image.carries else { return None };
     let layers =
@@ -83,7 +98,7 @@ fn part(image: &CacheImage) -> Option<Part<'_>> {
     Some(Part { digest: &image.digest, config, layers: layers.collect() })
 }
 
-fn of_known<'i>((image, config): &'i (&CacheImage, Option<Bytes>)) -> Option<Known<'i>> {
+pub(super) fn of_known<'i>((image, config): &'i (&CacheImage, Option<Bytes>)) -> Option<Known<'i>> {
     match config {
         Some(config) => Some(Known::Whole { config, manifest: &image.manifest }),
         None => part(image).map(Known::Image),

@@ -31,6 +31,7 @@ mod republish;
 mod serve;
 mod sessions;
 mod stream;
+mod unite;
 
 pub use agent::{Agent, Settings};
 pub use listen::Listener;

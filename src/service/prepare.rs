@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::{Definition, Made},
-    model::{BuildRequest, CacheOutcome, Capabilities, Event, Explanation, Failure, FailureKind, Report},
+    model::{BuildRequest, CacheOutcome, Capabilities, Event, Explanation, Failure, FailureKind, Reference, Report},
     session::Lent,
     strategy::{self, Output, Plan},
 };
@@ -30,6 +30,8 @@ pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) probed: Probed,
     pub(super) explanation: Explanation,
+    /// What the build imports, once that was united.
+    imports: OnceCell<Vec<(Reference, bool)>>,
 }
 
 impl Begun {
@@ -68,6 +70,16 @@ impl Begun {
 }
 
 impl Prepared {
+    /// What the build imports: united first, where it is several.
+    pub(super) async fn imports_for(&self, run: &Run<'_>) -> &[(Reference, bool)] {
+        self.imports.get_or_init(|| run.unite(self)).await
+    }
+
+    /// What the build imports.
+    pub(super) fn imports(&self) -> &[(Reference, bool)] {
+        self.imports.get().unwrap_or(&self.plan.cache.imports)
+    }
+
     /// The report with what was done about cache, and what came of it.
     pub(super) fn explain(&self, report: Report, republished: bool, why: String) -> Report {
         let outcome = CacheOutcome { republished, why, written: Vec::new() };
@@ -101,6 +113,6 @@ impl Run<'_> {
         tracing::debug!(build = self.id, ?plan, "plan");
         let retag = strategy::retag(facts, self.output, wanted, &republish::cached_images(&plan, &probed));
         let explanation = strategy::explain(facts, &plan, graph, retag);
-        Ok(Prepared { plan, probed, explanation })
+        Ok(Prepared { plan, probed, explanation, imports: OnceCell::new() })
     }
 }

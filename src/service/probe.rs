@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::Instant};
 
 use super::agent::Inner;
 use crate::{
@@ -14,7 +14,6 @@ use crate::{
 };
 
 /// What the registries said of each candidate.
-#[derive(Default)]
 pub(super) struct Probed {
     pub(super) found: Vec<(Candidate, Found)>,
     /// What they have, by the digest that a ref has.
@@ -23,6 +22,8 @@ pub(super) struct Probed {
     pub(super) merged: BTreeSet<String>,
     /// One line for each registry that could not be asked.
     pub(super) warnings: Vec<String>,
+    /// How long registries may be asked about cache.
+    pub(super) until: Instant,
 }
 
 impl Probed {
@@ -76,10 +77,12 @@ pub(super) async fn probe(
             answers[index] = Some(answer);
         }
     };
-    drop(tokio::time::timeout(deadline, all).await);
+    let until = Instant::now() + deadline;
+    drop(tokio::time::timeout_at(until, all).await);
     drop(asking);
     let late = || Err(format!("no answer within {} s", deadline.as_secs_f64()));
-    let mut probed = Probed::default();
+    let mut probed =
+        Probed { found: Vec::new(), images: BTreeMap::new(), merged: BTreeSet::new(), warnings: Vec::new(), until };
     let mut silent = BTreeMap::new();
     for (candidate, answer) in candidates.into_iter().zip(answers) {
         let found = match answer.unwrap_or_else(late) {

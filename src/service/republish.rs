@@ -74,7 +74,7 @@ impl Look<'_> {
     /// Publishes the result, if that needs no layer, and says which image it is; else it is for the export to do, and it
     /// says why.
     pub(super) async fn look(&self) -> Result<(Report, String), String> {
-        let Prepared { plan, probed, explanation } = self.prepared;
+        let Prepared { plan, probed, explanation, .. } = self.prepared;
         if !explanation.retag.possible {
             return Err(explanation.retag.why.clone());
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{Exporter, Facts, Question, Scopes, Stage, cache_tag, merged_tag, output::is_insecure};
 use crate::model::{CacheMode, Capabilities, Failure, FailureKind, Found, Reference, Whose};
-use imports::{imports, of_target};
+use imports::{imports, of_target, several};
 
 /// The most cache refs that are asked for: each is a request or two.
 const MOST_CANDIDATES: usize = 48;
@@ -51,8 +51,12 @@ pub struct CachePlan {
     pub mode: Mode,
     /// Why so, for a person.
     pub mode_why: String,
-    /// Cache refs to import by digest, best first, with whether their registry speaks plain HTTP.
+    /// Cache refs to import by digest, best first, with whether their registry speaks plain HTTP: such as do not stand in
+    /// one another's way.
     pub imports: Vec<(Reference, bool)>,
+    /// Cache refs of one repository, by digest and best first, to be united before the build, which then imports all of
+    /// them as one; none where one is all there is, or nothing may be written.
+    pub several: Vec<(Reference, bool)>,
     /// Those of them that hold the target's own cache: they know of every step that leads to it.
     pub of_target: Vec<(Reference, bool)>,
     /// Where the target's cache is written; `None` where it is not.
@@ -64,6 +68,15 @@ pub struct CachePlan {
     pub merged: Option<Reference>,
     /// Why nothing is written; empty where something is.
     pub no_write_why: String,
+}
+
+impl CachePlan {
+    /// What is imported where several became one, of this digest.
+    pub fn united(&self, digest: &str) -> Vec<(Reference, bool)> {
+        let united = self.several.first().map(|(first, plain)| (first.with_digest(digest), *plain));
+        let others = self.imports.iter().filter(|import| !self.several.contains(import));
+        united.into_iter().chain(others.cloned()).collect()
+    }
 }
 
 /// How cache is exported, and why so.
@@ -173,6 +186,7 @@ pub(super) fn cache_plan(
         mode,
         mode_why,
         imports: imports(question, found, merged).into_iter().map(with_plain).collect(),
+        several: Vec::new(),
         of_target: of_target(target, found).into_iter().map(with_plain).collect(),
         target: None,
         stages: Vec::new(),
@@ -181,6 +195,7 @@ pub(super) fn cache_plan(
     };
     if let (true, Some(own), Some(target)) = (plan.no_write_why.is_empty(), &scopes.own, target) {
         plan.target = cache_ref(facts, own, target);
+        plan.several = plan.target.iter().flat_map(|place| several(place, found, merged)).map(with_plain).collect();
         if mode == Mode::Inline {
             let place = |stage: &Stage| Some((stage.name.clone(), cache_ref(facts, own, &stage.name)?));
             plan.stages = others.iter().filter_map(place).collect();

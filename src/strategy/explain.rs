@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{Candidate, Facts, Mode, Output, Plan, PushMechanism, Worth, stages, worth};
+use super::{CachePlan, Candidate, Facts, Mode, Output, Plan, PushMechanism, Worth, stages, worth};
 use crate::model::{CacheMode, CacheRef, Capabilities, Explanation, Found, Graph, Retag, Source, StageCache};
 
 /// What the plan does, and why. `graph` is `None` where the engine does not tell what the build is made of.
@@ -24,7 +24,7 @@ pub fn explain(facts: Facts<'_>, plan: &Plan, graph: Option<&Graph>, retag: Reta
         mode_why: cache.mode_why.clone(),
         refs: found.iter().map(cache_ref).collect(),
         no_read_why: if found.is_empty() { no_read_why(facts, graph) } else { String::new() },
-        imports: cache.imports.iter().map(|(reference, _)| reference.to_string()).collect(),
+        imports: imports(cache),
         stages: graph.map(|graph| stage_caches(plan, graph)).unwrap_or_default(),
         writes: stage_refs.chain(&cache.target).chain(&cache.merged).map(ToString::to_string).collect(),
         no_write_why: cache.no_write_why.clone(),
@@ -43,6 +43,12 @@ pub fn reading(explanation: &Explanation, now: SystemTime) -> Option<String> {
     };
     let sources: Vec<_> = explanation.sources(now).into_iter().map(source).collect();
     (!sources.is_empty()).then(|| format!("cache: reading {}", sources.join(", ")))
+}
+
+/// What is read, several that are united each by itself.
+fn imports(cache: &CachePlan) -> Vec<String> {
+    let others = cache.imports.iter().filter(|import| !cache.several.contains(import));
+    cache.several.iter().chain(others).map(|(reference, _)| reference.to_string()).collect()
 }
 
 fn engine(capabilities: &Capabilities) -> String {

@@ -44,7 +44,7 @@ pub struct Part<'a> {
     pub layers: Vec<LayerOf<'a>>,
 }
 
-/// Cache in the same repository that was imported.
+/// Cache that was found in a repository.
 #[derive(Debug, Clone)]
 pub enum Known<'a> {
     /// An image with inline cache.
@@ -101,15 +101,35 @@ pub fn merge(parts: &[Part<'_>], known: &[Known<'_>], form: Form) -> Option<Merg
         }
     }
     for known in known {
-        let image = match known {
-            Known::Image(part) => Image::read(part),
-            Known::Whole { config, manifest } => Image::read_whole(config, manifest),
-        };
         let mut other = Whole::default();
-        if image.is_some_and(|image| other.add(&image)) {
+        if known.read().is_some_and(|image| other.add(&image)) {
             whole.adopt(&other);
         }
     }
+    written(&whole, form)
+}
+
+/// Unites what several builds left in the same repository, the best first: where two know of the same step, the better
+/// one's layers are taken. `None` where the best cannot be read or none of the others can, or where what comes of it is
+/// larger than `BuildKit` reads. The same arguments give the same bytes.
+pub fn unite(several: &[Known<'_>], form: Form) -> Option<Merged> {
+    let mut whole = Whole::default();
+    let mut taken = several.iter().map(|known| known.read().is_some_and(|image| whole.add(&image)));
+    let best = taken.next()?;
+    let others = taken.filter(|taken| *taken).count();
+    if best && others > 0 { written(&whole, form) } else { None }
+}
+
+impl<'a> Known<'a> {
+    fn read(&self) -> Option<Image<'a>> {
+        match self {
+            Self::Image(part) => Image::read(part),
+            Self::Whole { config, manifest } => Image::read_whole(config, manifest),
+        }
+    }
+}
+
+fn written(whole: &Whole, form: Form) -> Option<Merged> {
     if whole.is_empty() {
         return None;
     }

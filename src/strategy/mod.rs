@@ -22,7 +22,9 @@ mod stages;
 
 pub use cache::{CachePlan, Candidate, Mode, mode, registry_cache};
 pub use explain::{explain, reading};
-pub use merge::{CACHE_CONFIG, Form, Known, LARGEST_CACHE_CONFIG, LayerOf, Merged, Part, form, merge, merged_images};
+pub use merge::{
+    CACHE_CONFIG, Form, Known, LARGEST_CACHE_CONFIG, LayerOf, Merged, Part, form, merge, merged_images, unite,
+};
 pub use output::{
     Exporter, Facts, Output, PushGroup, PushMechanism, local_image, output, push_groups, pushed_blobs, pushed_image,
 };

@@ -112,7 +112,10 @@ async fn the_caches_of_all_stages_become_one_which_the_next_build_imports_alone(
     let written = refs_written(&report.unwrap());
     assert!(written.contains(&format!("{}/app:caches_main_stage-1", first.host)), "{written:?}");
     assert_eq!(warnings(&events), [""; 0]);
-    assert_eq!(imports(&fake).len(), 2, "there was nothing else yet");
+    let puts = put(&first);
+    let untagged = puts.iter().find_map(|path| path.strip_prefix("/v2/app/manifests/sha256:"));
+    let united = untagged.unwrap_or_else(|| panic!("what was found is one for this build: {puts:?}"));
+    assert_eq!(imports(&fake), [format!("{}/app@sha256:{united}", first.host)]);
 
     let (manifest, config) = (body(&first, MERGED), body(&first, "/blobs/uploads/"));
     let layers: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(|layer| &layer["digest"]).collect();
@@ -147,9 +150,25 @@ async fn what_a_build_wrote_is_merged_anew() {
         refs_written(&report.unwrap()),
         ["cache_main_builder", "cache_main_stage-1", "caches_main_stage-1"].map(at)
     );
-    assert_eq!(put(&registry).last().map(String::as_str), Some(MERGED));
+    assert_eq!(registry.seen().last().map(|seen| seen.path.clone()).as_deref(), Some(MERGED));
     let merged = format!("{},{}", sha256(target().0.as_bytes()), sha256(builder().0.as_bytes()));
     assert_eq!(body(&registry, MERGED)["annotations"]["dev.remora.merged"], merged);
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_no_manifest_without_a_tag_leaves_one_scopes_cache() {
+    let holding = holding(None);
+    let refusing = move |number: usize, request: &registry::Seen| match request.method.as_str() {
+        "PUT" if request.path.contains("/manifests/sha256:") => Answer::new(400, ""),
+        _ => holding(number, request),
+    };
+    let (registry, fake) = (Fake::start(refusing).await, engine(true));
+    let (events, report) = built_by(&Agent::beside(graphdriver(&fake).0).await, &registry).await;
+    report.unwrap();
+    let images = [target(), builder()].map(|Image(manifest, _)| sha256(manifest.as_bytes()));
+    assert_eq!(imports(&fake), images.map(|digest| format!("{}/app@{digest}", registry.host)));
+    let [warning] = warnings(&events)[..] else { panic!("{events:?}") };
+    assert!(warning.contains("/app could not unite what was found"), "{warning}");
 }
 
 #[tokio::test]

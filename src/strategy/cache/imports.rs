@@ -1,14 +1,34 @@
-//! Which of the caches that were found a build imports: such as do not stand in one another's way.
+//! Which of the caches that were found a build imports: all of them as one, or such as do not stand in one another's way.
 //!
-//! An image's inline cache knows the keys of other stages' steps without their layers, and may hide those that another
-//! import has. So where a scope's registry cache has all of them, its images stay out, and so do all other scopes.
+//! What two imports know of the same step stands in one another's way: `BuildKit` keeps what it happens to hear first.
+//! So they are united before the build, where it may write to the repository. Where it may not, it imports one scope's
+//! cache. An image's inline cache knows the keys of other stages' steps without their layers, and may hide those that
+//! another import has: where the scope's registry cache has all of them, its images stay out.
 
 use std::collections::BTreeSet;
 
 use super::{Candidate, Question};
 use crate::model::{CacheKind, Found, Reference, Whose};
 
-/// By digest, best first, each once.
+/// The caches that lie in this repository, by digest, best first, each once: what is to be united. None where they are
+/// not several. What a merged one has is left out.
+pub(super) fn several(
+    repository: &Reference,
+    found: &[(Candidate, Found)],
+    merged: &BTreeSet<String>,
+) -> Vec<Reference> {
+    let of_scope = found.iter().any(|(candidate, found)| is_cache(found) && candidate.whose.scope().is_some());
+    let wanted = |(candidate, found): &&(Candidate, Found)| {
+        let Found::Cache { digest, kind, .. } = found else { return false };
+        let is_in_another = *kind == CacheKind::Inline && merged.contains(digest);
+        let is_wanted = candidate.whose != Whose::Tag || !of_scope;
+        candidate.reference.name() == repository.name() && is_wanted && !is_in_another
+    };
+    let several = references(found.iter().filter(wanted));
+    if several.len() > 1 { several } else { Vec::new() }
+}
+
+/// What is imported where nothing can be united: by digest, best first, each once.
 pub(super) fn imports(question: &Question, found: &[(Candidate, Found)], merged: &BTreeSet<String>) -> Vec<Reference> {
     let scope = scope(question.target.as_deref(), found);
     let of_scope = |candidate: &Candidate| scope.is_some() && candidate.whose.scope() == scope;
@@ -34,19 +54,22 @@ pub(super) fn imports(question: &Question, found: &[(Candidate, Found)], merged:
     references(found.iter().filter(wanted))
 }
 
-/// The scope that a build imports from: the best one that has cache of all steps, else the best one that has any. What
-/// two scopes know of the same step stands in one another's way like that of two images, and then the build would find
-/// of either what the engine happens to hear first.
+/// The scope that a build imports from where it imports one alone: the best one that has cache of all steps, else the
+/// best one that has any.
 fn scope<'f>(target: Option<&str>, found: &'f [(Candidate, Found)]) -> Option<&'f str> {
     let has_all = |(candidate, found): &&(Candidate, Found)| {
         let of_target = candidate.stage.is_some() && candidate.stage.as_deref() == target;
-        is_whole(found) || (of_target && matches!(found, Found::Cache { .. }))
+        is_whole(found) || (of_target && is_cache(found))
     };
-    let has_any = |(_, found): &&(Candidate, Found)| matches!(found, Found::Cache { .. });
+    let has_any = |(_, found): &&(Candidate, Found)| is_cache(found);
     let first = |wanted: &dyn Fn(&&(Candidate, Found)) -> bool| {
         found.iter().filter(|answer| wanted(answer)).find_map(|(candidate, _)| candidate.whose.scope())
     };
     first(&has_all).or_else(|| first(&has_any))
+}
+
+fn is_cache(found: &Found) -> bool {
+    matches!(found, Found::Cache { .. })
 }
 
 fn is_whole(found: &Found) -> bool {

@@ -1,6 +1,9 @@
 //! What an image or a registry cache brings along: records, and what is said of layers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    iter::successors,
+};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,7 +20,7 @@ const MEDIA_TYPES: &[(&str, &str)] = &[
 
 pub(super) struct Image<'a> {
     pub(super) cache: InlineCache,
-    /// Those that records lead to, each after the one below it.
+    /// Those that records lead to. None lies below itself.
     pub(super) layers: Vec<Layer<'a>>,
 }
 
@@ -105,7 +108,7 @@ impl<'a> Image<'a> {
         Some(Self { cache, layers: layers.enumerate().map(layer).collect() })
     }
 
-    /// Of a registry cache; `None` where it cannot be read, or a layer comes before the one below it.
+    /// Of a registry cache; `None` where it cannot be read.
     pub(super) fn read_whole(config: &'a [u8], manifest: &'a [u8]) -> Option<Self> {
         let Whole { layers, records } = serde_json::from_slice(config).ok()?;
         let Manifest { layers: blobs, manifests } = serde_json::from_slice(manifest).ok()?;
@@ -115,17 +118,32 @@ impl<'a> Image<'a> {
         if !cache.is_linear() || cache.top_layer().is_some_and(|top| top >= layers.len()) {
             return None;
         }
-        let layer = |(index, Above { blob, parent }): (usize, Above<'a>)| {
+        let count = layers.len();
+        let layer = |Above { blob, parent }: Above<'a>| {
             let Descriptor { media_type, digest, size, annotations } = blobs.get(blob)?;
             let said = |key| annotations.as_ref()?.get(key).cloned();
             let diff_id = said("containerd.io/uncompressed").filter(|id| is_sha256(id) && is_sha256(digest))?;
-            let below = if parent == -1 { None } else { Some(usize::try_from(parent).ok().filter(|at| *at < index)?) };
+            let below = if parent == -1 { None } else { Some(usize::try_from(parent).ok().filter(|at| *at < count)?) };
             let of = LayerOf { digest, size: u64::try_from(*size).ok()?, media_type };
             Some(Layer { of, below, diff_id, created: said("buildkit/createdat").filter(|date| is_date(date)) })
         };
-        let layers = layers.into_iter().enumerate().map(layer).collect::<Option<_>>()?;
-        Some(Self { cache, layers })
+        let layers = layers.into_iter().map(layer).collect::<Option<Vec<_>>>()?;
+        has_ends(&layers).then_some(Self { cache, layers })
     }
+}
+
+/// Whether each layer's chain ends.
+fn has_ends(layers: &[Layer<'_>]) -> bool {
+    let mut ends = vec![false; layers.len()];
+    (0..layers.len()).all(|top| {
+        let unknown = |index: &usize| !ends[*index];
+        let below = |index: &usize| layers[*index].below.filter(unknown);
+        let chain: Vec<_> = successors(Some(top).filter(unknown), below).take(layers.len() + 1).collect();
+        for index in &chain {
+            ends[*index] = true;
+        }
+        chain.len() <= layers.len()
+    })
 }
 
 impl Layer<'_> {

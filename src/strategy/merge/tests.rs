@@ -153,8 +153,9 @@ fn the_targets_layers_are_taken_where_several_images_have_some() {
     let merged = merged(&[step(&["base", "step"], "target"), step(&["base", "step again"], "stage")], Form::Manifest);
     let config = config(&merged.unwrap());
     let [step] = record(&config, "step")[..] else { panic!("{config}") };
-    assert_eq!(step["layers"].as_array().unwrap().len(), 2);
-    assert_eq!(chain(&config, step), [digest("base"), digest("step")], "BuildKit takes the last one");
+    assert_eq!(step["layers"].as_array().unwrap().len(), 1);
+    assert_eq!(chain(&config, step), [digest("base"), digest("step")]);
+    assert_eq!(config["layers"].as_array().unwrap().len(), 2, "what nobody needs is not named: {config}");
 }
 
 /// A build with the changed source on an engine that remembers no layers of steps that were cached.
@@ -195,6 +196,66 @@ fn layers_that_an_engine_forgot_come_from_what_it_imported() {
             assert_eq!(merge(std::slice::from_ref(&part), &known, form), merge(std::slice::from_ref(&part), &[], form));
         }
     }
+}
+
+/// A registry cache with these layers, each a blob and the place of the one below it, and these records.
+fn whole(layers: &[(&str, i64)], records: &Value) -> (String, String) {
+    let above = |(blob, parent): &(&str, i64)| json!({ "blob": digest(blob), "parent": parent });
+    let descriptor = |(blob, _): &(&str, i64)| {
+        let annotations = json!({ "containerd.io/uncompressed": digest(&format!("{blob}, unpacked")) });
+        let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+        json!({ "mediaType": media_type, "digest": digest(blob), "size": 9, "annotations": annotations })
+    };
+    let config = json!({ "layers": layers.iter().map(above).collect::<Value>(), "records": records });
+    let manifest = json!({ "layers": layers.iter().map(descriptor).collect::<Value>() });
+    (config.to_string(), manifest.to_string())
+}
+
+fn united(several: &[(String, String)]) -> Option<Value> {
+    let known = |(config, manifest): &'_ (String, String)| {
+        let (config, manifest): (&'static str, &'static str) = (config.clone().leak(), manifest.clone().leak());
+        Known::Whole { config: config.as_bytes(), manifest: manifest.as_bytes() }
+    };
+    let several: Vec<_> = several.iter().map(known).collect();
+    unite(&several, Form::Manifest).map(|united| config(&united))
+}
+
+/// A branch's cache: the dependencies as everywhere, and its own source. `BuildKit` writes layers in any order.
+fn of_branch(name: &'static str) -> (String, String) {
+    let records = json!([
+        {"digest": "base"},
+        {"digest": format!("{name}'s source")},
+        {"digest": "deps", "inputs": [[{"link": 0}]], "layers": [{"layer": 2}]},
+        {"digest": "make", "inputs": [[{"link": 2}], [{"link": 1}]], "layers": [{"layer": 0}]},
+    ]);
+    let (deps, make) = (format!("{name}'s deps"), format!("{name}'s make"));
+    whole(&[(&make, 2), ("base", -1), (&deps, 1)], &records)
+}
+
+#[test]
+fn a_build_finds_the_steps_of_its_branch_and_those_of_main_in_one() {
+    let config = united(&[of_branch("feature"), of_branch("main")]).unwrap();
+    let makes: Vec<_> = record(&config, "make").into_iter().map(|record| chain(&config, record)).collect();
+    assert_eq!(
+        makes,
+        [["base", "feature's deps", "feature's make"].map(digest), ["base", "main's deps", "main's make"].map(digest),]
+    );
+    let [deps] = record(&config, "deps")[..] else { panic!("{config}") };
+    assert_eq!(chain(&config, deps), ["base", "feature's deps"].map(digest), "what both have is the branch's own");
+    assert_eq!(config["layers"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn what_cannot_be_one_with_others_is_left_out() {
+    let circle = whole(&[("a", 1), ("b", 0)], &json!([{"digest": "x", "layers": [{"layer": 0}]}]));
+    let beyond = whole(&[("a", 7)], &json!([{"digest": "x", "layers": [{"layer": 0}]}]));
+    for odd in [circle, beyond, (String::new(), String::new())] {
+        let config = united(&[of_branch("feature"), odd.clone(), of_branch("main")]).unwrap();
+        assert_eq!(Some(config), united(&[of_branch("feature"), of_branch("main")]));
+        assert_eq!(united(&[odd.clone(), of_branch("main")]), None, "the best one would be lost");
+        assert_eq!(united(&[of_branch("main"), odd]), None, "there is but one");
+    }
+    assert_eq!(united(&[]), None);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What images and registry caches come to, put together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    iter::successors,
+};
 
 use serde_json::{Value, json};
 
@@ -37,8 +40,8 @@ struct Record {
     digest: String,
     /// For each input of the step the records that may answer it, with their selectors.
     inputs: Vec<BTreeSet<(usize, String)>>,
-    /// Layers, and when they were made; the best first.
-    results: Vec<(usize, Option<String>)>,
+    /// Its layer, and when that was made.
+    result: Option<(usize, Option<String>)>,
 }
 
 impl Whole {
@@ -55,15 +58,7 @@ impl Whole {
         if !image.layers.iter().all(agrees) {
             return false;
         }
-        let mut layers: Vec<usize> = Vec::new();
-        for layer in &image.layers {
-            let Some(below) = layer.below.map(|below| layers.get(below).copied()).map_or(Some(None), |at| at.map(Some))
-            else {
-                return false;
-            };
-            let blob = || Blob { diff_id: layer.diff_id.clone(), descriptor: layer.descriptor() };
-            layers.push(self.layer(layer.of.digest, below, blob));
-        }
+        let mut layers = vec![None; image.layers.len()];
         let keys = image.cache.keys();
         // Inputs come first, so that what a link leads to has its place by then.
         let mut places = vec![0; keys.len()];
@@ -73,17 +68,15 @@ impl Whole {
                 .map(|input| input.iter().map(|link| (places[link.link], link.selector.clone())).collect());
             let place = *self.record_at.entry(keys[index].clone()).or_insert_with(|| {
                 let (key, digest, inputs) = (keys[index].clone(), record.digest.clone(), inputs.collect());
-                self.records.push(Record { key, digest, inputs, results: Vec::new() });
+                self.records.push(Record { key, digest, inputs, result: None });
                 self.records.len() - 1
             });
             places[index] = place;
-            let known = &mut self.records[place].results;
             // BuildKit takes the last one.
-            for result in record.results().collect::<Vec<_>>().into_iter().rev() {
-                let layer = layers[result.layer];
-                if known.iter().all(|(known, _)| *known != layer) {
-                    known.push((layer, result.created.clone().filter(|date| is_date(date))));
-                }
+            if let (None, Some(result)) = (&self.records[place].result, record.results().last()) {
+                let layer = self.chain(image, result.layer, &mut layers);
+                let created = result.created.clone().filter(|date| is_date(date));
+                self.records[place].result = layer.map(|layer| (layer, created));
             }
         }
         true
@@ -93,8 +86,8 @@ impl Whole {
     pub(super) fn adopt(&mut self, other: &Self) {
         for index in 0..self.records.len() {
             let record = &self.records[index];
-            let there = other.record_at.get(&record.key).filter(|_| record.results.is_empty());
-            let Some((top, created)) = there.and_then(|there| other.records[*there].results.first()) else { continue };
+            let there = other.record_at.get(&record.key).filter(|_| record.result.is_none());
+            let Some((top, created)) = there.and_then(|there| other.records[*there].result.as_ref()) else { continue };
             let mut chain = Vec::new();
             let mut next = Some(*top);
             while let Some((blob, below)) = next.map(|layer| &other.layers[layer]) {
@@ -106,8 +99,21 @@ impl Whole {
             }
             let below =
                 chain.into_iter().rev().fold(None, |below, (blob, it)| Some(self.layer(blob, below, || it.clone())));
-            self.records[index].results.extend(below.map(|layer| (layer, created.clone())));
+            self.records[index].result = below.map(|layer| (layer, created.clone()));
         }
+    }
+
+    /// Takes a layer in with all those below it. `places` has those of the image that are in already.
+    fn chain(&mut self, image: &Image<'_>, top: usize, places: &mut [Option<usize>]) -> Option<usize> {
+        let unknown = |index: &usize| places[*index].is_none();
+        let mut chain: Vec<_> =
+            successors(Some(top).filter(unknown), |index| image.layers[*index].below.filter(unknown)).collect();
+        while let Some(index) = chain.pop() {
+            let layer = &image.layers[index];
+            let blob = || Blob { diff_id: layer.diff_id.clone(), descriptor: layer.descriptor() };
+            places[index] = Some(self.layer(layer.of.digest, layer.below.and_then(|below| places[below]), blob));
+        }
+        places[top]
     }
 
     fn layer(&mut self, digest: &str, below: Option<usize>, blob: impl FnOnce() -> Blob) -> usize {
@@ -170,9 +176,8 @@ impl Record {
         if !self.inputs.is_empty() {
             record["inputs"] = self.inputs.iter().map(|input| input.iter().map(link).collect::<Value>()).collect();
         }
-        if !self.results.is_empty() {
-            // BuildKit takes the last one.
-            record["layers"] = self.results.iter().rev().map(result).collect();
+        if let Some(result) = self.result.as_ref().map(result) {
+            record["layers"] = json!([result]);
         }
         record
     }

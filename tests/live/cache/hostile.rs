@@ -247,8 +247,8 @@ fn two_branches_and_each_has_its_own_content(kind: Kind) {
     let branch = build("branch");
     assert_eq!(anew(&branch, &build("branch")), [] as [&str; 0]);
     edit(context.path(), "source/main", "branch", "hi");
-    // What is taken from which branch is the engine's to choose: the content is right either way.
-    build("branch");
+    let mixed = build("branch");
+    assert_eq!(anew(&main, &mixed), ["finish"], "the builder as main has it, upon it what is the branch's own");
     edit(context.path(), "app.sh", "cat -n", "cat");
     assert_eq!(anew(&main, &build("main")), [] as [&str; 0]);
 }

@@ -113,6 +113,36 @@ fn what_knows_of_steps_without_their_layers_is_not_imported_beside_what_has_them
 }
 
 #[test]
+fn all_that_was_found_becomes_one_where_the_build_may_write() {
+    let engine = graphdriver();
+    let named = BuildRequest { cache_from: vec![tag("r.example/app:old"), tag("r.example/else:1")], ..pushing() };
+    let decided = |request: &BuildRequest, scopes: &Scopes, says: &[Found], merged: &[&str]| {
+        decide_merged(facts(request, &engine), scopes, Some(&two_stages()), says, merged).unwrap().cache
+    };
+    let several = |cache: &CachePlan| digits(&cache.several);
+    let feature = scopes(Some("feature"), &["main"]);
+    // The branch's target, merged cache and builder; main's; the tag.
+    let both = [cache('a'), whole('b'), cache('c'), cache('d'), whole('e'), cache('f'), cache('1')];
+    let plan = decided(&pushing(), &feature, &both, &["a", "2", "d", "f"]);
+    assert_eq!(several(&plan), "bce", "the branch's, what its last build left, and main's");
+    let united = plan.united(&format!("sha256:{}", "0".repeat(64)));
+    assert_eq!(digits(&united), "0", "instead of them all");
+    let alone = decided(&pushing(), &feature, &both[..3], &["a", "c"]);
+    assert_eq!((several(&alone), digits(&alone.imports)), (String::new(), "b".to_owned()), "one is one already");
+    let tag = decided(&pushing(), &main_scope(), &[cache('a'), Found::Missing, Found::Missing, cache('1')], &[]);
+    assert_eq!(several(&tag), "", "a tag is for those who have no scope");
+    let silent = decided(&pushing(), &feature, &[cache('a'), silent(), cache('c')], &[]);
+    assert_eq!(several(&silent), "", "nothing is written where nobody answers");
+    let reader = Scopes { writes: Err("a fork".to_owned()), ..feature.clone() };
+    assert_eq!(several(&decided(&pushing(), &reader, &both, &[])), "");
+
+    let says = [cache('8'), cache('9'), cache('a'), whole('b')];
+    let plan = decided(&named, &main_scope(), &says, &["a"]);
+    assert_eq!(several(&plan), "8b", "what lies in another repository stays there");
+    assert_eq!(digits(&plan.united(&format!("sha256:{}", "0".repeat(64)))), "09");
+}
+
+#[test]
 fn what_the_caller_names_is_imported_whatever_was_found_beside_it() {
     let request = BuildRequest { cache_from: vec![tag("r.example/old:1")], ..pushing() };
     let engine = graphdriver();
