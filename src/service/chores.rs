@@ -270,7 +270,11 @@ impl<'a> Chores<'a> {
         if let Some(place) = &plan.cache.merged
             && self.is_behind(target, &under.written, place)
         {
-            match self.merge(target, &under.written, place).await {
+            let merged = match plan.cache.mode {
+                Mode::Registry => self.name(target, place).await,
+                Mode::Inline | Mode::Off => self.merge(target, &under.written, place).await,
+            };
+            match merged {
                 Ok(true) => under.written.push(place.clone()),
                 Ok(false) => {}
                 Err(failure) => self.warn(format!("{place} was not written: {}", failure.what)).await,
@@ -333,6 +337,13 @@ impl<'a> Chores<'a> {
         }
         let last = self.definition.graph().last().unwrap_or_default();
         self.keep(last, place).await
+    }
+
+    /// Gives a cache ref another name in its repository.
+    async fn name(&self, cache: &Reference, name: &Reference) -> Result<bool, Failure> {
+        let credential = self.run.pusher().credential(name).await?;
+        self.run.agent.registry.retag(cache, std::slice::from_ref(name), &credential).await?;
+        Ok(true)
     }
 
     /// Gives what lies in a registry another name there. False where the registry cannot.

@@ -63,8 +63,9 @@ pub struct CachePlan {
     pub target: Option<Reference>,
     /// Where the caches of other stages are written, by their names.
     pub stages: Vec<(String, Reference)>,
-    /// Where the caches of the target and of all stages are written as one; `None` where the target's image
-    /// has all, or another form of cache is written.
+    /// Where the caches of the target and of all stages are written as one: made of their images, or another name for
+    /// the target's registry cache, by which builds of other targets find it. `None` where the target's has no other
+    /// stage, or is not what the Dockerfile is for.
     pub merged: Option<Reference>,
     /// Why nothing is written; empty where something is.
     pub no_write_why: String,
@@ -111,12 +112,14 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
     if request.cache.mode != CacheMode::Off {
         let own = scopes.own.iter().map(|scope| Whose::Own(scope.clone()));
         let fallbacks = scopes.fallbacks.iter().map(|scope| Whose::Fallback(scope.clone()));
+        let mode = mode(facts.request.cache.mode, facts.capabilities).map_or(Mode::Off, |(mode, _)| mode);
         // However many stages there are, the last scope's cache of the target is asked for as well.
         let share = MOST_CANDIDATES / (1 + scopes.fallbacks.len());
         for whose in own.chain(fallbacks) {
             let scope = whose.scope().unwrap_or_default();
             let own = target.map(|target| (cache_ref(facts, scope, target), Some(target.to_owned())));
-            let merged = target.filter(|_| !stages.is_empty()).map(|target| (merged_ref(facts, scope, target), None));
+            let merged =
+                target.filter(|_| !stages.is_empty()).map(|target| (merged_ref(facts, mode, scope, target), None));
             let others = stages.iter().map(|stage| (cache_ref(facts, scope, &stage.name), Some(stage.name.clone())));
             let places = own.into_iter().chain(merged).chain(others).take(share.max(1));
             all.extend(places.filter_map(|(reference, stage)| Some((reference?, whose.clone(), stage))));
@@ -147,11 +150,12 @@ fn cache_ref(facts: Facts<'_>, scope: &str, stage: &str) -> Option<Reference> {
     Some(repository(facts)?.with_tag(&cache_tag(scope, stage, platform.as_deref())))
 }
 
-/// Where all caches of a scope for this target lie as one; `None` where no repository is known, or there is a record
-/// for each of several platforms.
-fn merged_ref(facts: Facts<'_>, scope: &str, target: &str) -> Option<Reference> {
+/// Where all caches of a scope lie as one: those for this target, or a registry cache, which is one for all targets;
+/// `None` where no repository is known, or there is a record for each of several platforms.
+fn merged_ref(facts: Facts<'_>, mode: Mode, scope: &str, target: &str) -> Option<Reference> {
     let platform = platform(facts);
     let repository = repository(facts).filter(|_| facts.request.platforms.len() <= 1)?;
+    let target = if mode == Mode::Registry { "" } else { target };
     Some(repository.with_tag(&merged_tag(scope, target, platform.as_deref())))
 }
 
@@ -199,8 +203,9 @@ pub(super) fn cache_plan(
         if mode == Mode::Inline {
             let place = |stage: &Stage| Some((stage.name.clone(), cache_ref(facts, own, &stage.name)?));
             plan.stages = others.iter().filter_map(place).collect();
-            plan.merged = merged_ref(facts, own, target).filter(|_| !others.is_empty());
         }
+        let is_for_all = mode == Mode::Inline || facts.request.target.is_none();
+        plan.merged = merged_ref(facts, mode, own, target).filter(|_| is_for_all && !others.is_empty());
     }
     Ok(plan)
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,18 @@ pub(crate) fn empty(_: usize, request: &super::retrying::registry::Seen) -> Answ
     }
 }
 
+/// The same, which has the target's cache by the time it is asked for it again: the engine has written it.
+fn written_to() -> impl Fn(usize, &super::retrying::registry::Seen) -> Answer + Send + Sync + 'static {
+    let asked = AtomicUsize::new(0);
+    move |number, request| {
+        let is_target = request.method == "GET" && request.path.ends_with("/manifests/cache_main_stage-1");
+        if is_target && asked.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Answer::manifest("application/vnd.oci.image.manifest.v1+json", "{}");
+        }
+        empty(number, request)
+    }
+}
+
 /// A build of the main branch that pushes, with everything that is said of it.
 async fn built(daemon: impl Into<Daemon>, registry: &Fake) -> (Vec<Kind>, Result<pb::Report, Failure>) {
     built_by(&Agent::beside(daemon).await, registry).await
@@ -109,10 +124,11 @@ pub(crate) fn refs_written(report: &pb::Report) -> Vec<String> {
 
 #[tokio::test]
 async fn every_stage_that_ran_is_written_as_one_cache() {
-    let (registry, fake) = (Fake::start(empty).await, running());
+    let (registry, fake) = (Fake::start(written_to()).await, running());
     let (events, report) = built(Dockerd::containerd(fake.clone()), &registry).await;
-    let at = format!("{}/app:cache_main_stage-1", registry.host);
-    assert_eq!(refs_written(&report.unwrap()), std::slice::from_ref(&at));
+    let [at, for_all] = ["cache_main_stage-1", "caches_main"].map(|tag| format!("{}/app:{tag}", registry.host));
+    assert_eq!(refs_written(&report.unwrap()), [at.clone(), for_all], "builds of other targets find it as well");
+    assert_eq!(registry.seen().last().map(|seen| seen.path.clone()).as_deref(), Some("/v2/app/manifests/caches_main"));
     let (caches, images) = written(&fake);
     assert_eq!(caches, [at]);
     assert_eq!(images, [format!("{}/app", registry.host)], "the builder's layers go ahead");
@@ -241,7 +257,7 @@ async fn a_build_of_no_branch_does_nothing_beside_its_steps() {
 /// The final stage's base comes while the builder's step runs, and a registry that does not give it hurts nobody.
 #[tokio::test]
 async fn layers_that_are_needed_later_come_while_a_step_runs() {
-    let registry = Fake::start(empty).await;
+    let registry = Fake::start(written_to()).await;
     let fake =
         BuildKit::new().definition(definition()).load(async |_| Err(Status::unknown("503"))).export(async |build| {
             if !build.outer().await.internal {

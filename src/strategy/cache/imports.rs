@@ -30,24 +30,24 @@ pub(super) fn several(
 
 /// What is imported where nothing can be united: by digest, best first, each once.
 pub(super) fn imports(question: &Question, found: &[(Candidate, Found)], merged: &BTreeSet<String>) -> Vec<Reference> {
-    let scope = scope(question.target.as_deref(), found);
+    let target = question.target.as_deref();
+    let scope = scope(target, found);
     let of_scope = |candidate: &Candidate| scope.is_some() && candidate.whose.scope() == scope;
     let is_whole = |(candidate, found): &(Candidate, Found)| is_whole(found) && of_scope(candidate);
     let has_whole = found.iter().any(is_whole);
+    let is_of_target = |candidate: &Candidate| candidate.stage.as_deref() == target;
+    let has_targets = found.iter().any(|answer| is_whole(answer) && is_of_target(&answer.0));
     // A target that has all layers itself hides none.
     let alone = question.stages.len() <= 1;
-    let target = question.target.as_deref();
     let wanted = |(candidate, found): &&(Candidate, Found)| {
         let Found::Cache { digest, kind, .. } = found else { return false };
         match (&candidate.whose, kind) {
             (Whose::Named, _) => true,
             (Whose::Tag, _) => scope.is_none(),
-            (_, CacheKind::Registry) => of_scope(candidate),
+            (_, CacheKind::Registry) => of_scope(candidate) && (is_of_target(candidate) || !has_targets),
             (_, CacheKind::Inline) if !has_whole => of_scope(candidate),
             // A build that failed halfway has left what its stages had come to.
-            (Whose::Own(_), CacheKind::Inline) => {
-                (alone || candidate.stage.as_deref() != target) && !merged.contains(digest)
-            }
+            (Whose::Own(_), CacheKind::Inline) => (alone || !is_of_target(candidate)) && !merged.contains(digest),
             (Whose::Fallback(_), CacheKind::Inline) => alone && of_scope(candidate),
         }
     };
