@@ -118,8 +118,10 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
         for whose in own.chain(fallbacks) {
             let scope = whose.scope().unwrap_or_default();
             let own = target.map(|target| (cache_ref(facts, scope, target), Some(target.to_owned())));
-            let merged =
-                target.filter(|_| !stages.is_empty()).map(|target| (merged_ref(facts, mode, scope, target), None));
+            // One for all targets is worth asking for where the target is one of several.
+            let has_merged =
+                |target: &&str| if mode == Mode::Registry { !target.is_empty() } else { !stages.is_empty() };
+            let merged = target.filter(has_merged).map(|target| (merged_ref(facts, mode, scope, target), None));
             let others = stages.iter().map(|stage| (cache_ref(facts, scope, &stage.name), Some(stage.name.clone())));
             let places = own.into_iter().chain(merged).chain(others).take(share.max(1));
             all.extend(places.filter_map(|(reference, stage)| Some((reference?, whose.clone(), stage))));
