@@ -21,8 +21,7 @@ pub(in crate::cli) struct Cache {
     /// Whose cache this build reads first and writes [default: the branch, as the CI's variables tell it]
     #[arg(long = "cache-scope", value_name = "NAME", env = "REMORA_CACHE_SCOPE", value_parser = scope)]
     scope: Option<String>,
-    /// Whose cache it reads where its own scope has none, best first; repeatable [default: the merge target, the
-    /// default branch]
+    /// Further scopes whose cache it reads, best first; repeatable [default: the merge target, the default branch]
     #[arg(
         long = "cache-fallback",
         value_name = "NAME",
