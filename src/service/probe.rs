@@ -1,6 +1,9 @@
 //! Asks registries which cache refs exist: all at once, and not for longer than the deadline.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::OnceCell;
@@ -42,7 +45,12 @@ impl Probed {
     }
 }
 
-/// Asks, for `platform`. It is done when all have answered, or the deadline is over; it never fails.
+/// How long registries are waited for: the deadline is what a build may lose by them, with all that follows.
+fn patience(deadline: Duration) -> Duration {
+    deadline * 19 / 20
+}
+
+/// Asks, for `platform`. It is done when all have answered, or its patience is over; it never fails.
 pub(super) async fn probe(
     agent: &Inner,
     lent: &Lent,
@@ -50,7 +58,7 @@ pub(super) async fn probe(
     capabilities: &Capabilities,
     platform: &str,
 ) -> Probed {
-    let deadline = agent.settings.cache_deadline;
+    let patience = patience(agent.settings.cache_deadline);
     let mut answers: Vec<Option<Result<Option<CacheImage>, String>>> = candidates.iter().map(|_| None).collect();
     let logins: BTreeMap<&str, OnceCell<Result<Credential, Failure>>> =
         candidates.iter().map(|candidate| (candidate.reference.registry(), OnceCell::new())).collect();
@@ -76,9 +84,9 @@ pub(super) async fn probe(
             answers[index] = Some(answer);
         }
     };
-    drop(tokio::time::timeout(deadline, all).await);
+    drop(tokio::time::timeout(patience, all).await);
     drop(asking);
-    let late = || Err(format!("no answer within {} s", deadline.as_secs_f64()));
+    let late = || Err(format!("no answer within {} s", patience.as_secs_f64()));
     let mut probed = Probed::default();
     let mut silent = BTreeMap::new();
     for (candidate, answer) in candidates.into_iter().zip(answers) {

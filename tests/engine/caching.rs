@@ -265,14 +265,14 @@ async fn layers_that_are_needed_later_come_while_a_step_runs() {
 async fn a_registry_that_never_answers_costs_a_build_its_deadline_and_no_more() {
     let registry = Fake::start(|_, _| Answer::silence()).await;
     let fake = running();
-    let deadline = Duration::from_millis(100);
+    let deadline = Duration::from_secs(2);
     let settings = Settings { cache_deadline: deadline, ..Settings::default() };
     let agent = Agent::with(Dockerd::containerd(fake.clone()), settings).await;
     let (events, report) = built_by(&agent, &registry).await;
     let report = report.unwrap();
-    assert!(report.elapsed_ms >= 100 && refs_written(&report).is_empty(), "{report:?}");
+    assert!((1900..=2000).contains(&report.elapsed_ms) && refs_written(&report).is_empty(), "{report:?}");
     let [warning] = warnings(&events)[..] else { panic!("{events:?}") };
-    assert!(warning.contains(&registry.host) && warning.contains("no answer within 0.1 s"), "{warning}");
+    assert!(warning.contains(&registry.host) && warning.contains("no answer within 1.9 s"), "{warning}");
     assert_eq!(internal(&fake), [], "what cannot be read is not written either");
 }
 
