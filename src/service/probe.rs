@@ -63,6 +63,7 @@ pub(super) async fn probe(
     let logins: BTreeMap<&str, OnceCell<Result<Credential, Failure>>> =
         candidates.iter().map(|candidate| (candidate.reference.registry(), OnceCell::new())).collect();
     let logins = &logins;
+    let reader = &agent.registry.cache_reader(candidates.len(), platform);
     let mut asking: FuturesUnordered<_> = candidates
         .iter()
         .enumerate()
@@ -71,9 +72,7 @@ pub(super) async fn probe(
             let host = reference.registry();
             let login = logins[host].get_or_init(|| lent.credential(host)).await;
             let answer = match login {
-                Ok(credential) => {
-                    agent.registry.cache_image(reference, credential, platform).await.map_err(|e| e.reason())
-                }
+                Ok(credential) => reader.read(reference, credential).await.map_err(|e| e.reason()),
                 Err(failure) => Err(failure.what.clone()),
             };
             (index, answer)

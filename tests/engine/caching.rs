@@ -325,6 +325,28 @@ async fn a_registry_that_never_answers_costs_a_build_its_deadline_and_no_more() 
 }
 
 #[tokio::test]
+async fn a_registry_that_sends_more_than_a_build_may_read_is_named_and_the_build_has_its_cache() {
+    let registry = Fake::start(|number, request| {
+        if request.path.contains("/big/") {
+            Answer::manifest("application/vnd.oci.image.manifest.v1+json", &" ".repeat(4 << 20))
+        } else {
+            empty(number, request)
+        }
+    })
+    .await;
+    let settings = Settings { cache_deadline: Duration::from_secs(30), ..Settings::default() };
+    let agent = Agent::with(Dockerd::containerd(running()), settings).await;
+    let mut client = agent.client().await;
+    let session = lend_nothing(&client).await;
+    let cache_from = (0..40).map(|number| format!("{}/big:{number}", registry.host)).collect();
+    let request = pb::BuildRequest { cache_from, ..of_main(&registry, &session) };
+    let (events, report) = end(client.build(request).await.unwrap().into_inner()).await;
+    assert_eq!(refs_written(&report.unwrap()).len(), 1, "{events:?}");
+    let [warning] = warnings(&events)[..] else { panic!("{events:?}") };
+    assert!(warning.contains(&registry.host) && warning.contains("larger than 32 MiB in all"), "{warning}");
+}
+
+#[tokio::test]
 async fn a_client_that_goes_while_its_cache_is_written_stops_that_too() {
     let registry = Fake::start(empty).await;
     let fake = BuildKit::new().definition(definition()).export(async |build| {
