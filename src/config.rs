@@ -28,7 +28,7 @@ pub struct Config {
     pub allow_entitlement: Vec<Entitlement>,
     /// Registries, as `host` or `host:port`, that speak plain http. Loopback does by itself.
     pub insecure_registry: Vec<String>,
-    /// How long a build waits for registries to say which cache refs exist.
+    /// How much longer a build may take for registries that do not say which cache refs exist.
     pub cache_deadline: Duration,
 }
 

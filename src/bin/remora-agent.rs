@@ -34,7 +34,7 @@ struct Args {
     /// This registry speaks plain HTTP; repeatable. Loopback does by itself
     #[arg(long, value_name = "HOST[:PORT]")]
     insecure_registry: Vec<String>,
-    /// How long a build waits for registries to say which cache refs exist [default: 2s]
+    /// How much longer a build may take for registries that do not say which cache refs exist [default: 2s]
     #[arg(long, value_name = "TIME")]
     cache_deadline: Option<String>,
     /// A TOML file with the keys engine, listen, allow_entitlement, insecure_registry and cache_deadline; flags win

@@ -115,6 +115,14 @@ pub struct CacheRequest {
     pub variables: BTreeMap<String, String>,
 }
 
+impl CacheRequest {
+    /// Whether the caller wants something. What the CI says it only passes on.
+    pub fn asks(&self) -> bool {
+        let Self { mode, scope, fallbacks, repository, variables: _ } = self;
+        *mode != CacheMode::Auto || scope.is_some() || !fallbacks.is_empty() || repository.is_some()
+    }
+}
+
 /// Values of variables come from outside: a log is told their names alone.
 impl fmt::Debug for CacheRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

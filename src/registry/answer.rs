@@ -2,11 +2,13 @@
 
 use std::error::Error as _;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::{
     Response, Url,
     header::{HeaderValue, LOCATION},
 };
+
+use super::allowance::Allowance;
 
 /// Where an answer points to, but never from https to http.
 pub(super) fn location(response: &Response, from: &Url) -> Option<Url> {
@@ -14,16 +16,34 @@ pub(super) fn location(response: &Response, from: &Url) -> Option<Url> {
     (next.scheme() == "https" || next.scheme() == from.scheme()).then_some(next)
 }
 
-/// Reads a body; `None` if it is longer than `most` bytes.
-pub(super) async fn read(mut response: Response, most: usize) -> Result<Option<Bytes>, reqwest::Error> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await? {
+/// Why a body was not read.
+pub(super) enum Unread {
+    /// It ended early.
+    Broken(reqwest::Error),
+    /// It is longer than it may be.
+    Long,
+    /// With all that was read before it is.
+    Spent,
+}
+
+/// Reads a body of `most` bytes at most, if they are allowed.
+pub(super) async fn read(
+    mut response: Response,
+    most: usize,
+    allowance: Option<&Allowance<'_>>,
+) -> Result<Bytes, Unread> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
         if body.len() + chunk.len() > most {
-            return Ok(None);
+            return Err(Unread::Long);
+        }
+        if allowance.is_some_and(|allowance| !allowance.take(chunk.len())) {
+            return Err(Unread::Spent);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Some(body.freeze()))
+    // It is kept for long, and what the vector has to spare is not.
+    Ok(body.into_boxed_slice().into())
 }
 
 /// The innermost cause says what happened; the outer ones repeat the address, which may hold a query.

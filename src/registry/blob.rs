@@ -7,7 +7,7 @@ use reqwest::{Method, Response, StatusCode, header::HeaderValue};
 
 use super::{
     Error,
-    answer::{location, read},
+    answer::location,
     call::{Ask, Call},
 };
 use crate::{digest::sha256, model::Reference, strategy::retry::Trouble};
@@ -24,14 +24,14 @@ impl Call<'_> {
         let url = self.url(&Method::GET, &["blobs", digest])?;
         let ask = Ask { method: Method::GET, url, name: digest, accept: ANY, body: None };
         let response = self.ask(ask).await?;
-        let content = read(response, LARGEST_BLOB as usize).await.map_err(|e| self.broken(&Method::GET, digest, e))?;
-        let problem = match &content {
-            None => "the blob is larger than 4 MiB".to_owned(),
-            Some(content) if content.len() as u64 != size => {
-                format!("it has {} bytes, its manifest says {size}", content.len())
-            }
-            Some(content) if sha256(content) != digest => format!("its content is {}", sha256(content)),
-            Some(content) => return Ok(content.clone()),
+        let content = self.body(&Method::GET, digest, response, LARGEST_BLOB as usize).await?;
+        let found = sha256(&content);
+        let problem = if content.len() as u64 != size {
+            format!("it has {} bytes, its manifest says {size}", content.len())
+        } else if found != digest {
+            format!("its content is {found}")
+        } else {
+            return Ok(content);
         };
         Err(self.odd(&Method::GET, digest, problem))
     }

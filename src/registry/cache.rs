@@ -1,12 +1,17 @@
 //! What lies at a cache ref: an image with inline cache, BuildKit's registry cache, or something else.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 
 use super::{
-    Error, Registry, auth::Scope, blob::LARGEST_BLOB, call::Call, manifest::Manifest, platform::Platform, wanted,
+    Error, Registry, allowance::Common, auth::Scope, blob::LARGEST_BLOB, call::Call, manifest::Manifest,
+    platform::Platform, wanted,
 };
 use crate::{
     model::{Credential, Reference},
@@ -85,42 +90,78 @@ pub(super) struct Descriptor {
     pub(super) digest: String,
     size: u64,
     platform: Option<Platform>,
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
+}
+
+#[derive(Deserialize)]
+struct Annotations {
+    #[serde(rename = "buildkit/createdat")]
+    created: Option<String>,
+}
+
+/// Reads the cache refs of one build. What is read of them all is bounded, whatever a registry sends: 32 MiB, of which
+/// each ref has a share for itself.
+pub struct CacheReader<'a> {
+    registry: &'a Registry,
+    platform: Platform,
+    refs: usize,
+    common: Common,
+    /// What manifests carry, which several refs may name.
+    known: Mutex<BTreeMap<Reference, Arc<OnceCell<Found>>>>,
 }
 
 impl Registry {
-    /// What lies at `reference` for `platform`, such as `linux/amd64`; `None` where there is nothing.
-    ///
-    /// An image is carried by its config, which is fetched too: only that says whether there is cache in it. What is
-    /// there and of no use is [`Carries::Nothing`]; an error is what might be another one the next time, or for
-    /// somebody else.
+    /// What lies at `reference` for `platform`, as [`CacheReader::read`] says it.
     pub async fn cache_image(
         &self,
         reference: &Reference,
         credential: &Credential,
         platform: &str,
     ) -> Result<Option<CacheImage>, Error> {
-        let mut call = self.call(reference, credential, Scope::Pull)?;
-        let Some(manifest) = unless_missing(call.manifest(wanted(reference)).await)? else { return Ok(None) };
+        self.cache_reader(1, platform).read(reference, credential).await
+    }
+
+    /// A reader of so many `refs` for `platform`, such as `linux/amd64`.
+    pub fn cache_reader(&self, refs: usize, platform: &str) -> CacheReader<'_> {
         let platform = Platform::parse(platform);
-        let (mut manifest, mut index, mut found) = (manifest, None, None);
-        if let Some(children) = images(&manifest) {
-            match choose(&children, &platform) {
-                None => found = Some(nothing(format!("it holds no image for {platform}"))),
-                Some(child) => match unless_missing(call.manifest(&child.digest).await)? {
-                    None => found = Some(nothing(format!("its image for {platform} is missing"))),
-                    Some(image) => index = Some(std::mem::replace(&mut manifest, image).digest),
-                },
-            }
+        CacheReader { registry: self, platform, refs, common: Common::new(), known: Mutex::default() }
+    }
+}
+
+impl CacheReader<'_> {
+    /// What lies at `reference`; `None` where there is nothing.
+    ///
+    /// An image is carried by its config, which is fetched too: only that says whether there is cache in it. What is
+    /// there and of no use is [`Carries::Nothing`]; an error is what might be another one the next time, or for
+    /// somebody else, and what is too much with all that was read before.
+    pub async fn read(&self, reference: &Reference, credential: &Credential) -> Result<Option<CacheImage>, Error> {
+        let allowance = self.common.allowance(self.refs);
+        let mut call = self.registry.call(reference, credential, Scope::Pull)?.within(&allowance);
+        let Some(manifest) = unless_missing(call.manifest(wanted(reference)).await)? else { return Ok(None) };
+        let platform = &self.platform;
+        let (mut manifest, mut index, mut useless) = (manifest, None, None);
+        match child(&manifest, platform) {
+            Ok(None) => {}
+            Ok(Some(child)) => match unless_missing(call.manifest(&child).await)? {
+                None => useless = Some(format!("its image for {platform} is missing")),
+                Some(image) => index = Some(std::mem::replace(&mut manifest, image).digest),
+            },
+            Err(why) => useless = Some(why),
         }
-        let (carries, created) = match found {
-            Some(found) => found,
-            None => look(&mut call, &manifest, &platform).await?,
+        let reference = reference.with_digest(&manifest.digest);
+        let (carries, created) = if let Some(why) = useless {
+            nothing(why)
+        } else {
+            let known = self.known(&reference);
+            known.get_or_try_init(|| look(&mut call, &manifest, platform)).await?.clone()
         };
         let Manifest { body, media_type, digest } = manifest;
         let media_type = media_type.to_str().unwrap_or_default().to_owned();
-        let reference = reference.with_digest(&digest);
         Ok(Some(CacheImage { reference, digest, index, media_type, manifest: body, carries, created }))
+    }
+
+    fn known(&self, manifest: &Reference) -> Arc<OnceCell<Found>> {
+        Arc::clone(self.known.lock().unwrap_or_else(PoisonError::into_inner).entry(manifest.clone()).or_default())
     }
 }
 
@@ -152,10 +193,16 @@ fn unless_missing<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// What an index of images names; `None` for anything else.
-fn images(manifest: &Manifest) -> Option<Vec<Descriptor>> {
-    let children = serde_json::from_slice::<Contents>(&manifest.body).ok()?.manifests?;
-    (!children.iter().any(|child| child.media_type == CACHE_CONFIG)).then_some(children)
+/// Digest of the platform's image in an index of images, or that it has none; `None` for anything else.
+fn child(manifest: &Manifest, platform: &Platform) -> Result<Option<String>, String> {
+    let contents = serde_json::from_slice::<Contents>(&manifest.body).ok();
+    match contents.and_then(|contents| contents.manifests) {
+        Some(children) if !children.iter().any(|child| child.media_type == CACHE_CONFIG) => {
+            let child = choose(&children, platform).map(|child| child.digest.clone());
+            child.map(Some).ok_or_else(|| format!("it holds no image for {platform}"))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The platform's image. Attestations are of no platform. One that names none may be of any if it is alone.
@@ -181,16 +228,16 @@ async fn look(call: &mut Call<'_>, manifest: &Manifest, platform: &Platform) -> 
     if !layers.iter().chain([&config]).all(|blob| is_sha256(&blob.digest)) {
         return Ok(nothing("its manifest names blobs by other digests than SHA-256"));
     }
-    let dates = layers.iter().filter_map(|layer| layer.annotations.as_ref()?.get("buildkit/createdat"));
-    let newest = dates.max().cloned();
+    let newest = layers.iter().filter_map(|layer| layer.annotations.as_ref()?.created.clone()).max();
     let layers: Vec<_> = layers.into_iter().map(Layer::from).collect();
     if config.media_type == CACHE_CONFIG {
-        return Ok(match config.size {
-            0..=LARGEST_CACHE_CONFIG => {
-                (Carries::Registry { layers, form, merged: strategy::merged_images(&manifest.body) }, newest)
-            }
-            _ => nothing("its cache config is larger than the 1 MiB that BuildKit reads"),
-        });
+        if config.size > LARGEST_CACHE_CONFIG {
+            return Ok(nothing("its cache config is larger than the 1 MiB that BuildKit reads"));
+        }
+        let mut merged = strategy::merged_images(&manifest.body);
+        merged.retain(|digest| is_sha256(digest));
+        merged.shrink_to_fit();
+        return Ok((Carries::Registry { layers, form, merged }, newest));
     }
     if !IMAGE_CONFIGS.contains(&config.media_type.as_str()) {
         return Ok(nothing("it is no image"));

@@ -10,7 +10,8 @@ use reqwest::{
 
 use super::{
     Error,
-    answer::{auth_token, causes, location, problem, read},
+    allowance::{Allowance, MOST},
+    answer::{Unread, auth_token, causes, location, problem, read},
     auth::{Challenge, Scope},
     manifest::MANIFESTS,
 };
@@ -32,6 +33,8 @@ pub(super) struct Call<'a> {
     scope: Scope<'a>,
     /// What the last challenge was answered with.
     authorization: Option<HeaderValue>,
+    /// What may be read, where that is bounded.
+    allowance: Option<&'a Allowance<'a>>,
 }
 
 /// One request.
@@ -53,7 +56,11 @@ impl<'a> Call<'a> {
         credential: &'a Credential,
         scope: Scope<'a>,
     ) -> Self {
-        Self { client, base, reference, credential, scope, authorization: None }
+        Self { client, base, reference, credential, scope, authorization: None, allowance: None }
+    }
+
+    pub(super) fn within(self, allowance: &'a Allowance<'a>) -> Self {
+        Self { allowance: Some(allowance), ..self }
     }
 
     /// Sends a request for the manifest `name` and returns an answer that is a success.
@@ -148,15 +155,15 @@ impl<'a> Call<'a> {
         if !response.status().is_success() {
             return Err(self.refused(&doing, response).await.at_login());
         }
-        let body = read(response, LARGEST_TOKEN).await.map_err(|e| self.error(&doing, Cause::Network(e)))?;
-        let token = body.and_then(|body| auth_token(&body));
+        let body = self.body(&doing.0, doing.1, response, LARGEST_TOKEN).await.map_err(Error::at_login)?;
+        let token = auth_token(&body);
         token.map(Some).ok_or_else(|| self.error(&doing, Cause::Other("the answer holds no token".into())).at_login())
     }
 
     async fn refused(&self, doing: &(Method, &str), response: Response) -> Error {
         let status = response.status();
         let retry_after = super::retry_after(response.headers(), SystemTime::now());
-        let body = read(response, LARGEST_PROBLEM).await.ok().flatten().unwrap_or_default();
+        let body = read(response, LARGEST_PROBLEM, self.allowance).await.unwrap_or_default();
         self.error(doing, Cause::Status(status, retry_after, problem(&body)))
     }
 
@@ -165,9 +172,23 @@ impl<'a> Call<'a> {
         self.error(&(method.clone(), name), Cause::Other(problem.into()))
     }
 
-    /// The answer ended early.
-    pub(super) fn broken(&self, method: &Method, name: &str, error: reqwest::Error) -> Error {
-        self.error(&(method.clone(), name), Cause::Network(error))
+    /// The body of an answer that is a success, of `most` bytes at most.
+    pub(super) async fn body(
+        &self,
+        method: &Method,
+        name: &str,
+        response: Response,
+        most: usize,
+    ) -> Result<Bytes, Error> {
+        let unread = match read(response, most, self.allowance).await {
+            Ok(body) => return Ok(body),
+            Err(Unread::Broken(error)) => Cause::Network(error),
+            Err(Unread::Long) => Cause::Other(format!("the answer is larger than {} MiB", most >> 20)),
+            Err(Unread::Spent) => {
+                Cause::Other(format!("the cache refs of this build are larger than {} MiB in all", MOST >> 20))
+            }
+        };
+        Err(self.error(&(method.clone(), name), unread))
     }
 
     fn error(&self, (method, name): &(Method, &str), cause: Cause) -> Error {

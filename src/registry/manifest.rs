@@ -6,7 +6,7 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 
-use super::{DIGEST, Error, answer::read, call::Call, is_digest, wanted};
+use super::{DIGEST, Error, call::Call, is_digest, wanted};
 use crate::{digest::sha256, model::Reference};
 
 /// Every form in which an image or an index of images may lie in a registry.
@@ -29,8 +29,7 @@ impl Call<'_> {
         let response = self.send(Method::GET, name, None).await?;
         let media_type = response.headers().get(CONTENT_TYPE).cloned();
         let claimed = response.headers().get(DIGEST).and_then(|d| d.to_str().ok()).map(str::to_owned);
-        let body = read(response, LARGEST_MANIFEST).await.map_err(|e| self.broken(&Method::GET, name, e))?;
-        let Some(body) = body else { return Err(self.odd(&Method::GET, name, "the manifest is larger than 4 MiB")) };
+        let body = self.body(&Method::GET, name, response, LARGEST_MANIFEST).await?;
         let digest = sha256(&body);
         for expected in [claimed.as_deref(), Some(name)].into_iter().flatten() {
             if expected.starts_with("sha256:") && expected != digest {

@@ -4,6 +4,7 @@
 //! The requests are those of <https://github.com/opencontainers/distribution-spec>. Nothing here retries by itself: a
 //! caller wraps what it does in [`retrying`].
 
+mod allowance;
 mod answer;
 mod auth;
 mod blob;
@@ -24,7 +25,7 @@ use std::{
 
 use reqwest::{Method, Url, header};
 
-pub use cache::{CacheImage, Carries, Layer};
+pub use cache::{CacheImage, CacheReader, Carries, Layer};
 pub use error::Error;
 pub use publish::{Publication, Published};
 pub use retrying::{Attempt, retrying};

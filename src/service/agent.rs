@@ -26,7 +26,7 @@ pub struct Settings {
     pub allow_entitlement: Vec<String>,
     /// Registries that speak plain HTTP.
     pub insecure_registry: Vec<String>,
-    /// How long a build may wait for registries to say which cache refs exist.
+    /// How much longer a build may take for registries that do not say which cache refs exist.
     pub cache_deadline: Duration,
     /// What callers must show. A unix socket can do without: its mode says who may connect.
     pub token: Option<String>,

@@ -1,7 +1,11 @@
 //! What is done beside the steps of a build: layers that come early, stages that are written to the cache, and what
 //! remains to be written once the build is done. Nothing of it can make a build fail.
 
-use std::{collections::BTreeSet, pin::pin, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::OnceCell, time::Instant};
@@ -12,7 +16,7 @@ use super::{
 };
 use crate::{
     engine::{Definition, Fault, Outer, Solve, Solver, View},
-    model::{Failure, Found, ImageStore, Reference, Report, Seen, Whose},
+    model::{Failure, FailureKind, Found, ImageStore, Reference, Report, Seen, Whose},
     registry::{CacheImage, Publication, Published},
     strategy::{self, Exporter, Mode, overlap::Chore, registry_cache},
 };
@@ -35,7 +39,7 @@ pub(super) struct Chores<'a> {
 /// What runs beside the build.
 #[derive(Default)]
 struct Under<'a> {
-    way: FuturesUnordered<BoxFuture<'a, Ended>>,
+    way: FuturesUnordered<BoxFuture<'a, Ended<'a>>>,
     /// What holds the results, which nobody waits for.
     holding: FuturesUnordered<BoxFuture<'a, ()>>,
     /// All that was begun.
@@ -47,17 +51,34 @@ struct Under<'a> {
     /// Whether the one cache of all stages is being written, or was.
     whole: bool,
     written: Vec<Reference>,
+    /// Why cache refs are not written, by what was tried last.
+    failed: BTreeMap<Reference, String>,
 }
 
-/// A chore that ended, and the cache ref that it wrote.
-struct Ended(Option<Chore>, Option<Reference>);
+/// A chore that ended, and whether it has written a cache ref or why not.
+struct Ended<'a>(Option<Chore>, Option<(&'a Reference, Result<(), String>)>);
 
 impl Under<'_> {
-    fn end(&mut self, Ended(chore, written): Ended) {
+    fn end(&mut self, Ended(chore, kept): Ended<'_>) {
         if let Some(Chore::Keep { stage, .. }) = chore {
             self.busy.remove(&stage);
         }
-        self.written.extend(written);
+        if let Some((place, kept)) = kept {
+            self.note(place, kept);
+        }
+    }
+
+    /// What failed may be tried again: in the end it is told, once.
+    fn note(&mut self, place: &Reference, kept: Result<(), String>) {
+        match kept {
+            Ok(()) => {
+                self.failed.remove(place);
+                self.written.push(place.clone());
+            }
+            Err(why) => {
+                self.failed.insert(place.clone(), why);
+            }
+        }
     }
 }
 
@@ -107,6 +128,9 @@ impl<'a> Chores<'a> {
         if tokio::time::timeout(PATIENCE.max(self.since.elapsed()), rest).await.is_err() {
             self.warn("it takes too long: the next build may find less of it".to_owned()).await;
         }
+        for (place, why) in &under.failed {
+            self.warn(format!("{place} was not written: {why}")).await;
+        }
         if let Some(outcome) = report.explanation.as_mut().and_then(|explanation| explanation.outcome.as_mut()) {
             outcome.written = under.written.iter().map(ToString::to_string).collect();
         }
@@ -152,10 +176,10 @@ impl<'a> Chores<'a> {
             under.begun.push(chore);
             under.busy.insert(stage);
             let keep = async move {
-                let kept = self.keep(node, place).await;
-                let whole = node == plan.stages[stage].last;
-                let kept = self.told(place, kept).await.filter(|_| whole && plan.cache.mode == Mode::Inline);
-                Ended(Some(chore), kept)
+                let whole = node == plan.stages[stage].last && plan.cache.mode == Mode::Inline;
+                let kept = self.told(self.keep(node, place).await);
+                // There is more to come where these are but layers that go ahead.
+                Ended(Some(chore), Some((place, kept)).filter(|(_, kept)| whole || kept.is_err()))
             };
             under.way.push(keep.boxed());
         }
@@ -171,8 +195,8 @@ impl<'a> Chores<'a> {
         if under.way.is_empty() && seen.something_ran(self.definition.graph()) {
             under.whole = true;
             let keep = async move {
-                let kept = self.keep_all(target).await;
-                Ended(None, self.told(target, kept).await)
+                let kept = self.told(self.keep_all(target).await);
+                Ended(None, Some((target, kept)))
             };
             under.way.push(keep.boxed());
         }
@@ -239,14 +263,12 @@ impl<'a> Chores<'a> {
         let mut places: Vec<&Reference> = plan.cache.stages.iter().map(|(_, place)| place).collect();
         if plan.cache.mode == Mode::Inline && !report.digest.is_empty() {
             let same = self.digest_at(target) == Some(&report.digest);
-            if !same && self.told(target, self.name_pushed(&report.digest, target).await).await.is_some() {
-                under.written.push(target.clone());
+            if !same {
+                under.note(target, self.told(self.name_pushed(&report.digest, target).await));
             }
         } else if plan.cache.mode == Mode::Inline && ran {
             let last = self.definition.graph().last().unwrap_or_default();
-            if self.told(target, self.keep(last, target).await).await.is_some() {
-                under.written.push(target.clone());
-            }
+            under.note(target, self.told(self.keep(last, target).await));
         } else if !under.whole {
             places.push(target);
         }
@@ -254,8 +276,11 @@ impl<'a> Chores<'a> {
             if under.written.contains(place) || self.digest_at(place).is_some() {
                 continue;
             }
-            let copied = match self.elsewhere(place) {
-                Some(image) => self.copy(image, place).await.map(drop),
+            let kept = match self.elsewhere(place) {
+                Some(image) => self.copy(image, place).await.and_then(|published| match published {
+                    Published::Done { .. } => Ok(()),
+                    Published::NotMountable(why) => Err(Failure::new(FailureKind::Registry, why).into()),
+                }),
                 // A warm engine's cache is nowhere yet: what it has of it is written, and nothing has to run for that.
                 None if plan.cache.mode == Mode::Registry => self.keep_all(place).await,
                 None => match self.last_of(place).filter(|_| self.is_alone()) {
@@ -263,9 +288,7 @@ impl<'a> Chores<'a> {
                     None => continue,
                 },
             };
-            if self.told(place, copied).await.is_some() {
-                under.written.push(place.clone());
-            }
+            under.note(place, self.told(kept));
         }
         if let Some(place) = &plan.cache.merged
             && self.is_behind(target, &under.written, place)
@@ -275,9 +298,9 @@ impl<'a> Chores<'a> {
                 Mode::Inline | Mode::Off => self.merge(target, &under.written, place).await,
             };
             match merged {
-                Ok(true) => under.written.push(place.clone()),
+                Ok(true) => under.note(place, Ok(())),
                 Ok(false) => {}
-                Err(failure) => self.warn(format!("{place} was not written: {}", failure.what)).await,
+                Err(failure) => under.note(place, Err(failure.what)),
             }
         }
     }
@@ -330,7 +353,7 @@ impl<'a> Chores<'a> {
             let image = group.first.with_digest(digest);
             let image = agent.registry.cache_image(&image, &credential, "").await.map_err(Failure::from)?;
             if let Some(image) = image
-                && self.copy(&image, place).await?
+                && let Published::Done { .. } = self.copy(&image, place).await?
             {
                 return Ok(());
             }
@@ -346,23 +369,21 @@ impl<'a> Chores<'a> {
         Ok(true)
     }
 
-    /// Gives what lies in a registry another name there. False where the registry cannot.
-    async fn copy(&self, image: &CacheImage, place: &Reference) -> Result<bool, Stop> {
+    /// Gives what lies in a registry another name there.
+    async fn copy(&self, image: &CacheImage, place: &Reference) -> Result<Published, Stop> {
         let credential = self.run.pusher().credential(place).await?;
         let publication = Publication { manifest: &image.manifest, media_type: &image.media_type, config: None };
         let to = std::slice::from_ref(place);
         let published = self.run.agent.registry.publish(&publication, &image.reference, to, &credential).await;
-        Ok(matches!(published.map_err(Failure::from)?, Published::Done { .. }))
+        Ok(published.map_err(Failure::from)?)
     }
 
-    async fn told(&self, place: &Reference, kept: Result<(), Stop>) -> Option<Reference> {
-        let why = match kept {
-            Ok(()) => return Some(place.clone()),
-            Err(Stop::Engine(fault)) => self.solver.failure(&fault, &View::default()).what,
-            Err(Stop::Said(failure)) => failure.what,
-        };
-        self.warn(format!("{place} was not written: {why}")).await;
-        None
+    /// Says for a person why a cache ref was not written, if it was not.
+    fn told(&self, kept: Result<(), Stop>) -> Result<(), String> {
+        kept.map_err(|stop| match stop {
+            Stop::Engine(fault) => self.solver.failure(&fault, &View::default()).what,
+            Stop::Said(failure) => failure.what,
+        })
     }
 
     async fn warn(&self, text: String) {

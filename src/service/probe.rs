@@ -1,6 +1,9 @@
 //! Asks registries which cache refs exist: all at once, and not for longer than the deadline.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{sync::OnceCell, time::Instant};
@@ -43,7 +46,12 @@ impl Probed {
     }
 }
 
-/// Asks, for `platform`. It is done when all have answered, or the deadline is over; it never fails.
+/// How long registries are waited for: the deadline is what a build may lose by them, with all that follows.
+fn patience(deadline: Duration) -> Duration {
+    deadline * 19 / 20
+}
+
+/// Asks, for `platform`. It is done when all have answered, or its patience is over; it never fails.
 pub(super) async fn probe(
     agent: &Inner,
     lent: &Lent,
@@ -51,11 +59,12 @@ pub(super) async fn probe(
     capabilities: &Capabilities,
     platform: &str,
 ) -> Probed {
-    let deadline = agent.settings.cache_deadline;
+    let patience = patience(agent.settings.cache_deadline);
     let mut answers: Vec<Option<Result<Option<CacheImage>, String>>> = candidates.iter().map(|_| None).collect();
     let logins: BTreeMap<&str, OnceCell<Result<Credential, Failure>>> =
         candidates.iter().map(|candidate| (candidate.reference.registry(), OnceCell::new())).collect();
     let logins = &logins;
+    let reader = &agent.registry.cache_reader(candidates.len(), platform);
     let mut asking: FuturesUnordered<_> = candidates
         .iter()
         .enumerate()
@@ -64,9 +73,7 @@ pub(super) async fn probe(
             let host = reference.registry();
             let login = logins[host].get_or_init(|| lent.credential(host)).await;
             let answer = match login {
-                Ok(credential) => {
-                    agent.registry.cache_image(reference, credential, platform).await.map_err(|e| e.reason())
-                }
+                Ok(credential) => reader.read(reference, credential).await.map_err(|e| e.reason()),
                 Err(failure) => Err(failure.what.clone()),
             };
             (index, answer)
@@ -77,10 +84,10 @@ pub(super) async fn probe(
             answers[index] = Some(answer);
         }
     };
-    let until = Instant::now() + deadline;
+    let until = Instant::now() + patience;
     drop(tokio::time::timeout_at(until, all).await);
     drop(asking);
-    let late = || Err(format!("no answer within {} s", deadline.as_secs_f64()));
+    let late = || Err(format!("no answer within {} s", patience.as_secs_f64()));
     let mut probed =
         Probed { found: Vec::new(), images: BTreeMap::new(), merged: BTreeSet::new(), warnings: Vec::new(), until };
     let mut silent = BTreeMap::new();

@@ -148,22 +148,33 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
 
 /// Where a stage's cache of a scope lies; `None` where no repository is known.
 fn cache_ref(facts: Facts<'_>, scope: &str, stage: &str) -> Option<Reference> {
-    let platform = platform(facts);
-    Some(repository(facts)?.with_tag(&cache_tag(scope, stage, platform.as_deref())))
+    let (image, platform) = (image(facts), platform(facts));
+    Some(repository(facts)?.with_tag(&cache_tag(image.as_deref(), scope, stage, platform.as_deref())))
 }
 
 /// Where all caches of a scope lie as one: those for this target, or a registry cache, which is one for all targets;
 /// `None` where no repository is known, or there is a record for each of several platforms.
 fn merged_ref(facts: Facts<'_>, mode: Mode, scope: &str, target: &str) -> Option<Reference> {
-    let platform = platform(facts);
+    let (image, platform) = (image(facts), platform(facts));
     let repository = repository(facts).filter(|_| facts.request.platforms.len() <= 1)?;
     let target = if mode == Mode::Registry { "" } else { target };
-    Some(repository.with_tag(&merged_tag(scope, target, platform.as_deref())))
+    Some(repository.with_tag(&merged_tag(image.as_deref(), scope, target, platform.as_deref())))
 }
 
 fn repository(facts: Facts<'_>) -> Option<&Reference> {
-    let tagged = || facts.request.tags.iter().find(|tag| !tag.is_official());
-    facts.request.cache.repository.as_ref().or_else(tagged)
+    facts.request.cache.repository.as_ref().or_else(|| tagged(facts))
+}
+
+/// The first tag in a repository of somebody's own.
+fn tagged(facts: Facts<'_>) -> Option<&Reference> {
+    facts.request.tags.iter().find(|tag| !tag.is_official())
+}
+
+/// The repository of the image, where cache lies in another one, in which caches of other images may lie too.
+fn image(facts: Facts<'_>) -> Option<String> {
+    let cache = facts.request.cache.repository.as_ref()?;
+    let image = tagged(facts).or_else(|| facts.request.tags.first())?.name();
+    (image != cache.name()).then_some(image)
 }
 
 /// The platforms of a build; `None` for the engine's own, which all builds without `--platform` have.

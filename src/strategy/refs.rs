@@ -1,30 +1,38 @@
-//! Names of cache refs: ordinary tags, made of whose cache it is, of what and for what.
+//! Names of cache refs: ordinary tags, made of which image's cache it is, whose, of what and for what.
 
 use crate::digest;
 
-/// The most characters of a part. With `caches`, and `_` before each of three, they fit the 128 that a tag may have.
-const LONGEST: usize = 39;
+/// The most characters of a part. With `caches-`, and `_` before each but the first, four fit the 128 of a tag.
+const LONGEST: usize = 29;
 
 /// Hexadecimal digits of the digest that tells apart names which look alike in a tag.
 const DIGITS: usize = 16;
 
-/// The tag under which a stage's cache of a scope lies. `stage` is empty for an image's only one; platforms are those
-/// that [`is_platform`](crate::model::is_platform) takes.
+/// The tag under which a stage's cache of a scope lies. `image` is the image's repository with its registry, where other
+/// images' caches may lie beside; `stage` is empty for an image's only one; platforms are those that
+/// [`is_platform`](crate::model::is_platform) takes.
 ///
-/// `cache_main`, `cache_main_builder`, `cache_feature-x.217d2bf51f16e9dc_builder_linux-arm64`: a part never holds `_`,
-/// and the place of each tells what it is. Stage names that differ in case are different here.
-pub fn cache_tag(scope: &str, stage: &str, platform: Option<&str>) -> String {
-    tag("cache", scope, stage, platform)
+/// `cache_main`, `cache_main_builder`, `cache_feature-x.217d2bf51f16e9dc_builder_linux-arm64`,
+/// `cache-app.DIGEST_main`: a part never holds `_`, and the place of each tells what it is. Stage names that differ in
+/// case are different here.
+pub fn cache_tag(image: Option<&str>, scope: &str, stage: &str, platform: Option<&str>) -> String {
+    tag("cache", image, scope, stage, platform)
 }
 
 /// The tag under which the caches of a target and of all its stages lie as one, `caches_main_app`: no part has the other
 /// prefix.
-pub fn merged_tag(scope: &str, target: &str, platform: Option<&str>) -> String {
-    tag("caches", scope, target, platform)
+pub fn merged_tag(image: Option<&str>, scope: &str, target: &str, platform: Option<&str>) -> String {
+    tag("caches", image, scope, target, platform)
 }
 
-fn tag(prefix: &str, scope: &str, stage: &str, platform: Option<&str>) -> String {
-    let mut tag = format!("{prefix}_{}", part(scope));
+fn tag(prefix: &str, image: Option<&str>, scope: &str, stage: &str, platform: Option<&str>) -> String {
+    let mut tag = prefix.to_owned();
+    if let Some(image) = image {
+        tag.push('-');
+        tag.push_str(&image_part(image));
+    }
+    tag.push('_');
+    tag.push_str(&part(scope));
     if !stage.is_empty() || platform.is_some() {
         tag.push('_');
         // Where there is no stage its place stays empty: a stage may be named like a platform.
@@ -41,13 +49,18 @@ fn tag(prefix: &str, scope: &str, stage: &str, platform: Option<&str>) -> String
 
 /// A name as it is, or what it looks like and its digest: the dot tells which.
 fn part(name: &str) -> String {
-    if is_plain(name) { name.to_owned() } else { digested(name) }
+    if is_plain(name) { name.to_owned() } else { digested(name, name) }
+}
+
+/// `r.example/team/app` as `app` and the digest of all of it.
+fn image_part(image: &str) -> String {
+    digested(image.rsplit('/').next().unwrap_or(image), image)
 }
 
 /// `linux/arm/v7` as `linux-arm-v7`, where its words hold no hyphen of their own.
 fn platform_part(platform: &str) -> String {
     let plain = platform.replace('/', "-");
-    if is_plain(&plain) && !platform.contains('-') { plain } else { digested(platform) }
+    if is_plain(&plain) && !platform.contains('-') { plain } else { digested(platform, platform) }
 }
 
 fn is_plain(name: &str) -> bool {
@@ -57,9 +70,10 @@ fn is_plain(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-fn digested(name: &str) -> String {
+/// What a name looks like, by `looks`, and its digest.
+fn digested(looks: &str, name: &str) -> String {
     let mut slug = String::new();
-    for character in name.chars().map(|character| character.to_ascii_lowercase()) {
+    for character in looks.chars().map(|character| character.to_ascii_lowercase()) {
         if slug.len() == LONGEST - DIGITS - 1 {
             break;
         }
@@ -97,9 +111,12 @@ mod tests {
             ("feature/x", "", None, "cache_feature-x.217d2bf51f16e9dc"),
             ("Ünïcode", "build_er", None, "cache_n-code.00b24be80c8dd6e9_build-er.af661e2dd3b35066"),
         ] {
-            assert_eq!(cache_tag(scope, stage, platform), tag);
+            assert_eq!(cache_tag(None, scope, stage, platform), tag);
         }
-        assert_eq!(merged_tag("main", "app", None), "caches_main_app");
+        assert_eq!(merged_tag(None, "main", "app", None), "caches_main_app");
+        let app = Some("r.example/group/app");
+        assert_eq!(cache_tag(app, "main", "builder", None), "cache-app.b6a2402c760ee4bb_main_builder");
+        assert_eq!(merged_tag(app, "main", "app", None), "caches-app.b6a2402c760ee4bb_main_app");
     }
 
     #[test]
@@ -128,14 +145,16 @@ mod tests {
             Some("Linux/arm64"),
             Some(""),
         ];
+        // Two of another group or registry, and two whose last parts look alike.
+        let images =
+            [None, Some("r.example/a/app"), Some("r.example/b/app"), Some("q.example/a/app"), Some("r.example/a/a.pp")];
         let mut seen = std::collections::BTreeSet::new();
-        for scope in scopes {
-            for stage in stages {
-                for platform in platforms {
-                    for tag in [cache_tag(scope, stage, platform), merged_tag(scope, stage, platform)] {
-                        assert!(is_legal(&tag), "{tag}");
-                        assert!(seen.insert(tag.clone()), "{tag}: {scope} {stage} {platform:?}");
-                    }
+        let all = || scopes.iter().flat_map(|scope| stages.map(|stage| (scope, stage)));
+        for (image, (scope, stage)) in images.into_iter().flat_map(|image| all().map(move |rest| (image, rest))) {
+            for platform in platforms {
+                for tag in [cache_tag(image, scope, stage, platform), merged_tag(image, scope, stage, platform)] {
+                    assert!(is_legal(&tag), "{tag}");
+                    assert!(seen.insert(tag.clone()), "{tag}: {image:?} {scope} {stage} {platform:?}");
                 }
             }
         }
@@ -144,9 +163,9 @@ mod tests {
     #[test]
     fn the_longest_tag_is_no_longer_than_one_may_be() {
         let long = "a".repeat(LONGEST);
-        assert!(is_legal(&merged_tag(&long, &long, Some(&long))));
+        assert!(is_legal(&merged_tag(Some(&long), &long, &long, Some(&long))));
         let longer = "a".repeat(LONGEST + 1);
-        assert!(is_legal(&merged_tag(&longer, &longer, Some(&longer))));
+        assert!(is_legal(&merged_tag(Some(&longer), &longer, &longer, Some(&longer))));
     }
 
     /// Any byte but those that git forbids in the name of a ref: controls, space and `~^:?*[\`.
@@ -154,11 +173,23 @@ mod tests {
         "[!-)+-9;->@-Z\\]_-}¡-\u{10ffff}]{1,300}"
     }
 
+    /// Image, scope, stage and platform.
+    type Names = (Option<String>, String, String, Option<String>);
+
+    fn names() -> impl Strategy<Value = Names> {
+        let (image, platform) = ("[a-cs/.-]{1,4}", "[a-c/-]{1,4}");
+        let option = proptest::option::of::<&str>;
+        (option(image), "[a-c_.-]{1,4}", "[a-c_.-]{0,4}", option(platform))
+    }
+
     proptest! {
         #[test]
-        fn every_branch_has_a_legal_tag(scope in branch(), stage in "[a-zA-Z][a-zA-Z0-9._-]{0,99}") {
+        fn every_branch_has_a_legal_tag(
+            image in proptest::option::of("r\\.example(/[a-z0-9]{1,60}([._]|-{1,30})[a-z0-9]{1,60}){1,2}"),
+            scope in branch(), stage in "[a-zA-Z][a-zA-Z0-9._-]{0,99}",
+        ) {
             for platform in [None, Some("linux/arm/v7"), Some("a-very-long_operating.system/ARCHITECTURE/variant")] {
-                let tag = merged_tag(&scope, &stage, platform);
+                let tag = merged_tag(image.as_deref(), &scope, &stage, platform);
                 prop_assert!(is_legal(&tag), "{tag}");
             }
         }
@@ -169,16 +200,22 @@ mod tests {
             one in "[/_.#-]", other in "[/_.#-]",
         ) {
             let (one, other) = (words.join(&one), words.join(&other));
-            prop_assert_eq!(one == other, cache_tag(&one, "", None) == cache_tag(&other, "", None));
+            prop_assert_eq!(one == other, cache_tag(None, &one, "", None) == cache_tag(None, &other, "", None));
+            let image = |name| cache_tag(Some(name), "main", "", None);
+            prop_assert_eq!(one == other, image(&one) == image(&other));
         }
 
         #[test]
         fn parts_stay_apart(
-            a in ("[a-c_.-]{1,4}", "[a-c_.-]{0,4}", proptest::option::of("[a-c/-]{1,4}")),
-            b in ("[a-c_.-]{1,4}", "[a-c_.-]{0,4}", proptest::option::of("[a-c/-]{1,4}")),
+            a in names(), b in names(),
         ) {
-            let tag = |(scope, stage, platform): &(String, String, Option<String>)| cache_tag(scope, stage, platform.as_deref());
-            prop_assert_eq!(a == b, tag(&a) == tag(&b));
+            let tag = |(image, scope, stage, platform): &Names| {
+                [cache_tag, merged_tag].map(|tag| tag(image.as_deref(), scope, stage, platform.as_deref()))
+            };
+            let (tags, others) = (tag(&a), tag(&b));
+            prop_assert_eq!(a == b, tags[0] == others[0]);
+            prop_assert_eq!(a == b, tags[1] == others[1]);
+            prop_assert!(tags[0] != others[1] && tags[1] != others[0]);
         }
     }
 }

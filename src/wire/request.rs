@@ -132,6 +132,8 @@ impl From<BuildRequest> for pb::BuildRequest {
             load,
             wait,
         } = request;
+        // An older agent would ignore all that is said of the cache. What the CI says it may: then there is no scope.
+        let revision = if cache.asks() { 2 } else { FIRST_REVISION };
         let cache = if cache == CacheRequest::default() { None } else { Some(cache.into()) };
         let network = match network {
             Network::Default => pb::Network::Default,
@@ -139,8 +141,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             Network::Host => pb::Network::Host,
         };
         Self {
-            // An older agent would ignore what is asked of the cache.
-            revision: if cache.is_some() { 2 } else { FIRST_REVISION },
+            revision,
             session: session.0,
             dockerfile,
             tags: strings(&tags),
@@ -239,7 +240,33 @@ mod tests {
 
     #[test]
     fn a_build_survives_the_wire() {
-        let request = BuildRequest {
+        let sent = pb::BuildRequest::from(request());
+        assert!(BuildRequest::try_from(sent).unwrap() == request());
+        let plain = BuildRequest { cache: CacheRequest::default(), ..request() };
+        let sent = pb::BuildRequest::from(plain.clone());
+        assert!(BuildRequest::try_from(sent).unwrap() == plain);
+    }
+
+    #[test]
+    fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
+        let variables = request().cache.variables;
+        let said = CacheRequest { variables, ..CacheRequest::default() };
+        let revision = |cache| pb::BuildRequest::from(BuildRequest { cache, ..request() }).revision;
+        for cache in [CacheRequest::default(), said.clone()] {
+            assert_eq!(revision(cache.clone()), 1, "{cache:?}");
+        }
+        for asked in [
+            CacheRequest { mode: CacheMode::Off, ..said.clone() },
+            CacheRequest { scope: request().cache.scope, ..said.clone() },
+            CacheRequest { fallbacks: request().cache.fallbacks, ..said.clone() },
+            CacheRequest { repository: request().cache.repository, ..said.clone() },
+        ] {
+            assert_eq!(revision(asked.clone()), 2, "{asked:?}");
+        }
+    }
+
+    fn request() -> BuildRequest {
+        BuildRequest {
             session: SessionId("0".repeat(32)),
             dockerfile: "d/Dockerfile".to_owned(),
             tags: vec!["r.example/a:1".parse().unwrap()],
@@ -261,13 +288,6 @@ mod tests {
             push: true,
             load: true,
             wait: Duration::from_secs(60),
-        };
-        let sent = pb::BuildRequest::from(request.clone());
-        assert_eq!(sent.revision, 2, "an older agent must not ignore what is asked of the cache");
-        assert!(BuildRequest::try_from(sent).unwrap() == request);
-        let plain = BuildRequest { cache: CacheRequest::default(), ..request };
-        let sent = pb::BuildRequest::from(plain.clone());
-        assert_eq!(sent.revision, 1, "an older agent can do this");
-        assert!(BuildRequest::try_from(sent).unwrap() == plain);
+        }
     }
 }

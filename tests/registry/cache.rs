@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use remora::{
     model::Credential,
     registry::{CacheImage, Carries, Error},
@@ -188,7 +189,7 @@ async fn a_config_that_is_not_what_the_manifest_says_is_an_error() {
     for (content, problem) in [
         ("{}".to_owned(), "it has 2 bytes, its manifest says"),
         (Image::new().config.to_string().replace("true", "eurt"), "its content is sha256:"),
-        (" ".repeat(5 << 20), "the blob is larger than 4 MiB"),
+        (" ".repeat(5 << 20), "the answer is larger than 4 MiB"),
         ("<html>a portal</html>".to_owned(), "it has 21 bytes"),
     ] {
         let fake = registry_with(&Image::new().manifest(), move || Answer::new(200, &content)).await;
@@ -253,6 +254,54 @@ async fn a_password_does_not_follow_a_redirect() {
     let error = look(&fake.host, "app:1", AMD64, &alice()).await.unwrap_err();
     assert_eq!(error.trouble, Trouble::Unauthorized);
     assert!(away.seen().iter().all(|request| request.authorization.is_none()), "{:?}", away.seen());
+}
+
+/// It sends as much as a manifest may have, under every tag but one.
+#[tokio::test]
+async fn a_registry_cannot_fill_the_memory_nor_take_what_others_need() {
+    const MIB: usize = 1 << 20;
+    let image = Image::new();
+    let (manifest, config) = (image.manifest().to_string(), image.config.to_string());
+    let fake = Fake::start(move |number, request| match request.path.as_str() {
+        "/v2/app/manifests/good" => Answer::manifest(OCI, &manifest),
+        path if path.contains("/blobs/") => Answer::new(200, &config),
+        _ => Answer::manifest(OCI, &format!("{number:4}{}", " ".repeat(4 * MIB - 4))),
+    })
+    .await;
+    let registry = client();
+    let reader = registry.cache_reader(48, AMD64);
+    let reader = &reader;
+    let host = &fake.host;
+    let read =
+        async move |tag: String| reader.read(&reference(host, &format!("app:{tag}")), &Credential::Anonymous).await;
+    let all: Vec<_> = stream::iter((1..48).map(|number| read(number.to_string()))).buffered(48).collect().await;
+    let kept: usize = all.iter().flatten().flatten().map(|image| image.manifest.len()).sum();
+    assert!(kept <= 32 * MIB, "{kept}");
+    let refused: Vec<_> = all.iter().filter_map(|read| read.as_ref().err()).collect();
+    assert!(refused.len() > 39, "{}", refused.len());
+    for error in refused {
+        assert_eq!(error.reason(), "the cache refs of this build are larger than 32 MiB in all");
+    }
+    let good = read("good".to_owned()).await.unwrap().unwrap();
+    assert!(matches!(good.carries, Carries::Inline { .. }), "{:?}", good.carries);
+    // The next build's memory is its own.
+    assert!(look(host, "app:1", AMD64, &Credential::Anonymous).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_several_cache_refs_name_is_looked_into_once() {
+    let image = Image::new();
+    let config = image.config.to_string();
+    let fake = registry_with(&image.manifest(), move || Answer::new(200, &config)).await;
+    let registry = client();
+    let reader = registry.cache_reader(4, AMD64);
+    let refs = ["app:1", "app:2", "app:3", "other:1"].map(|name| reference(&fake.host, name));
+    let all = stream::iter(refs.iter().map(|r| reader.read(r, &Credential::Anonymous))).buffered(4);
+    for found in all.collect::<Vec<_>>().await {
+        assert!(matches!(found.unwrap().unwrap().carries, Carries::Inline { .. }));
+    }
+    let of = |what: &str| fake.seen().iter().filter(|request| request.path.contains(what)).count();
+    assert_eq!((of("/manifests/"), of("/v2/app/blobs/"), of("/v2/other/blobs/")), (4, 1, 1));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ on_every_engine!(
     without_cache_nothing_is_read_or_written,
     inline_cache_is_there_for_the_next_build,
     cache_in_another_repository,
+    images_that_share_a_cache_repository,
     cache_without_a_push,
     no_cache_runs_everything_and_writes,
     what_looks_like_a_secret_is_warned_of,
@@ -59,7 +60,8 @@ impl Scene {
     }
 
     fn cache_refs(&self, repository: &str) -> Vec<String> {
-        self.registry.tags(repository).into_iter().filter(|tag| tag.starts_with("cache_")).collect()
+        let is_cache = |tag: &String| tag.starts_with("cache_") || tag.starts_with("cache-");
+        self.registry.tags(repository).into_iter().filter(is_cache).collect()
     }
 }
 
@@ -220,6 +222,28 @@ fn cache_in_another_repository(kind: Kind) {
     assert!(scene.registry.head("app", "1").is_some());
     scene.engine.replace();
     scene.engine.pull(&scene.registry.image("app:1"));
+}
+
+/// A monorepo's: stages of the same names, and nothing else in common.
+fn images_that_share_a_cache_repository(kind: Kind) {
+    let scene = Scene::new(kind);
+    let repository = scene.registry.image("caches");
+    let args = ["--cache-scope", "main", "--cache-repo", &repository];
+    scene.push(&args).code(0);
+    let dockerfile = std::fs::read_to_string(scene.context.path().join("Dockerfile")).unwrap();
+    let other = rig::context(&[("Dockerfile", &dockerfile.replace("made", "other"))]);
+    let tag = scene.registry.image("other:1");
+    let push_other =
+        || scene.agent.client().build(other.path(), &[&["--push", "-t", &tag], &args[..]].concat()).code(0);
+    push_other();
+    // The images themselves are no help.
+    for repository in ["app", "other"] {
+        scene.registry.delete(repository, &scene.registry.head(repository, "1").unwrap());
+    }
+    scene.engine.replace();
+    scene.push(&args).code(0).assert_all_cached();
+    scene.engine.replace();
+    push_other().assert_all_cached();
 }
 
 fn cache_without_a_push(kind: Kind) {

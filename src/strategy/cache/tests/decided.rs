@@ -251,8 +251,8 @@ fn a_build_that_pushes_nothing_writes_to_a_registry_only_where_it_is_named() {
     let repository = Some(tag("cache.example/app"));
     let named = BuildRequest { cache: CacheRequest { repository, ..CacheRequest::default() }, ..local };
     let cache = decide(&named, &graphdriver(), &main_scope(), &[]).unwrap().cache;
-    assert_eq!(cache.target, Some(tag("cache.example/app:cache_main_stage-1")));
-    assert_eq!(cache.stages[0].1, tag("cache.example/app:cache_main_builder"));
+    assert_eq!(cache.target, Some(tag("cache.example/app:cache-app.cf65182dfc95a81c_main_stage-1")));
+    assert_eq!(cache.stages[0].1, tag("cache.example/app:cache-app.cf65182dfc95a81c_main_builder"));
 }
 
 #[test]
