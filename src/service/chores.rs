@@ -73,7 +73,9 @@ impl Under<'_> {
         match kept {
             Ok(()) => {
                 self.failed.remove(place);
-                self.written.push(place.clone());
+                if !self.written.contains(place) {
+                    self.written.push(place.clone());
+                }
             }
             Err(why) => {
                 self.failed.insert(place.clone(), why);
@@ -176,7 +178,7 @@ impl<'a> Chores<'a> {
             under.begun.push(chore);
             under.busy.insert(stage);
             let keep = async move {
-                let whole = node == plan.stages[stage].last && plan.cache.mode == Mode::Inline;
+                let whole = node == plan.stages[stage].last && (plan.cache.mode == Mode::Inline || place != target);
                 let kept = self.told(self.keep(node, place).await);
                 // There is more to come where these are but layers that go ahead.
                 Ended(Some(chore), Some((place, kept)).filter(|(_, kept)| whole || kept.is_err()))
@@ -225,12 +227,17 @@ impl<'a> Chores<'a> {
     /// Writes one result's layers to the cache.
     async fn keep(&self, node: usize, place: &Reference) -> Result<(), Stop> {
         let graphdriver = self.run.capabilities.image_store == Some(ImageStore::Graphdriver);
-        let exporter = match self.prepared.plan.cache.mode {
-            _ if graphdriver => strategy::local_image(place),
-            Mode::Registry => strategy::pushed_blobs(self.run.facts(), place),
-            Mode::Inline | Mode::Off => strategy::pushed_image(self.run.facts(), place),
+        let (cache, facts) = (&self.prepared.plan.cache, self.run.facts());
+        let (exporter, caches) = match cache.mode {
+            _ if graphdriver => (Some(strategy::local_image(place)), self.run.inline()),
+            // What lies there has all steps: it is not replaced by less.
+            Mode::Registry if cache.target.as_ref() == Some(place) => {
+                (Some(strategy::pushed_blobs(facts, place)), self.run.inline())
+            }
+            Mode::Registry => (None, vec![registry_cache(facts, place)]),
+            Mode::Inline | Mode::Off => (Some(strategy::pushed_image(facts, place)), self.run.inline()),
         };
-        let outer = self.outer(Some(&exporter), self.run.inline());
+        let outer = self.outer(exporter.as_ref(), caches);
         self.solver.run(&outer, self.definition, Some(node), self.prepared.imports()).await?;
         if graphdriver {
             let engine = &self.run.agent.engine;
@@ -260,7 +267,8 @@ impl<'a> Chores<'a> {
     async fn remaining(&self, report: &Report, ran: bool, under: &mut Under<'a>) {
         let Prepared { plan, .. } = self.prepared;
         let Some(target) = &plan.cache.target else { return };
-        let mut places: Vec<&Reference> = plan.cache.stages.iter().map(|(_, place)| place).collect();
+        let stages = plan.cache.stages.iter().map(|(_, place)| place);
+        let mut places: Vec<&Reference> = stages.filter(|_| plan.cache.mode == Mode::Inline).collect();
         if plan.cache.mode == Mode::Inline && !report.digest.is_empty() {
             let same = self.digest_at(target) == Some(&report.digest);
             if !same {
@@ -290,17 +298,45 @@ impl<'a> Chores<'a> {
             };
             under.note(place, self.told(kept));
         }
+        if plan.cache.mode == Mode::Registry {
+            return self.name_all(target, under).await;
+        }
         if let Some(place) = &plan.cache.merged
             && self.is_behind(target, &under.written, place)
         {
-            let merged = match plan.cache.mode {
-                Mode::Registry => self.name(target, place).await,
-                Mode::Inline | Mode::Off => self.merge(target, &under.written, place).await,
-            };
-            match merged {
+            match self.merge(target, &under.written, place).await {
                 Ok(true) => under.note(place, Ok(())),
                 Ok(false) => {}
                 Err(failure) => under.note(place, Err(failure.what)),
+            }
+        }
+    }
+
+    /// Gives the one cache of all stages its other names: where builds of other targets look, and where a stage has less.
+    async fn name_all(&self, target: &Reference, under: &mut Under<'a>) {
+        let cache = &self.prepared.plan.cache;
+        let is_new = under.written.contains(target);
+        if !is_new && self.digest_at(target).is_none() {
+            // What became of the stages' is no further news.
+            return under.failed.retain(|place, _| place == target);
+        }
+        let tried = |place: &&Reference| under.written.contains(place) || under.failed.contains_key(*place);
+        let stages = cache.stages.iter().map(|(_, place)| place);
+        let stages = stages.filter(|place| tried(place) || self.digest_at(place).is_some());
+        let is_other = |place: &&Reference| is_new || self.digest_at(place) != self.digest_at(target);
+        let others: Vec<_> = cache.merged.iter().chain(stages).filter(is_other).cloned().collect();
+        if others.is_empty() {
+            return;
+        }
+        let done = async {
+            let credential = self.run.pusher().credential(target).await?;
+            self.run.agent.registry.retag(target, &others, &credential).await?;
+            Ok::<_, Failure>(())
+        };
+        let done = done.await.map_err(|failure| failure.what);
+        for place in &others {
+            if done.is_ok() || !under.written.contains(place) {
+                under.note(place, done.clone());
             }
         }
     }
@@ -360,13 +396,6 @@ impl<'a> Chores<'a> {
         }
         let last = self.definition.graph().last().unwrap_or_default();
         self.keep(last, place).await
-    }
-
-    /// Gives a cache ref another name in its repository.
-    async fn name(&self, cache: &Reference, name: &Reference) -> Result<bool, Failure> {
-        let credential = self.run.pusher().credential(name).await?;
-        self.run.agent.registry.retag(cache, std::slice::from_ref(name), &credential).await?;
-        Ok(true)
     }
 
     /// Gives what lies in a registry another name there.

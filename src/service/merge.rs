@@ -15,10 +15,9 @@ use crate::{
 impl Chores<'_> {
     /// Whether the merged cache has not all that lies there now.
     pub(super) fn is_behind(&self, target: &Reference, written: &[Reference], place: &Reference) -> bool {
-        let (merged, there) = (&self.prepared.probed.merged, self.digest_at(place));
+        let merged = &self.prepared.probed.merged;
         let mut digests = self.places(target).filter_map(|place| self.digest_at(place));
-        let is_new = |digest: &String| !merged.contains(digest) && there != Some(digest);
-        !written.is_empty() || there.is_none() || digests.any(is_new)
+        !written.is_empty() || self.digest_at(place).is_none() || digests.any(|digest| !merged.contains(digest))
     }
 
     /// Where images with cache lie, the target's first.

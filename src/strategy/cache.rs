@@ -61,7 +61,8 @@ pub struct CachePlan {
     pub of_target: Vec<(Reference, bool)>,
     /// Where the target's cache is written; `None` where it is not.
     pub target: Option<Reference>,
-    /// Where the caches of other stages are written, by their names.
+    /// Where the caches of other stages are written, by their names: as images, or a registry cache while they are
+    /// being made, which the one for all takes the place of in the end.
     pub stages: Vec<(String, Reference)>,
     /// Where the caches of the target and of all stages are written as one: made of their images, or another name for
     /// the target's registry cache, by which builds of other targets find it. `None` where the target's has no other
@@ -213,10 +214,8 @@ pub(super) fn cache_plan(
     if let (true, Some(own), Some(target)) = (plan.no_write_why.is_empty(), &scopes.own, target) {
         plan.target = cache_ref(facts, own, target);
         plan.several = plan.target.iter().flat_map(|place| several(place, found, merged)).map(with_plain).collect();
-        if mode == Mode::Inline {
-            let place = |stage: &Stage| Some((stage.name.clone(), cache_ref(facts, own, &stage.name)?));
-            plan.stages = others.iter().filter_map(place).collect();
-        }
+        let place = |stage: &Stage| Some((stage.name.clone(), cache_ref(facts, own, &stage.name)?));
+        plan.stages = others.iter().filter_map(place).collect();
         let is_for_all = mode == Mode::Inline || facts.request.target.is_none();
         plan.merged = merged_ref(facts, mode, own, target).filter(|_| is_for_all && !others.is_empty());
     }

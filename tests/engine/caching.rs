@@ -126,12 +126,13 @@ pub(crate) fn refs_written(report: &pb::Report) -> Vec<String> {
 async fn every_stage_that_ran_is_written_as_one_cache() {
     let (registry, fake) = (Fake::start(written_to()).await, running());
     let (events, report) = built(Dockerd::containerd(fake.clone()), &registry).await;
-    let [at, for_all] = ["cache_main_stage-1", "caches_main"].map(|tag| format!("{}/app:{tag}", registry.host));
-    assert_eq!(refs_written(&report.unwrap()), [at.clone(), for_all], "builds of other targets find it as well");
-    assert_eq!(registry.seen().last().map(|seen| seen.path.clone()).as_deref(), Some("/v2/app/manifests/caches_main"));
-    let (caches, images) = written(&fake);
-    assert_eq!(caches, [at]);
-    assert_eq!(images, [format!("{}/app", registry.host)], "the builder's layers go ahead");
+    let [builder, at, for_all] =
+        ["cache_main_builder", "cache_main_stage-1", "caches_main"].map(|tag| format!("{}/app:{tag}", registry.host));
+    assert_eq!(refs_written(&report.unwrap()), [&builder, &at, &for_all].map(String::clone));
+    let places: Vec<_> = put(&registry).into_iter().filter(|path| path.contains("cache")).collect();
+    let names = ["cache_main_builder", "caches_main"].map(|tag| format!("/v2/app/manifests/{tag}"));
+    assert_eq!(places, names, "other builds find it there as well");
+    assert_eq!(written(&fake), (vec![builder, at], vec![]), "the builder's goes ahead");
     let held =
         |seen: &Seen| matches!(seen, Seen::Evaluated { result } if result == "5 of the definition").then_some(());
     fake.see(held).await;
@@ -153,8 +154,8 @@ async fn what_the_engine_says_of_its_steps_after_the_export_still_counts() {
         Ok(pushed())
     });
     let (_, report) = built(Dockerd::containerd(fake.clone()), &registry).await;
-    assert_eq!(refs_written(&report.unwrap()).len(), 1);
-    assert_eq!(written(&fake).1, [format!("{}/app", registry.host)], "the builder's layers");
+    let at = |stage: &str| format!("{}/app:cache_main_{stage}", registry.host);
+    assert_eq!(refs_written(&report.unwrap()), ["builder", "stage-1"].map(at));
 }
 
 /// A graphdriver engine, and what its REST API was asked.
@@ -251,10 +252,11 @@ async fn an_image_of_a_stage_that_cannot_be_pushed_is_told_once() {
 }
 
 #[tokio::test]
-async fn layers_that_could_not_go_ahead_are_no_news_where_all_is_written_in_the_end() {
-    let registry = Fake::start(empty).await;
+async fn what_could_not_go_ahead_is_no_news_where_all_is_written_in_the_end() {
+    let registry = Fake::start(written_to()).await;
     let fake = BuildKit::new().definition(definition()).export(async |build| {
-        if build.outer().await.exporters.first().is_some_and(|exporter| exporter.attrs.contains_key("push-by-digest")) {
+        let exports = build.outer().await.cache.unwrap_or_default().exports;
+        if exports.iter().any(|export| export.attrs.get("ref").is_some_and(|at| at.ends_with("cache_main_builder"))) {
             return Err(Status::unknown("failed to push r/app: unexpected status: 503"));
         }
         if !build.outer().await.internal {
@@ -263,8 +265,8 @@ async fn layers_that_could_not_go_ahead_are_no_news_where_all_is_written_in_the_
         Ok(pushed())
     });
     let (events, report) = built(Dockerd::containerd(fake.clone()), &registry).await;
-    assert_eq!(refs_written(&report.unwrap()), [format!("{}/app:cache_main_stage-1", registry.host)]);
-    assert_eq!(written(&fake).1.len(), 1, "the builder's layers were tried");
+    let names = ["cache_main_stage-1", "caches_main", "cache_main_builder"];
+    assert_eq!(refs_written(&report.unwrap()), names.map(|tag| format!("{}/app:{tag}", registry.host)));
     assert_eq!(warnings(&events), [""; 0]);
 }
 
@@ -339,11 +341,12 @@ async fn a_registry_that_never_answers_costs_a_build_its_deadline_and_no_more() 
 
 #[tokio::test]
 async fn a_registry_that_sends_more_than_a_build_may_read_is_named_and_the_build_has_its_cache() {
-    let registry = Fake::start(|number, request| {
+    let written_to = written_to();
+    let registry = Fake::start(move |number, request| {
         if request.path.contains("/big/") {
             Answer::manifest("application/vnd.oci.image.manifest.v1+json", &" ".repeat(4 << 20))
         } else {
-            empty(number, request)
+            written_to(number, request)
         }
     })
     .await;
@@ -354,7 +357,7 @@ async fn a_registry_that_sends_more_than_a_build_may_read_is_named_and_the_build
     let cache_from = (0..40).map(|number| format!("{}/big:{number}", registry.host)).collect();
     let request = pb::BuildRequest { cache_from, ..of_main(&registry, &session) };
     let (events, report) = end(client.build(request).await.unwrap().into_inner()).await;
-    assert_eq!(refs_written(&report.unwrap()).len(), 1, "{events:?}");
+    assert_eq!(refs_written(&report.unwrap()).len(), 3, "{events:?}");
     let [warning] = warnings(&events)[..] else { panic!("{events:?}") };
     assert!(warning.contains(&registry.host) && warning.contains("larger than 32 MiB in all"), "{warning}");
 }

@@ -32,15 +32,6 @@ macro_rules! on_every_engine {
     };
 }
 
-/// The same on the engines with a graphdriver store.
-macro_rules! on_every_graphdriver {
-    ($($name:ident),+ $(,)?) => {
-        on_every_engine!(@ graphdriver_20_10 Docker20 $($name)+);
-        on_every_engine!(@ graphdriver_28 Docker28 $($name)+);
-        on_every_engine!(@ graphdriver_26_over_tls Tls26 $($name)+);
-    };
-}
-
 /// The same on one engine of each store: for what takes long, and what the store alone decides.
 macro_rules! on_both_stores {
     ($($name:ident),+ $(,)?) => {

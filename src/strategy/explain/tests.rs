@@ -77,7 +77,7 @@ fn every_stage_says_what_becomes_of_it() {
 
     let whole = explained(&push, &containerd(), main_alone);
     assert_eq!(whole.mode, "registry");
-    assert_eq!(whole.writes, [target, "r.example/app:caches_feature-x"]);
+    assert_eq!(whole.writes, [builder, target, "r.example/app:caches_feature-x"]);
     assert!(
         whole.stages.iter().all(|s| s.place.as_deref() == Some(target) && s.why.contains("one cache")),
         "{whole:?}"

@@ -3,10 +3,11 @@
 use super::{CHANCE, application, differences, edit};
 use crate::rig::{self, Agent, Engine, Image, Kind, Registry};
 
-on_every_engine!(the_newest_cache_wins_over_an_old_image_of_its_name, what_a_warm_engine_alone_has_is_written,);
-
-// The one cache of all stages is written by a build that works.
-on_every_graphdriver!(what_a_failed_build_has_done_is_not_done_again);
+on_every_engine!(
+    the_newest_cache_wins_over_an_old_image_of_its_name,
+    what_a_warm_engine_alone_has_is_written,
+    what_a_failed_build_has_done_is_not_done_again,
+);
 
 /// An engine that has built before, and another one that has built since: what the other one wrote is used.
 fn the_newest_cache_wins_over_an_old_image_of_its_name(kind: Kind) {
@@ -32,7 +33,7 @@ fn the_newest_cache_wins_over_an_old_image_of_its_name(kind: Kind) {
     }
 }
 
-/// A long step that succeeded before another one failed. The containerd store writes its one cache at the end alone.
+/// A long step that succeeded before another one failed.
 fn what_a_failed_build_has_done_is_not_done_again(kind: Kind) {
     let registry = Registry::start();
     let engine = Engine::start(kind);
