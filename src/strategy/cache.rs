@@ -2,7 +2,7 @@
 
 mod imports;
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{Exporter, Facts, Question, Scopes, Stage, cache_tag, merged_tag, output::is_insecure};
 use crate::model::{CacheMode, Capabilities, Failure, FailureKind, Found, Reference, Whose};
@@ -150,7 +150,8 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
 /// Where a stage's cache of a scope lies; `None` where no repository is known.
 fn cache_ref(facts: Facts<'_>, scope: &str, stage: &str) -> Option<Reference> {
     let (image, platform) = (image(facts), platform(facts));
-    Some(repository(facts)?.with_tag(&cache_tag(image.as_deref(), scope, stage, platform.as_deref())))
+    let stage = stage_of_file(facts, stage);
+    Some(repository(facts)?.with_tag(&cache_tag(image.as_deref(), scope, &stage, platform.as_deref())))
 }
 
 /// Where all caches of a scope lie as one: those for this target, or a registry cache, which is one for all targets;
@@ -158,8 +159,16 @@ fn cache_ref(facts: Facts<'_>, scope: &str, stage: &str) -> Option<Reference> {
 fn merged_ref(facts: Facts<'_>, mode: Mode, scope: &str, target: &str) -> Option<Reference> {
     let (image, platform) = (image(facts), platform(facts));
     let repository = repository(facts).filter(|_| facts.request.platforms.len() <= 1)?;
-    let target = if mode == Mode::Registry { "" } else { target };
-    Some(repository.with_tag(&merged_tag(image.as_deref(), scope, target, platform.as_deref())))
+    let target = stage_of_file(facts, if mode == Mode::Registry { "" } else { target });
+    Some(repository.with_tag(&merged_tag(image.as_deref(), scope, &target, platform.as_deref())))
+}
+
+/// A stage by a name that it shares with none of another Dockerfile whose images lie in the same repository.
+fn stage_of_file<'s>(facts: Facts<'_>, stage: &'s str) -> Cow<'s, str> {
+    match facts.request.dockerfile.as_str() {
+        "Dockerfile" => stage.into(),
+        other => format!("{stage}@{other}").into(),
+    }
 }
 
 fn repository(facts: Facts<'_>) -> Option<&Reference> {

@@ -138,6 +138,19 @@ fn an_only_stage_needs_no_name_and_one_without_steps_has_the_one_asked_for() {
 }
 
 #[test]
+fn another_dockerfile_of_the_same_repository_has_a_cache_of_its_own() {
+    let of = |file: &str| {
+        let request = BuildRequest { dockerfile: file.to_owned(), tags: vec![tag("r.example/app:1")], ..request() };
+        names(&asked(&request, &scopes(Some("main"), &[]), Some(&two_stages())).candidates)
+    };
+    let (one, other, debug) = (of("Dockerfile"), of("Dockerfile.alpine"), of("Dockerfile.debug"));
+    assert_eq!(one[0], "r.example/app:cache_main_stage-1");
+    for (index, name) in one.iter().enumerate().filter(|(_, name)| name.contains(":cache")) {
+        assert!(!other.contains(name) && !debug.contains(name) && other[index] != debug[index], "{other:?} {debug:?}");
+    }
+}
+
+#[test]
 fn builds_for_other_platforms_have_a_cache_of_their_own() {
     let ask = |platforms: &[&str]| {
         let platforms = platforms.iter().map(|&name| name.to_owned()).collect();
