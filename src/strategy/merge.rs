@@ -23,6 +23,9 @@ pub const LARGEST_CACHE_CONFIG: u64 = 1 << 20;
 /// Names the images in a merged manifest: their digests, separated by commas.
 const MERGED: &str = "dev.remora.merged";
 
+/// No build has more stages whose images could be merged.
+const MOST_IMAGES: usize = 1000;
+
 /// How a registry cache lies in a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -148,7 +151,7 @@ pub fn merged_images(manifest: &[u8]) -> Vec<String> {
     }
     let read = serde_json::from_slice(manifest).ok();
     let named = read.and_then(|Annotated { annotations }| annotations?.remove(MERGED)).unwrap_or_default();
-    named.split(',').filter(|digest| !digest.is_empty()).map(str::to_owned).collect()
+    named.split(',').filter(|digest| !digest.is_empty()).take(MOST_IMAGES).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use crate::digest;
 
-/// The most characters of a part. With `caches-`, and `_` before each but the first, four fit the 128 of a tag.
-const LONGEST: usize = 29;
+// The most characters of the parts. With `caches-`, and `_` before each but the first, they are the 128 of a tag.
+const IMAGE: usize = 26;
+const SCOPE: usize = 39;
+const STAGE: usize = 29;
+const PLATFORM: usize = 24;
 
 /// Hexadecimal digits of the digest that tells apart names which look alike in a tag.
 const DIGITS: usize = 16;
@@ -32,12 +35,12 @@ fn tag(prefix: &str, image: Option<&str>, scope: &str, stage: &str, platform: Op
         tag.push_str(&image_part(image));
     }
     tag.push('_');
-    tag.push_str(&part(scope));
+    tag.push_str(&part(scope, SCOPE));
     if !stage.is_empty() || platform.is_some() {
         tag.push('_');
         // Where there is no stage its place stays empty: a stage may be named like a platform.
         if !stage.is_empty() {
-            tag.push_str(&part(stage));
+            tag.push_str(&part(stage, STAGE));
         }
     }
     if let Some(platform) = platform {
@@ -48,33 +51,33 @@ fn tag(prefix: &str, image: Option<&str>, scope: &str, stage: &str, platform: Op
 }
 
 /// A name as it is, or what it looks like and its digest: the dot tells which.
-fn part(name: &str) -> String {
-    if is_plain(name) { name.to_owned() } else { digested(name, name) }
+fn part(name: &str, longest: usize) -> String {
+    if is_plain(name, longest) { name.to_owned() } else { digested(name, name, longest) }
 }
 
 /// `r.example/team/app` as `app` and the digest of all of it.
 fn image_part(image: &str) -> String {
-    digested(image.rsplit('/').next().unwrap_or(image), image)
+    digested(image.rsplit('/').next().unwrap_or(image), image, IMAGE)
 }
 
 /// `linux/arm/v7` as `linux-arm-v7`, where its words hold no hyphen of their own.
 fn platform_part(platform: &str) -> String {
     let plain = platform.replace('/', "-");
-    if is_plain(&plain) && !platform.contains('-') { plain } else { digested(platform, platform) }
+    if is_plain(&plain, PLATFORM) && !platform.contains('-') { plain } else { digested(platform, platform, PLATFORM) }
 }
 
-fn is_plain(name: &str) -> bool {
-    name.len() <= LONGEST
+fn is_plain(name: &str, longest: usize) -> bool {
+    name.len() <= longest
         && !name.is_empty()
         && !name.starts_with('-')
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// What a name looks like, by `looks`, and its digest.
-fn digested(looks: &str, name: &str) -> String {
+fn digested(looks: &str, name: &str, longest: usize) -> String {
     let mut slug = String::new();
     for character in looks.chars().map(|character| character.to_ascii_lowercase()) {
-        if slug.len() == LONGEST - DIGITS - 1 {
+        if slug.len() == longest - DIGITS - 1 {
             break;
         }
         if character.is_ascii_alphanumeric() {
@@ -162,10 +165,12 @@ mod tests {
 
     #[test]
     fn the_longest_tag_is_no_longer_than_one_may_be() {
-        let long = "a".repeat(LONGEST);
-        assert!(is_legal(&merged_tag(Some(&long), &long, &long, Some(&long))));
-        let longer = "a".repeat(LONGEST + 1);
-        assert!(is_legal(&merged_tag(Some(&longer), &longer, &longer, Some(&longer))));
+        for more in [0, 1] {
+            let [image, scope, stage, platform] =
+                [IMAGE, SCOPE, STAGE, PLATFORM].map(|longest| "a".repeat(longest + more));
+            let tag = merged_tag(Some(&image), &scope, &stage, Some(&platform));
+            assert!(is_legal(&tag) && tag.len() == 128, "{tag}: {}", tag.len());
+        }
     }
 
     /// Any byte but those that git forbids in the name of a ref: controls, space and `~^:?*[\`.

@@ -76,7 +76,11 @@ impl Build {
     /// A branch that a forge's merge queue made, to be gone after the build: `gh-readonly-queue/main/pr-1-0a1b2c`.
     fn queued(branch: &str) -> Option<Self> {
         let (target, _) = branch.strip_prefix("gh-readonly-queue/")?.rsplit_once('/')?;
-        Some(Self::Foreign { what: "a build of a merge queue", target: Some(target.to_owned()) })
+        Some(Self::queue(target))
+    }
+
+    fn queue(target: &str) -> Self {
+        Self::Foreign { what: "a build of a merge queue", target: Some(target.to_owned()) }
     }
 }
 

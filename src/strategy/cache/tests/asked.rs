@@ -162,7 +162,7 @@ fn builds_for_other_platforms_have_a_cache_of_their_own() {
     assert_eq!(ask(&["linux/arm64"]), "r.example/app:cache_main_builder_linux-arm64");
     // The cache of several is not that of one.
     let both = ask(&["linux/amd64", "linux/arm64"]);
-    assert!(both.starts_with("r.example/app:cache_main_builder_linux-amd64."), "{both}");
+    assert!(both.starts_with("r.example/app:cache_main_builder_linux-a."), "{both}");
 }
 
 #[test]

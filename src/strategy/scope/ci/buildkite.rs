@@ -1,4 +1,9 @@
 //! Buildkite: <https://buildkite.com/docs/pipelines/configure/environment-variables>.
+//!
+//! What is sure by it: a pull request has its number, and the repository that it comes from, which tells a fork; no
+//! pipeline step can set either. The branch of a fork is named as it is there, which may be `main`, or `user:main` where
+//! the pipeline's settings want that. A build that another pipeline's trigger step started knows of a pull request what
+//! that step passes on: it may be of a fork, and say "false".
 
 use super::{Build, Context, Variables};
 
@@ -16,15 +21,23 @@ fn build(v: Variables<'_>) -> Build {
         return Build::Tag(tag.to_owned());
     }
     let branch = v.get("BUILDKITE_BRANCH");
+    let target = v.get("BUILDKITE_PULL_REQUEST_BASE_BRANCH");
+    // Git allows no colon in a branch of ours.
+    if branch.is_some_and(|branch| branch.contains(':')) {
+        return Build::fork(target);
+    }
     // "false" where there is none.
     let Some(number) = v.get("BUILDKITE_PULL_REQUEST").filter(|number| *number != "false") else {
-        return branch.and_then(Build::queued).unwrap_or_else(|| Build::branch(branch));
+        return match v.get("BUILDKITE_MERGE_QUEUE_BASE_BRANCH") {
+            Some(target) => Build::queue(target),
+            None if v.says("BUILDKITE_SOURCE", "trigger_job") => {
+                Build::Unknown("another pipeline triggered it, and may have done so for a fork")
+            }
+            None => branch.and_then(Build::queued).unwrap_or_else(|| Build::branch(branch)),
+        };
     };
-    let target = v.get("BUILDKITE_PULL_REQUEST_BASE_BRANCH");
     match (v.get("BUILDKITE_PULL_REQUEST_REPO").zip(v.get("BUILDKITE_REPO")), branch) {
         (Some((from, to)), _) if path(from) != path(to) => Build::fork(target),
-        // As pipelines can be told to write the branches of forks.
-        (_, Some(branch)) if branch.contains(':') => Build::fork(target),
         (Some(_), Some(source)) => Build::merge(source, target),
         _ => Build::numbered(Some(number), target),
     }

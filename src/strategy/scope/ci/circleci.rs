@@ -1,4 +1,9 @@
 //! `CircleCI`: <https://circleci.com/docs/reference/variables/>. Neither the default branch nor a target is among them.
+//!
+//! What is sure by it: `CIRCLE_PR_NUMBER`, `CIRCLE_PR_REPONAME` and `CIRCLE_PR_USERNAME` are set of forks alone, with
+//! GitHub's OAuth app and Bitbucket Cloud. Elsewhere, with the GitHub App, GitLab and Bitbucket Data Center, it builds no
+//! pull requests of forks (<https://circleci.com/docs/guides/integration/oss/>). By experience, not by the documentation:
+//! the branch of a fork is `pull/12`, or what the API was told, such as `pull/12/head`.
 
 use super::{Build, Context, Variables};
 
@@ -8,10 +13,10 @@ pub(super) fn context(v: Variables<'_>) -> Context {
 
 fn build(v: Variables<'_>) -> Build {
     let branch = v.get("CIRCLE_BRANCH");
-    // The former are set of forks alone; a fork's branch is named after its pull request.
     let fork =
         ["CIRCLE_PR_NUMBER", "CIRCLE_PR_REPONAME", "CIRCLE_PR_USERNAME"].iter().any(|name| v.get(name).is_some());
-    if fork || branch.is_some_and(|branch| branch.starts_with("pull/")) {
+    // Some were seen with the owner's name before it.
+    if fork || branch.is_some_and(|branch| branch.starts_with("pull/") || branch.contains("/pull/")) {
         return Build::fork(None);
     }
     match v.get("CIRCLE_TAG") {

@@ -189,6 +189,37 @@ fn buildkite() {
                 "pull:12 < develop < main; writes",
             ),
             (
+                "a fork by its branch alone",
+                "BUILDKITE_BRANCH=stranger:main BUILDKITE_PULL_REQUEST=false",
+                &format!("- < main; {FORK}"),
+            ),
+            (
+                "triggered by another pipeline, which does not say for what",
+                "BUILDKITE_BRANCH=main BUILDKITE_PULL_REQUEST=false BUILDKITE_SOURCE=trigger_job",
+                "- < main; no branch is known: another pipeline triggered it, and may have done so for a fork; \
+                 name one with --cache-scope",
+            ),
+            (
+                "triggered by another pipeline, which passes the pull request on",
+                &format!(
+                    "BUILDKITE_BRANCH=feature/x BUILDKITE_SOURCE=trigger_job {pull}=git://github.example/team/app.git"
+                ),
+                "feature/x < develop < main; writes",
+            ),
+            (
+                "triggered by another pipeline for a fork",
+                &format!(
+                    "BUILDKITE_BRANCH=main BUILDKITE_SOURCE=trigger_job {pull}=git://github.example/stranger/app.git"
+                ),
+                &format!("- < develop < main; {FORK}"),
+            ),
+            (
+                "a merge queue",
+                "BUILDKITE_BRANCH=gh-readonly-queue/develop/pr-12-0a1b2c BUILDKITE_PULL_REQUEST=false
+                 BUILDKITE_MERGE_QUEUE_BASE_BRANCH=develop",
+                "- < develop < main; a build of a merge queue writes no cache",
+            ),
+            (
                 "by hand, at a commit",
                 "BUILDKITE_BRANCH=HEAD",
                 "- < main; no branch is known: the checkout is detached; name one with --cache-scope",
@@ -212,6 +243,8 @@ fn circleci() {
                 &format!("- < main < master; {FORK}"),
             ),
             ("a fork by its branch", "CIRCLE_BRANCH=pull/12", &format!("- < main < master; {FORK}")),
+            ("a fork by the API", "CIRCLE_BRANCH=pull/12/head", &format!("- < main < master; {FORK}")),
+            ("a fork with its target's owner", "CIRCLE_BRANCH=team/pull/12", &format!("- < main < master; {FORK}")),
         ],
     );
 }
