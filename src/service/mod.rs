@@ -27,6 +27,7 @@ mod prepare;
 mod probe;
 mod prune;
 mod push;
+mod remaining;
 mod republish;
 mod serve;
 mod sessions;
