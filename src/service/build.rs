@@ -187,19 +187,15 @@ impl Run<'_> {
     }
 
     async fn work(&self, solver: &Solver, view: &View, id: &str) -> Result<Report, Stop> {
-        let outer = Outer {
-            exporter: self.output.exporter.as_ref(),
-            cache_exports: self.inline(),
-            entitlements: &self.output.entitlements,
-            platforms: &self.request.platforms,
-            internal: false,
-        };
-        let solve = solver.start(id, &outer)?;
+        if strategy::is_blind(self.facts()) {
+            return self.build_blindly(solver, id).await;
+        }
+        let solve = solver.start(id, &self.outer())?;
         let made = match solve.dockerfile(self.request, &[]).await {
             Ok(made) => made,
             Err(fault) => return self.export(solve, Err(fault)).await,
         };
-        let prepared = self.prepared.get_or_try_init(|| self.prepare_to_build(&made)).await?;
+        let prepared = self.prepared.get_or_try_init(|| self.prepare_to_build(Some(&made))).await?;
         let Some(definition) = &made.definition else {
             let imports = prepared.imports_for(self).await;
             let made = if imports.is_empty() { Ok(made) } else { solve.dockerfile(self.request, imports).await };
@@ -241,7 +237,18 @@ impl Run<'_> {
         }
     }
 
-    async fn prepare_to_build(&self, made: &Made) -> Result<Prepared, Failure> {
+    /// Exports the result as the request has it, with its cache in it.
+    pub(super) fn outer(&self) -> Outer<'_> {
+        Outer {
+            exporter: self.output.exporter.as_ref(),
+            cache_exports: self.inline(),
+            entitlements: &self.output.entitlements,
+            platforms: &self.request.platforms,
+            internal: false,
+        }
+    }
+
+    pub(super) async fn prepare_to_build(&self, made: Option<&Made>) -> Result<Prepared, Failure> {
         let prepared = self.prepare(made).await?;
         if let Some(text) = strategy::reading(&prepared.explanation, SystemTime::now()) {
             self.notice(false, text).await;
@@ -262,7 +269,7 @@ impl Run<'_> {
     }
 
     /// Has the result exported, pushes and tags it.
-    async fn export(&self, solve: Solve, made: Result<Made, Fault>) -> Result<Report, Stop> {
+    pub(super) async fn export(&self, solve: Solve, made: Result<Made, Fault>) -> Result<Report, Stop> {
         let outcome: Outcome = solve.export(made).await?;
         for tag in &self.output.local_tags {
             self.agent.engine.tag(&self.output.groups[0].first, tag).await?;

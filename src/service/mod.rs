@@ -16,6 +16,7 @@
 //! Absent: decisions about cache (`strategy`), BuildKit (`engine`), registry protocol (`registry`).
 
 mod agent;
+mod blind;
 mod build;
 mod builds;
 mod chores;

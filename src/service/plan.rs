@@ -56,7 +56,7 @@ impl Run<'_> {
             // The end of the solve has the reason.
             Err(fault) => return Ok(solve.export(Err(fault)).await.map(|_| Report::default())?),
         };
-        let prepared = self.prepare(&made).await?;
+        let prepared = self.prepare(Some(&made)).await?;
         Ok(Report { explanation: Some(Box::new(prepared.explanation)), ..Report::default() })
     }
 }

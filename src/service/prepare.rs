@@ -94,15 +94,15 @@ impl Run<'_> {
         platform.map_or("linux/amd64", String::as_str)
     }
 
-    /// Asks the registries, and decides.
-    pub(super) async fn prepare(&self, made: &Made) -> Result<Prepared, Failure> {
+    /// Asks the registries, and decides. `made` is what the Dockerfile says, where that was asked for.
+    pub(super) async fn prepare(&self, made: Option<&Made>) -> Result<Prepared, Failure> {
         let facts = self.facts();
-        let graph = made.definition.as_ref().map(Definition::graph);
+        let graph = made.and_then(|made| made.definition.as_ref()).map(Definition::graph);
         let scopes = strategy::scopes(&self.request.cache);
         let question = strategy::question(facts, &scopes, graph);
         let candidates = question.candidates.clone();
         let mut probed = probe(self.agent, self.lent, candidates, self.capabilities, self.platform()).await;
-        let wanted = graph.and_then(|_| made.config());
+        let wanted = made.filter(|_| graph.is_some()).and_then(Made::config);
         if let Some(wanted) = wanted {
             probed.without_other_bases(wanted, question.target.as_deref());
         }

@@ -190,7 +190,8 @@ fn image(facts: Facts<'_>) -> Option<String> {
 /// The platforms of a build; `None` for the engine's own, which all builds without `--platform` have.
 fn platform(facts: Facts<'_>) -> Option<String> {
     let own = facts.capabilities.platforms.first();
-    Some(facts.request.platforms.join("+")).filter(|all| !all.is_empty() && own != Some(all))
+    let platforms: BTreeSet<_> = facts.request.platforms.iter().map(String::as_str).collect();
+    Some(platforms.into_iter().collect::<Vec<_>>().join("+")).filter(|all| !all.is_empty() && own != Some(all))
 }
 
 /// Decides. `found` has an answer for each candidate, in their order; `merged` are the digests of images whose caches
@@ -264,6 +265,18 @@ fn no_write_why(
         _ => None,
     });
     silent.map(|why| format!("its registry did not answer: {why}"))
+}
+
+/// Whether the engine will not tell the stages of this build, and can write what they come to all the same.
+pub fn is_blind(facts: Facts<'_>) -> bool {
+    let mode = mode(facts.request.cache.mode, facts.capabilities);
+    facts.request.platforms.len() > 1 && mode.is_ok_and(|(mode, _)| mode == Mode::Registry)
+}
+
+/// The same, and the build goes on where it fails. `BuildKit` knows this from 0.11 on.
+pub fn if_possible(mut exporter: Exporter) -> Exporter {
+    exporter.attrs.insert("ignore-error".to_owned(), "true".to_owned());
+    exporter
 }
 
 /// The exporter that writes all stages' cache to this ref.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    CachePlan, Candidate, Facts, Output, Scopes, Stage, cache_plan, candidates, output, stages, worth_caching,
+    CachePlan, Candidate, Facts, Output, Scopes, Stage, cache_plan, candidates, is_blind, output, stages, worth_caching,
 };
 use crate::model::{Failure, Found, Graph};
 
@@ -27,7 +27,7 @@ pub struct Plan {
 pub struct Question {
     /// The stages that are worth caching; the last one is the target's.
     pub stages: Vec<Stage>,
-    /// The name of the target's stage; `None` where the engine does not tell.
+    /// The name of the target's stage; `None` where the engine does not tell, and no cache can be written without it.
     pub target: Option<String>,
     /// Cache refs that may exist, best first.
     pub candidates: Vec<Candidate>,
@@ -39,6 +39,7 @@ pub fn question(facts: Facts<'_>, scopes: &Scopes, graph: Option<&Graph>) -> Que
     let mut worth = graph.map(|graph| worth_caching(graph, &all)).unwrap_or_default();
     let named = || facts.request.target.clone().unwrap_or_default();
     let target = graph.map(|_| all.last().map_or_else(named, |stage| stage.name.clone()));
+    let target = target.or_else(|| is_blind(facts).then(named));
     let candidates = candidates(facts, scopes, &worth, target.as_deref());
     worth.extend(all.last().cloned());
     Question { stages: worth, target, candidates }

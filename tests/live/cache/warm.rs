@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{application, edit};
-use crate::rig::{Agent, Client, Engine, FaultyRegistry, Kind, Outcome, Registry, Request};
+use crate::rig::{self, Agent, Client, Engine, FaultyRegistry, Kind, Outcome, Registry, Request};
 
 on_every_engine!(
     the_same_once_more_moves_no_layer,
@@ -11,6 +11,8 @@ on_every_engine!(
     a_new_branch_starts_with_the_cache_of_main,
     a_new_branch_is_known_by_the_variables_of_its_ci,
 );
+
+on_every_engine!(@ containerd Containerd28 an_image_for_several_platforms_starts_with_the_cache_of_main);
 
 /// What a build may fetch where nothing changed, in bytes.
 const LITTLE: usize = 100_000;
@@ -146,4 +148,32 @@ fn a_new_branch_is_known_by_the_variables_of_its_ci(kind: Kind) {
     for branch in ["cache_feature-jenkins.", "cache_feature-gitlab."] {
         assert!(scene.cache_refs().iter().any(|name| name.starts_with(branch)), "{branch}: {:?}", scene.cache_refs());
     }
+}
+
+/// The builder runs on the platform that the engine has, and makes the files for each.
+fn an_image_for_several_platforms_starts_with_the_cache_of_main(kind: Kind) {
+    let registry = Registry::start();
+    let engine = Engine::start(kind);
+    let agent = Agent::start(&engine);
+    let base = registry.image("base:1");
+    let dockerfile = format!(
+        "FROM --platform=linux/amd64 {base} AS builder\nRUN head -c 999 /dev/urandom >/made\nFROM scratch\n\
+         COPY --from=builder /made /made\n"
+    );
+    let context = rig::context(&[("Dockerfile", &dockerfile)]);
+    let build = |tag: &str, platforms: &str, scope: &[&str]| {
+        let tag = registry.image(&format!("app:{tag}"));
+        let args = [&["--push", "-t", &tag, "--platform", platforms], scope].concat();
+        agent.client().build(context.path(), &args).code(0)
+    };
+    build("1", "linux/amd64,linux/arm64", &["--cache-scope", "main"]).assert_step("RUN", "DONE");
+    engine.replace();
+    let args = ["--cache-scope", "feature", "--cache-fallback", "main"];
+    let warm = build("2", "linux/arm64,linux/amd64", &args);
+    warm.assert_all_cached();
+    assert!(warm.stderr.contains("1 cache ref written"), "{}", warm.stderr);
+    engine.replace();
+    let again = build("3", "linux/amd64,linux/arm64", &args);
+    again.assert_all_cached();
+    assert!(again.stderr.contains("cache: feature, "), "{}", again.stderr);
 }

@@ -211,6 +211,19 @@ fn other_engines_write_one_cache_for_all_stages() {
 }
 
 #[test]
+fn a_build_for_several_platforms_has_one_cache_for_them_whatever_their_order() {
+    let of = |platforms: &[&str]| {
+        let platforms = platforms.iter().map(|platform| (*platform).to_owned()).collect();
+        let request = BuildRequest { platforms, ..pushing() };
+        decide_with(facts(&request, &containerd()), &main_scope(), None, &[]).unwrap().cache.target
+    };
+    let target = of(&["linux/amd64", "linux/arm64"]).unwrap();
+    assert!(target.tag().starts_with("cache_main__"), "{target}");
+    assert_eq!(of(&["linux/arm64", "linux/amd64"]), Some(target.clone()));
+    assert_ne!(of(&["linux/arm64", "linux/s390x"]), Some(target));
+}
+
+#[test]
 fn the_caller_may_decide_how_cache_is_exported() {
     let with = |mode| BuildRequest { cache: CacheRequest { mode, ..CacheRequest::default() }, ..pushing() };
     let inline = decide(&with(CacheMode::Inline), &containerd(), &main_scope(), &[]).unwrap().cache;
