@@ -199,17 +199,22 @@ impl Run<'_> {
         };
         let prepared = self.prepared.get_or_try_init(|| self.prepare_to_build(&made)).await?;
         let imports = &prepared.plan.cache.imports;
+        let solving = OnceCell::new();
+        let share = || solving.get_or_init(|| self.agent.solving.read());
         let Some(definition) = &made.definition else {
+            share().await;
             let made = if imports.is_empty() { Ok(made) } else { solve.dockerfile(self.request, imports).await };
             let report = self.export(solve, made).await?;
             return Ok(prepared.explain(report, false, prepared.explanation.retag.why.clone()));
         };
-        let look = Look { run: self, solver, view, definition, made: &made, prepared };
+        let context = CancellationToken::new();
+        let look = Look { run: self, solver, view, definition, made: &made, prepared, context };
         let main = async {
             let why_not = match look.look().await {
                 Ok((report, which)) => return Ok(prepared.explain(report, true, which)),
                 Err(why) => why,
             };
+            share().await;
             match solve.define(definition, None, imports).await {
                 Ok(part) => {
                     let report = self.export(solve, Ok(made.with(part))).await?;
