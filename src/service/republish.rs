@@ -2,7 +2,7 @@
 //! image's layers are published as they lie there.
 //!
 //! A graphdriver store can only push what it holds. So the result is asked for first, without an export, and the engine
-//! is given a cache that stands in for the image's: the same keys, which lead to blobs that nobody has. The one that it
+//! is given a cache that stands in for the image's: the same keys, which lead to blobs that are no layers. The one that it
 //! sets out to fetch tells which of the image's layers the result would be; then it is told to stop.
 //!
 //! Operations of one key are shared by all solves of an engine, and none but this one must ever wait for such a blob. So
@@ -32,7 +32,7 @@ use crate::{
 /// Events of a look that are kept until it is known whether anybody wants them.
 const MOST_EVENTS: usize = 100_000;
 
-/// How long one build may have to wait for another's look.
+/// How long a look may take, and how long one build waits for another's.
 const LONGEST: Duration = Duration::from_secs(3);
 
 pub(super) struct Look<'a> {
@@ -142,27 +142,29 @@ impl Look<'_> {
     /// The image whose layers the result would be. By then the engine has let go of all that was asked of it here.
     async fn found<'m>(&self, id: &str, view: &View, images: &'m [Image<'m>]) -> Option<&'m Image<'m>> {
         let outer = Outer { entitlements: &self.run.output.entitlements, internal: true, ..Outer::default() };
-        let agent = self.run.agent;
-        let _turn = tokio::time::timeout(LONGEST, agent.looking.lock()).await;
-        if let Ok(_alone) = agent.solving.try_write() {
+        let (solving, imports) = (&self.run.agent.solving, &self.prepared.plan.cache.of_target);
+        let stand_ins: Vec<_> = images.iter().filter_map(|image| Some((image, image.stand_in(id)?))).collect();
+        let turn = tokio::time::timeout(LONGEST, self.run.agent.looking.lock()).await;
+        if stand_ins.len() == imports.len()
+            && let Ok(_alone) = solving.try_write()
+        {
             let solve = self.solver.start(id, &outer).ok()?;
-            let stand_ins: Vec<_> = images.iter().filter_map(|image| Some((image, image.stand_in(id)?))).collect();
             let found = tokio::time::timeout(LONGEST, self.with_stand_ins(&solve, view, &stand_ins)).await;
-            solve.stop().await;
+            let stopped = tokio::time::timeout(LONGEST, solve.stop()).await;
             // Only somebody else's solve can still want them.
             self.solver.lend(blobs(stand_ins.into_iter().flat_map(|(_, stand_in)| stand_in.layers)));
-            return found.ok().flatten();
+            return stopped.ok().and(found.ok().flatten());
         }
-        let _beside = agent.solving.read().await;
+        drop(turn);
+        let _beside = solving.read().await;
         let solve = self.solver.start(id, &outer).ok()?;
         let sign = |image: &'m Image<'m>| Sign { blobs: image.cached.layers.iter().cloned().collect(), image };
         let signs: Vec<_> = images.iter().map(sign).collect();
         // It is given the target's own cache alone. With those of other stages at hand it may fetch these first, to
         // compare what the target takes from them, where the target's would have said that nothing changed.
-        let part = solve.define(self.definition, None, &self.prepared.plan.cache.of_target).await;
+        let part = solve.define(self.definition, None, imports).await;
         let found = self.same_layers(&solve, part, view, &signs).await;
-        solve.stop().await;
-        found
+        tokio::time::timeout(LONGEST, solve.stop()).await.ok().and(found)
     }
 
     async fn with_stand_ins<'m>(
