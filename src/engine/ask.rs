@@ -85,18 +85,33 @@ pub(super) fn frontend_request(request: &BuildRequest, imports: &[(Reference, bo
 }
 
 /// Asks for the result of a definition, which is made when something needs it.
-pub(super) fn definition_request(definition: pb::Definition, imports: &[(Reference, bool)]) -> frontend::SolveRequest {
-    let import = |(reference, insecure): &(Reference, bool)| FrontendCache {
-        r#type: "registry".to_owned(),
-        attrs: import_attrs(reference, *insecure).into_iter().collect(),
-    };
+pub(super) fn definition_request(
+    definition: pb::Definition,
+    cache_imports: Vec<FrontendCache>,
+) -> frontend::SolveRequest {
     frontend::SolveRequest {
         definition: Some(definition),
         allow_result_return: true,
         allow_result_array_ref: true,
-        cache_imports: imports.iter().map(import).collect(),
+        cache_imports,
         ..frontend::SolveRequest::default()
     }
+}
+
+/// Caches that lie in registries.
+pub(super) fn in_registries(imports: &[(Reference, bool)]) -> Vec<FrontendCache> {
+    let import = |(reference, insecure): &(Reference, bool)| FrontendCache {
+        r#type: "registry".to_owned(),
+        attrs: import_attrs(reference, *insecure).into_iter().collect(),
+    };
+    imports.iter().map(import).collect()
+}
+
+/// A cache that the engine reads through the session, by the digest of its index.
+pub(super) fn in_session(index: &str) -> FrontendCache {
+    let attrs = [("src", "remora"), ("digest", index)];
+    let attrs = attrs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    FrontendCache { r#type: "local".to_owned(), attrs }
 }
 
 pub(super) fn rpc_status(status: &tonic::Status) -> google::rpc::Status {

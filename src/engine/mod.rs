@@ -10,6 +10,7 @@
 //! | `ask` | a request and a plan as BuildKit's messages |
 //! | `definition` | BuildKit's definition of a build > our graph, and parts of it |
 //! | `attach` | opens BuildKit's session on behalf of the client |
+//! | `content` | blobs that the engine reads from the agent, within the session |
 //! | `status` | BuildKit's Status stream > our events |
 //! | `seen` | BuildKit's Status stream > what is seen of each operation |
 //! | `fault` | BuildKit's errors > our failures |
@@ -20,6 +21,7 @@
 
 mod ask;
 mod attach;
+mod content;
 mod definition;
 mod dial;
 mod docker;

@@ -15,6 +15,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
     control_client::ControlClient,
     frontend::{self, EvaluateRequest, ReturnRequest, StatFileRequest, llb_bridge_client::LlbBridgeClient},
 };
+use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -163,6 +164,11 @@ impl Solver {
         Ok(Outcome { exporter: solved.exporter_response.into_iter().collect() })
     }
 
+    /// Has the engine read these blobs, by their digests, through the session. It waits for those that it wants before.
+    pub fn lend(&self, blobs: impl IntoIterator<Item = (String, Bytes)>) {
+        self.session.lend(blobs);
+    }
+
     /// Passes on what happens in a solve until the engine says that it was all, or is silent after it is over.
     pub async fn watch(&self, id: &str, view: &View, events: &mpsc::Sender<Event>, over: &CancellationToken) {
         let _watched = view.watched.clone().drop_guard();
@@ -259,7 +265,21 @@ impl Solve {
         until: Option<usize>,
         imports: &[(Reference, bool)],
     ) -> Result<Part, Fault> {
-        let response = self.solve(ask::definition_request(definition.part(until)?, imports)).await?;
+        self.make(ask::definition_request(definition.part(until)?, ask::in_registries(imports))).await
+    }
+
+    /// The same of a whole definition, with caches that were [lent](Solver::lend), by their digests.
+    pub async fn define_with_lent<'c>(
+        &self,
+        definition: &Definition,
+        caches: impl IntoIterator<Item = &'c str>,
+    ) -> Result<Part, Fault> {
+        let caches = caches.into_iter().map(ask::in_session).collect();
+        self.make(ask::definition_request(definition.part(None)?, caches)).await
+    }
+
+    async fn make(&self, request: frontend::SolveRequest) -> Result<Part, Fault> {
+        let response = self.solve(request).await?;
         match response.result.and_then(|result| result.result) {
             Some(frontend::result::Result::Ref(single)) => Ok(Part(single.id)),
             _ => Err(Status::internal("the engine made no single result").into()),
@@ -281,6 +301,11 @@ impl Solve {
             Err(Fault(status)) if status.code() == Code::Unimplemented => self.load(part).await,
             done => done.map(drop),
         }
+    }
+
+    /// Ends it, and waits until the engine has let go of all that it did for it alone.
+    pub async fn stop(self) {
+        drop(self.export(Err(Status::cancelled("nothing more is wanted of it").into())).await);
     }
 
     /// Hands the result over for the export, and waits for its end.

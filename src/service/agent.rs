@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -64,6 +64,10 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) sessions: Sessions,
     pub(super) builds: Builds,
+    /// One build at a time looks whether it has anything to do.
+    pub(super) looking: Mutex<()>,
+    /// Builds that have the engine do their steps share it; one that looks is best alone.
+    pub(super) solving: RwLock<()>,
     /// Every call that works: they are waited for before the agent ends.
     pub(super) running: TaskTracker,
     pub(super) draining: CancellationToken,
@@ -79,6 +83,8 @@ impl Agent {
             settings,
             sessions: Sessions::default(),
             builds: Builds::default(),
+            looking: Mutex::default(),
+            solving: RwLock::default(),
             running: TaskTracker::new(),
             draining: CancellationToken::new(),
         };

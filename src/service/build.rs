@@ -196,13 +196,17 @@ impl Run<'_> {
             Err(fault) => return self.export(solve, Err(fault)).await,
         };
         let prepared = self.prepared.get_or_try_init(|| self.prepare_to_build(Some(&made))).await?;
+        let solving = OnceCell::new();
+        let share = || solving.get_or_init(|| self.agent.solving.read());
         let Some(definition) = &made.definition else {
+            share().await;
             let imports = prepared.imports_for(self).await;
             let made = if imports.is_empty() { Ok(made) } else { solve.dockerfile(self.request, imports).await };
             let report = self.export(solve, made).await?;
             return Ok(prepared.explain(report, false, prepared.explanation.retag.why.clone()));
         };
-        let look = Look { run: self, solver, view, definition, made: &made, prepared };
+        let context = CancellationToken::new();
+        let look = Look { run: self, solver, view, definition, made: &made, prepared, context };
         let main = async {
             // What the ordinary way needs is there by the time the look has failed.
             let unite = async {
@@ -218,6 +222,7 @@ impl Run<'_> {
                 Err(why) => why,
             };
             let imports = prepared.imports_for(self).await;
+            share().await;
             match solve.define(definition, None, imports).await {
                 Ok(part) => {
                     let report = self.export(solve, Ok(made.with(part))).await?;

@@ -1,13 +1,18 @@
 //! Looks before layers are loaded: where every step of a build came from the cache of one image in a registry, that
 //! image's layers are published as they lie there.
 //!
-//! A graphdriver store can only push what it holds. So the result is asked for first, without an export; the engine
-//! names the layers that it is about to fetch for it, and where these are the very layers of a cached image, it is told
-//! to stop. Where they are not, it goes on: they would have had to come anyway.
+//! A graphdriver store can only push what it holds. So the result is asked for first, without an export, and the engine
+//! is given a cache that stands in for the image's: the same keys, which lead to blobs that are no layers. The one that it
+//! sets out to fetch tells which of the image's layers the result would be; then it is told to stop.
+//!
+//! Operations of one key are shared by all solves of an engine, and none but this one must ever wait for such a blob. So
+//! no other build of this agent solves anything meanwhile. Where one does already, the engine is given the image's own
+//! cache, and is told to stop where the layers that it begins to fetch are the very ones of the image.
 
-use std::{collections::BTreeSet, future::pending, ops::ControlFlow};
+use std::{collections::BTreeSet, future::pending, ops::ControlFlow, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -18,14 +23,17 @@ use super::{
 };
 use crate::{
     digest::sha256,
-    engine::{Definition, Made, Outer, Solver, View},
+    engine::{Definition, Fault, Made, Outer, Part, Solve, Solver, View},
     model::{Event, Failure, Found, Graph, Node, NodeKind, NodeState, Report, Seen, StepId},
     registry::{self, CacheImage, Carries, Publication, Published},
-    strategy::{CachedImage, Candidate, Plan, Republish, republish, retry::Policy, with_config},
+    strategy::{CachedImage, Candidate, Plan, Republish, StandIn, republish, retry::Policy, stand_in, with_config},
 };
 
 /// Events of a look that are kept until it is known whether anybody wants them.
 const MOST_EVENTS: usize = 100_000;
+
+/// How long a look may take, and how long one build waits for another's.
+const LONGEST: Duration = Duration::from_secs(3);
 
 pub(super) struct Look<'a> {
     pub(super) run: &'a Run<'a>,
@@ -35,12 +43,31 @@ pub(super) struct Look<'a> {
     pub(super) definition: &'a Definition,
     pub(super) made: &'a Made,
     pub(super) prepared: &'a Prepared,
+    /// Cancelled once the engine has the build context, which may take as long as it likes.
+    pub(super) context: CancellationToken,
 }
 
 /// An image whose layers may be the result's.
 struct Image<'a> {
     image: &'a CacheImage,
     cached: CachedImage<'a>,
+}
+
+/// What the engine names when it sets out to fetch the layers of an image, and nothing else.
+struct Sign<'m> {
+    blobs: BTreeSet<String>,
+    image: &'m Image<'m>,
+}
+
+impl Image<'_> {
+    fn stand_in(&self, solve: &str) -> Option<StandIn> {
+        stand_in(self.cached.config, self.cached.layers.len(), &format!("{} for {solve}", self.image.digest))
+    }
+}
+
+/// With their digests.
+fn blobs(blobs: impl Iterator<Item = Vec<u8>>) -> impl Iterator<Item = (String, Bytes)> {
+    blobs.map(|blob| (sha256(&blob), blob.into()))
 }
 
 /// The images with inline cache of the target, best first.
@@ -81,8 +108,9 @@ impl Look<'_> {
         let images = images(plan, probed);
         let (id, view, never) = (new_id(), View::default(), CancellationToken::new());
         let (sender, mut receiver) = mpsc::channel(MOST_EVENTS);
+        self.context.cancelled().await;
         let found = tokio::select! {
-            found = self.same_layers(&id, &view, &images) => found,
+            found = self.found(&id, &view, &images) => found,
             // It ends when the solve does, which says why.
             () = async { self.solver.watch(&id, &view, &sender, &never).await; pending().await } => None,
         };
@@ -101,6 +129,7 @@ impl Look<'_> {
     pub(super) async fn hold(&self) -> std::convert::Infallible {
         let local = self.definition.graph().nodes.iter().position(|node| node.kind == NodeKind::Local);
         let held = async {
+            let _told = self.context.clone().drop_guard();
             let solve = self.solver.start(&new_id(), &Outer { internal: true, ..Outer::default() }).ok()?;
             let part = solve.define(self.definition, Some(local?), &[]).await.ok()?;
             solve.load(&part).await.ok()?;
@@ -110,19 +139,64 @@ impl Look<'_> {
         pending().await
     }
 
-    /// The image whose layers the engine is about to fetch for the result. By then it has been told to stop, and so it
-    /// has when it sets out to do anything else.
-    ///
-    /// It is given the target's own cache alone. With those of other stages at hand it may fetch these first, to
-    /// compare what the target takes from them, where the target's would have said that nothing changed.
-    async fn same_layers<'m>(&self, id: &str, view: &View, images: &'m [Image<'m>]) -> Option<&'m Image<'m>> {
+    /// The image whose layers the result would be. By then the engine has let go of all that was asked of it here.
+    async fn found<'m>(&self, id: &str, view: &View, images: &'m [Image<'m>]) -> Option<&'m Image<'m>> {
         let outer = Outer { entitlements: &self.run.output.entitlements, internal: true, ..Outer::default() };
+        let (solving, imports) = (&self.run.agent.solving, &self.prepared.plan.cache.of_target);
+        let stand_ins: Vec<_> = images.iter().filter_map(|image| Some((image, image.stand_in(id)?))).collect();
+        let turn = tokio::time::timeout(LONGEST, self.run.agent.looking.lock()).await;
+        if stand_ins.len() == imports.len()
+            && let Ok(_alone) = solving.try_write()
+        {
+            let solve = self.solver.start(id, &outer).ok()?;
+            let found = tokio::time::timeout(LONGEST, self.with_stand_ins(&solve, view, &stand_ins)).await;
+            let stopped = tokio::time::timeout(LONGEST, solve.stop()).await;
+            // Only somebody else's solve can still want them.
+            self.solver.lend(blobs(stand_ins.into_iter().flat_map(|(_, stand_in)| stand_in.layers)));
+            return stopped.ok().and(found.ok().flatten());
+        }
+        drop(turn);
+        let _beside = solving.read().await;
         let solve = self.solver.start(id, &outer).ok()?;
-        let part = solve.define(self.definition, None, &self.prepared.plan.cache.of_target).await.ok()?;
+        let sign = |image: &'m Image<'m>| Sign { blobs: image.cached.layers.iter().cloned().collect(), image };
+        let signs: Vec<_> = images.iter().map(sign).collect();
+        // It is given the target's own cache alone. With those of other stages at hand it may fetch these first, to
+        // compare what the target takes from them, where the target's would have said that nothing changed.
+        let part = solve.define(self.definition, None, imports).await;
+        let found = self.same_layers(&solve, part, view, &signs).await;
+        tokio::time::timeout(LONGEST, solve.stop()).await.ok().and(found)
+    }
+
+    async fn with_stand_ins<'m>(
+        &self,
+        solve: &Solve,
+        view: &View,
+        stand_ins: &[(&'m Image<'m>, StandIn)],
+    ) -> Option<&'m Image<'m>> {
+        let sign = |(image, stand_in): &(&'m Image<'m>, StandIn)| {
+            let top = stand_in.layers.last().map(|top| sha256(top));
+            Sign { blobs: top.into_iter().collect(), image }
+        };
+        let signs: Vec<_> = stand_ins.iter().map(sign).collect();
+        let own = |(_, it): &(_, StandIn)| [it.index.clone(), it.config.clone()];
+        self.solver.lend(blobs(stand_ins.iter().flat_map(own)));
+        let indices: Vec<_> = stand_ins.iter().map(|(_, stand_in)| sha256(&stand_in.index)).collect();
+        let part = solve.define_with_lent(self.definition, indices.iter().map(String::as_str)).await;
+        self.same_layers(solve, part, view, &signs).await
+    }
+
+    async fn same_layers<'m>(
+        &self,
+        solve: &Solve,
+        part: Result<Part, Fault>,
+        view: &View,
+        signs: &[Sign<'m>],
+    ) -> Option<&'m Image<'m>> {
+        let part = part.ok()?;
         let mut seen = view.seen();
         let decided = async {
             loop {
-                if let ControlFlow::Break(verdict) = verdict(&seen.borrow_and_update(), self.definition.graph(), images)
+                if let ControlFlow::Break(verdict) = verdict(&seen.borrow_and_update(), self.definition.graph(), signs)
                 {
                     return verdict;
                 }
@@ -187,7 +261,7 @@ impl Look<'_> {
 }
 
 /// What the engine sets out to do, once that is known: the image whose layers it fetches, or none for anything else.
-fn verdict<'m>(seen: &Seen, graph: &Graph, images: &'m [Image<'m>]) -> ControlFlow<Option<&'m Image<'m>>> {
+fn verdict<'m>(seen: &Seen, graph: &Graph, signs: &[Sign<'m>]) -> ControlFlow<Option<&'m Image<'m>>> {
     let Some((last, others)) = graph.nodes.split_last() else { return ControlFlow::Break(None) };
     let works = |node: &Node| match (node.kind, seen.state(&node.digest)) {
         (NodeKind::Run | NodeKind::File, NodeState::Running | NodeState::Done { .. } | NodeState::Failed) => true,
@@ -201,9 +275,10 @@ fn verdict<'m>(seen: &Seen, graph: &Graph, images: &'m [Image<'m>]) -> ControlFl
         NodeState::Waiting => ControlFlow::Continue(()),
         NodeState::Cached => {
             let Some(pulled) = seen.pulled(&last.digest) else { return ControlFlow::Continue(()) };
-            let same =
-                |image: &&Image<'_>| image.cached.layers.iter().collect::<BTreeSet<_>>() == pulled.iter().collect();
-            images.iter().find(same).map_or(ControlFlow::Continue(()), |image| ControlFlow::Break(Some(image)))
+            match signs.iter().find(|sign| sign.blobs.is_superset(pulled)) {
+                Some(sign) if sign.blobs.len() > pulled.len() => ControlFlow::Continue(()),
+                sign => ControlFlow::Break(sign.map(|sign| sign.image)),
+            }
         }
         NodeState::Running | NodeState::Done { .. } | NodeState::Failed => ControlFlow::Break(None),
     }

@@ -31,7 +31,7 @@ pub use output::{
 pub use plan::{Plan, Question, plan, question};
 pub use record::{InlineCache, inline_cache};
 pub use refs::{cache_tag, merged_tag};
-pub use republish::{Republish, republish, same_base, with_config};
+pub use republish::{Republish, StandIn, republish, same_base, stand_in, with_config};
 pub use retag::{CachedImage, retag};
 pub use scope::{Scopes, scopes};
 pub use secrets::{looks_like_secret, secret_warnings};

@@ -76,13 +76,18 @@ impl Record {
 
 /// The inline cache of an image by its config; `None` where there is none, or one that BuildKit would not take.
 pub fn inline_cache(config: &[u8]) -> Option<InlineCache> {
+    InlineCache::parse(&list(config)?)
+}
+
+/// The list of records that a config has, as JSON; `None` where there is none.
+pub(super) fn list(config: &[u8]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
     struct Config {
         #[serde(rename = "moby.buildkit.cache.v0")]
         cache: Option<String>,
     }
     let Config { cache } = serde_json::from_slice(config).ok()?;
-    InlineCache::parse(&STANDARD.decode(cache?).ok()?)
+    STANDARD.decode(cache?).ok()
 }
 
 impl InlineCache {

@@ -11,11 +11,13 @@
 //! therefore keeps those dates. Entries without a layer and the config's own `created` are not read again.
 
 mod history;
+mod stand_in;
 
 use serde_json::{Map, Value};
 
 use super::record::{self, inline_cache};
 use history::Entry;
+pub use stand_in::{StandIn, stand_in};
 
 /// Keys of a config that may differ, and what is done about each is said below. All others must be equal: the
 /// platform, and those that nobody here knows.

@@ -1,5 +1,7 @@
 //! Images that the registry has already: published as they lie there, or else not at all.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex, VertexStatus};
 use remora::{
@@ -7,10 +9,11 @@ use remora::{
     pb::{self, event::Kind},
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tonic::Status;
 
 use super::{
-    agent::Agent,
+    agent::{Agent, build, lend_nothing},
     caching::{built_by, empty, graphdriver, warnings},
     defining::{RESULT, RUN, definition, told},
     fake::{Build, BuildKit, Seen},
@@ -19,7 +22,7 @@ use super::{
         DIGEST, put,
         registry::{self, Answer, Fake},
     },
-    rig::sha256,
+    rig::{sha256, soon},
 };
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -86,12 +89,55 @@ fn fetching(layers: &[String]) -> StatusResponse {
     StatusResponse { statuses: layers.iter().map(layer).collect(), ..of([result.clone()]) }
 }
 
-/// An engine that fetches the cached image when its result is wanted.
+/// An engine that sets out to fetch the cached image when its result is wanted.
 fn fetches() -> BuildKit {
     loads(async |build| {
-        build.tell(fetching(&layers())).await;
+        let top = stand_ins(&build).await.map_or(layers().to_vec(), |layers| layers[1..].to_vec());
+        build.tell(fetching(&top)).await;
         std::future::pending().await
     })
+}
+
+/// What the cache that this solve was given through its session has in the place of layers; `None` where it was given one
+/// that lies in a registry.
+async fn stand_ins(build: &Build) -> Option<Vec<String>> {
+    let of_build = |seen: &Seen| match seen {
+        Seen::Frontend { build: id, request, .. } if *id == build.id => Some(request.cache_imports.clone()),
+        _ => None,
+    };
+    let imports = build.state.seen.borrow().iter().find_map(of_build).unwrap();
+    let import = imports.iter().find(|import| import.r#type == "local")?;
+    let index = read(build, &import.attrs["digest"]).await;
+    assert_eq!(sha256(&index), import.attrs["digest"]);
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    let blobs = index["manifests"].as_array().unwrap().iter();
+    let layers = blobs.filter(|blob| blob["mediaType"].as_str().unwrap().contains("rootfs"));
+    Some(layers.map(|blob| blob["digest"].as_str().unwrap().to_owned()).collect())
+}
+
+/// Reads a blob through the session, as an engine does.
+async fn read(build: &Build, digest: &str) -> Vec<u8> {
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Request {
+        #[prost(string, tag = "1")]
+        digest: String,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Response {
+        #[prost(bytes = "vec", tag = "2")]
+        data: Vec<u8>,
+    }
+    let mut client = tonic::client::Grpc::new(build.session().await.channel);
+    client.ready().await.unwrap();
+    let path = http::uri::PathAndQuery::from_static("/containerd.services.content.v1.Content/Read");
+    let request = tonic::Request::new(Request { digest: digest.to_owned() });
+    let codec = tonic_prost::ProstCodec::<Request, Response>::default();
+    let mut parts = client.server_streaming(request, path, codec).await.unwrap().into_inner();
+    let mut blob = Vec::new();
+    while let Some(Response { data }) = parts.message().await.unwrap() {
+        blob.extend(data);
+    }
+    blob
 }
 
 fn loads<F>(load: impl Fn(Build) -> F + Send + Sync + 'static) -> BuildKit
@@ -138,7 +184,8 @@ async fn an_image_in_which_nothing_changed_gets_its_tag_and_no_layer_moves() {
     assert_eq!(report.image_id, sha256(cached().1.as_bytes()));
     assert_eq!((report.steps, report.cached_steps), (1, 1));
     assert_eq!((came.pushes, came.put.as_slice()), (0, ["/v2/app/manifests/1".to_owned()].as_slice()));
-    assert!(!came.fake.seen().iter().any(|seen| matches!(seen, Seen::Returned(_))), "nothing was exported");
+    let exported = |seen: &Seen| matches!(seen, Seen::Returned(returned) if returned.result.is_some());
+    assert!(!came.fake.seen().iter().any(exported), "nothing was exported");
     assert_eq!(warnings(&came.events), [""; 0]);
     // The engine is told to stop: both what looked and what would have exported.
     came.fake.see(|seen| matches!(seen, Seen::Dropped { .. }).then_some(())).await;
@@ -189,6 +236,56 @@ async fn what_the_engine_would_make_of_other_layers_is_not_the_cached_image() {
         }
     });
     build_with(fake, holding).await.assert_ordinary("one layer more");
+}
+
+#[tokio::test]
+async fn a_result_of_fewer_layers_than_the_cached_image_is_another_one() {
+    let fake = loads(async |build| {
+        let Some(layers) = stand_ins(&build).await else { return Ok(()) };
+        build.tell(fetching(&layers[..1])).await;
+        std::future::pending().await
+    });
+    build_with(fake, holding).await.assert_ordinary("the lowest layer alone");
+}
+
+#[tokio::test]
+async fn what_stands_for_a_layer_is_none_and_is_there_for_others_once_the_look_is_over() {
+    let waiting = Arc::new(Notify::new());
+    let seen = Arc::clone(&waiting);
+    let fake = loads(move |build| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let layers = stand_ins(&build).await.unwrap();
+            // Somebody else's solve goes on to fetch it.
+            let (other, top) = (build.clone(), layers[1].clone());
+            tokio::spawn(async move {
+                let blob = read(&other, &top).await;
+                assert_eq!((sha256(&blob), blob.is_ascii()), (top, true));
+                seen.notify_one();
+            });
+            tokio::task::yield_now().await;
+            build.tell(fetching(&layers[1..])).await;
+            std::future::pending().await
+        }
+    });
+    let came = build_with(fake, holding).await;
+    assert_eq!((came.report.is_ok(), came.pushes), (true, 0));
+    soon(waiting.notified()).await;
+}
+
+#[tokio::test]
+async fn while_another_build_runs_the_engine_is_given_no_layers_that_do_not_exist() {
+    let (registry, fake) = (Fake::start(holding).await, fetches().export(async |_| std::future::pending().await));
+    let (dockerd, _) = graphdriver(&fake);
+    let agent = Agent::beside(dockerd).await;
+    let mut client = agent.client().await;
+    let session = lend_nothing(&client).await;
+    let _other = client.build(build(&session.id)).await.unwrap();
+    fake.see(|seen| matches!(seen, Seen::Returned(_)).then_some(())).await;
+    let (_, report) = built_by(&agent, &registry).await;
+    assert_eq!(report.unwrap().digest, sha256(cached().0.as_bytes()));
+    let local = |seen: &Seen| matches!(seen, Seen::Frontend { request, .. } if request.cache_imports.iter().any(|it| it.r#type == "local"));
+    assert!(!fake.seen().iter().any(local));
 }
 
 #[tokio::test]
