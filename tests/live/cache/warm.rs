@@ -120,7 +120,9 @@ fn a_new_branch_starts_with_the_cache_of_main(kind: Kind) {
     scene.build_warm(&scene.agent.client(), &["x"], &args).says("feature/x has none yet");
     assert_eq!(scene.digests(&["x"]), before);
     let own: BTreeSet<_> = scene.cache_refs().difference(&main).cloned().collect();
-    assert_eq!(own.len(), main.len(), "{own:?} as {main:?}");
+    // The one cache of all stages needs no further name until it holds less than that.
+    let wanted = if kind.image_store() == "containerd" { 1 } else { main.len() };
+    assert_eq!(own.len(), wanted, "{own:?} as {main:?}");
     assert!(own.iter().all(|name| name.starts_with("cache_feature-x.")), "{own:?}");
     // Its own is enough from now on.
     let args = ["--cache-scope", "feature/x", "--cache-fallback", "nobody"];
