@@ -37,6 +37,8 @@ pub struct Config {
 pub enum Entitlement {
     /// `network.host`: steps see the network of the engine's host.
     NetworkHost,
+    /// `security.insecure`: steps with `--security=insecure` have all capabilities. The engine must allow it as well.
+    SecurityInsecure,
 }
 
 /// What the file says. Every value is valid.
@@ -97,13 +99,15 @@ impl Entitlement {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NetworkHost => "network.host",
+            Self::SecurityInsecure => "security.insecure",
         }
     }
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "network.host" => Ok(Self::NetworkHost),
-            _ => Err(format!("unknown entitlement '{text}': there is network.host")),
+            "security.insecure" => Ok(Self::SecurityInsecure),
+            _ => Err(format!("unknown entitlement '{text}': there are network.host and security.insecure")),
         }
     }
 }

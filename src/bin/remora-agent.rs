@@ -13,6 +13,10 @@ use remora::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// What was freed is no longer there to read: credentials and secrets pass through.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 /// Builds, pushes and prunes beside a Docker engine or a buildkitd, for `remora`, its client.
 ///
 /// Without --engine it asks REMORA_ENGINE, then DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH for mutual
@@ -28,7 +32,7 @@ struct Args {
     /// [default: unix:///run/remora/agent.sock]
     #[arg(long, value_name = "URL")]
     listen: Option<String>,
-    /// Let builds ask for this entitlement: network.host
+    /// Let builds ask for this entitlement: network.host or security.insecure
     #[arg(long, value_name = "NAME")]
     allow_entitlement: Vec<String>,
     /// This registry speaks plain HTTP; repeatable. Loopback does by itself

@@ -1,12 +1,16 @@
 //! The command line.
 
 mod cache;
+mod lent;
+mod run;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(super) use cache::Cache;
+pub(super) use lent::Lent;
+use run::Run;
 
 use crate::model::{Reference, is_platform};
 
@@ -53,7 +57,8 @@ pub(super) struct Connection {
 const BUILD_EXAMPLES: &str = "\
 Examples:
   remora build --push -t registry.example/app:1 .
-  remora build -f docker/Dockerfile --target test --build-arg VERSION .";
+  remora build -f docker/Dockerfile --target test --build-arg VERSION .
+  remora build --secret id=npmrc,src=$HOME/.npmrc --ssh default -t app .";
 
 const PLAN_EXAMPLES: &str = "\
 Examples:
@@ -82,7 +87,7 @@ pub(super) struct Build {
     /// Directory of the build context
     #[arg(value_name = "CONTEXT")]
     pub(super) context: PathBuf,
-    /// The Dockerfile [default: CONTEXT/Dockerfile]
+    /// The Dockerfile; - is standard input [default: CONTEXT/Dockerfile]
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// Name of the image; repeatable
@@ -100,6 +105,9 @@ pub(super) struct Build {
     /// Run every step anew
     #[arg(long)]
     pub(super) no_cache: bool,
+    /// Run the steps of this stage anew; repeatable
+    #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',')]
+    pub(super) no_cache_stages: Vec<String>,
     /// Ask the registry for newer base images
     #[arg(long)]
     pub(super) pull: bool,
@@ -124,6 +132,13 @@ pub(super) struct Build {
     /// Print the image's id, and nothing else
     #[arg(short, long)]
     pub(super) quiet: bool,
+    /// Ask for an entitlement, network.host or security.insecure, which the agent must allow; repeatable
+    #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',')]
+    pub(super) entitlements: Vec<String>,
+    #[command(flatten)]
+    pub(super) run: Run,
+    #[command(flatten)]
+    pub(super) lent: Lent,
     #[command(flatten)]
     pub(super) cache: Cache,
 }

@@ -3,17 +3,21 @@
 use std::{
     collections::BTreeMap,
     env::VarError,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use super::{
     args::{Build, Connection, Network},
-    ci, connect, excerpt, follow, ignored, lend,
+    ci, connect,
+    dockerfile::{self, Dockerfile}, excerpt, follow, ignored, lend,
     progress::Progress,
 };
-use crate::model::{self, BuildRequest, Failure, FailureKind, Report, SessionId};
+use crate::{
+    model::{self, BuildRequest, Failure, FailureKind, Report, SessionId},
+    session::{Secrets, SshAgents},
+};
 
 /// Which call it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +32,7 @@ pub(super) struct Asked {
     dockerfile: Dockerfile,
     /// Session and time to wait come later.
     request: BuildRequest,
+    lent: (Secrets, SshAgents),
     quiet: bool,
 }
 
@@ -35,12 +40,13 @@ impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
         let context = context(&args.context)?;
-        let dockerfile = dockerfile(&args.context, args.file.as_deref())?;
+        let dockerfile = dockerfile::find(&args.context, args.file.as_deref())?;
         if args.push && args.tags.is_empty() {
             return Err(usage("--push without a tag: there is no name to push to")
                 .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
         }
         let build_args = build_args(args.build_args)?;
+        let lent = args.lent.open()?;
         let (cache_from, cache) = args.cache.request(ci::variables())?;
         let request = BuildRequest {
             session: SessionId(String::new()),
@@ -50,6 +56,7 @@ impl Asked {
             build_args,
             labels: args.labels.into_iter().collect(),
             no_cache: args.no_cache,
+            no_cache_stages: args.no_cache_stages,
             pull: args.pull,
             platforms: args.platforms,
             network: match args.network {
@@ -57,21 +64,23 @@ impl Asked {
                 Network::None => model::Network::None,
                 Network::Host => model::Network::Host,
             },
+            run: args.run.request(),
+            entitlements: args.entitlements,
             cache_from,
             cache,
             push: args.push,
             load: args.load,
             wait: Duration::ZERO,
         };
-        Ok(Self { context, dockerfile, request, quiet: args.quiet })
+        Ok(Self { context, dockerfile, request, lent, quiet: args.quiet })
     }
 
     /// Asks the agent, and follows the call to its end.
     pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
-        let Self { context, dockerfile: Dockerfile { directory, name }, request, quiet } = self;
+        let Self { context, dockerfile: Dockerfile { directory, name, read: _read }, request, lent, quiet } = self;
         let mut agent = connect::connect(connection).await?;
         let path = directory.join(&name);
-        let session = lend::lend(&agent.client, lend::Lending::build(context.clone(), directory, name.as_ref()))?;
+        let session = lend::lend(&agent.client, lend::Lending::build(context.clone(), directory, name.as_ref(), lent))?;
         let request = BuildRequest { session: session.id.clone(), wait: agent.wait, ..request };
         let request = crate::pb::BuildRequest::from(request);
         let mut progress = Progress::new(quiet);
@@ -101,37 +110,6 @@ fn context(path: &Path) -> Result<PathBuf, Failure> {
         Err(error) => Err(usage(format!("the build context {}: {error}", path.display()))
             .next("name an existing directory, such as .")),
     }
-}
-
-struct Dockerfile {
-    directory: PathBuf,
-    name: String,
-}
-
-/// The Dockerfile may lie outside the context: its own directory is served for it.
-fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Dockerfile, Failure> {
-    let path = match file {
-        Some(file) => file.to_owned(),
-        None => context.join("Dockerfile"),
-    };
-    let problem = |error: &dyn std::fmt::Display| {
-        usage(format!("the Dockerfile {}: {error}", path.display())).next("name it with -f, relative to where you are")
-    };
-    // Looked at before it is opened: a pipe would wait for its writer.
-    let found = fs::metadata(&path)
-        .and_then(|file| if file.is_file() { fs::File::open(&path).map(|_| true) } else { Ok(false) });
-    match found {
-        Ok(true) => {}
-        Ok(false) => return Err(problem(&"it is no file")),
-        // The frontend takes this spelling as well.
-        Err(error)
-            if file.is_none() && error.kind() == io::ErrorKind::NotFound && context.join("dockerfile").is_file() => {}
-        Err(error) => return Err(problem(&error)),
-    }
-    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| problem(&"its name is not UTF-8"))?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let directory = directory.canonicalize().map_err(|e| problem(&e))?;
-    Ok(Dockerfile { directory, name: name.to_owned() })
 }
 
 /// A build arg without a value takes that of the environment, and is left out where there is none.

@@ -13,7 +13,7 @@ use crate::{
     digest::sha256,
     model::{Failure, FailureKind, SessionId},
     pb::SessionData,
-    session::{self, Attachables, Credentials, Directory, METHODS, pipe},
+    session::{self, Attachables, Credentials, Directory, METHODS, Secrets, SshAgents, pipe},
 };
 
 /// What is lent.
@@ -29,9 +29,14 @@ impl Lending {
     }
 
     /// What a build needs. Of the Dockerfile's directory, no more than what belongs to the file of that name.
-    pub(super) fn build(context: PathBuf, dockerfile: PathBuf, name: &OsStr) -> Self {
+    pub(super) fn build(
+        context: PathBuf,
+        dockerfile: PathBuf,
+        name: &OsStr,
+        (secrets, ssh): (Secrets, SshAgents),
+    ) -> Self {
         let shared_key = shared_key(&context);
-        let mut attachables = attachables();
+        let mut attachables = Attachables { secrets, ssh, ..attachables() };
         attachables.dirs.insert("context".to_owned(), Directory::whole(context));
         attachables.dirs.insert("dockerfile".to_owned(), Directory::of_dockerfile(dockerfile, name));
         Self { attachables, shared_key }
@@ -39,7 +44,8 @@ impl Lending {
 }
 
 fn attachables() -> Attachables {
-    let credentials = Credentials::find(std::env::var_os("DOCKER_CONFIG"), std::env::var_os("HOME"));
+    let credentials = Credentials::find(std::env::var_os("DOCKER_CONFIG"), std::env::var_os("HOME"))
+        .with_variables(|name| std::env::var(name).ok());
     Attachables { credentials, ..Attachables::default() }
 }
 

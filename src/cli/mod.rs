@@ -22,6 +22,7 @@ mod ask;
 mod build;
 mod ci;
 mod connect;
+mod dockerfile;
 mod excerpt;
 mod exit;
 mod follow;

@@ -12,7 +12,7 @@ use bollard_buildkit_proto::{
 };
 
 use crate::{
-    model::{BuildRequest, Network, Reference},
+    model::{BuildRequest, HostAddress, Network, Reference, RunOptions, Ulimit},
     strategy,
 };
 
@@ -139,6 +139,8 @@ fn frontend_attrs(request: &BuildRequest, imports: &[(Reference, bool)]) -> Hash
     if request.no_cache {
         // Without a list of stages it means all of them.
         set("no-cache", String::new());
+    } else if !request.no_cache_stages.is_empty() {
+        set("no-cache", request.no_cache_stages.join(","));
     }
     if request.pull {
         set("image-resolve-mode", "pull".to_owned());
@@ -147,6 +149,21 @@ fn frontend_attrs(request: &BuildRequest, imports: &[(Reference, bool)]) -> Hash
         Network::Default => {}
         Network::None => drop(set("force-network-mode", "none".to_owned())),
         Network::Host => drop(set("force-network-mode", "host".to_owned())),
+    }
+    let RunOptions { hosts, cgroup_parent, shm_bytes, ulimits } = &request.run;
+    if !hosts.is_empty() {
+        let host = |(name, address): &(String, HostAddress)| format!("{name}={address}");
+        set("add-hosts", hosts.iter().map(host).collect::<Vec<_>>().join(","));
+    }
+    if !cgroup_parent.is_empty() {
+        set("cgroup-parent", cgroup_parent.clone());
+    }
+    if *shm_bytes > 0 {
+        set("shm-size", shm_bytes.to_string());
+    }
+    if !ulimits.is_empty() {
+        let ulimit = |Ulimit { name, soft, hard }: &Ulimit| format!("{name}={soft}:{hard}");
+        set("ulimit", ulimits.iter().map(ulimit).collect::<Vec<_>>().join(","));
     }
     if !imports.is_empty() {
         let import = |(reference, insecure): &(Reference, bool)| {

@@ -1,6 +1,6 @@
 //! Finds out, once per connection, what the engine is and can do.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use bollard_buildkit_proto::{
     moby::buildkit::v1::{
@@ -38,6 +38,10 @@ const NATIVE_SINCE: (u32, u32) = (1, 53);
 const CACHE_MANIFESTS_SINCE: (u32, u32) = (1, 44);
 /// The first version of `BuildKit` that does.
 const CACHE_MANIFESTS_SINCE_BUILDKIT: (u32, u32) = (0, 12);
+/// The first API version of Docker whose frontend reads `ulimit`, `shm-size` and `cgroup-parent`: 23.0 has `BuildKit` 0.10.
+const RUN_LIMITS_SINCE: (u32, u32) = (1, 42);
+/// The first version of `BuildKit` that does.
+const RUN_LIMITS_SINCE_BUILDKIT: (u32, u32) = (0, 10);
 
 pub(super) async fn probe(url: &EngineUrl) -> Result<Found, Error> {
     match tokio::time::timeout(PATIENCE, docker::version(url)).await {
@@ -68,7 +72,8 @@ async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
             |pair| matches!(pair.as_slice(), [key, value] if key == "driver-type" && value.contains("snapshotter")),
         );
     let git = has_git(&connection).await;
-    let cache_manifests = docker::api_version(&version.api_version) >= CACHE_MANIFESTS_SINCE;
+    let api = docker::api_version(&version.api_version);
+    let (cache_manifests, run_limits) = (api >= CACHE_MANIFESTS_SINCE, api >= RUN_LIMITS_SINCE);
     let capabilities = Capabilities {
         kind: EngineKind::Dockerd,
         version: version.version,
@@ -84,6 +89,8 @@ async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
         },
         cache_exports: if containerd { vec!["inline", "registry", "local"] } else { vec!["inline"] },
         cache_manifests,
+        run_limits,
+        host_gateway: host_gateway(&worker),
         git,
     };
     Ok(Found { capabilities, transport, connection, docker: Some(docker) })
@@ -96,6 +103,7 @@ async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
         kind: EngineKind::Buildkitd,
         // The first ones do not tell it.
         cache_manifests: docker::api_version(version.trim_start_matches('v')) >= CACHE_MANIFESTS_SINCE_BUILDKIT,
+        run_limits: docker::api_version(version.trim_start_matches('v')) >= RUN_LIMITS_SINCE_BUILDKIT,
         version,
         api_version: String::new(),
         image_store: None,
@@ -103,6 +111,7 @@ async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
         platforms: platforms(&worker),
         exporters: vec!["image", "oci", "docker", "local", "tar"],
         cache_exports: vec!["inline", "registry", "local"],
+        host_gateway: host_gateway(&worker),
         git: has_git(&connection).await,
     };
     Ok(Found { capabilities, transport, connection, docker: None })
@@ -156,6 +165,10 @@ async fn has_git(connection: &Grpc) -> bool {
         }
         _ => true,
     }
+}
+
+fn host_gateway(worker: &WorkerRecord) -> Option<IpAddr> {
+    worker.labels.get("org.mobyproject.buildkit.worker.moby.host-gateway-ip")?.parse().ok()
 }
 
 fn platforms(worker: &WorkerRecord) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! What an engine can do: a value that is asked once per connection.
 
+use std::net::IpAddr;
+
 /// What builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineKind {
@@ -39,6 +41,10 @@ pub struct Capabilities {
     pub cache_exports: Vec<&'static str>,
     /// Whether it reads a registry cache that lies as an image manifest; else only as an index of blobs.
     pub cache_manifests: bool,
+    /// Whether it gives steps limits, a size of `/dev/shm` and a control group; else it leaves them out without a word.
+    pub run_limits: bool,
+    /// Where containers reach its host, where it tells that.
+    pub host_gateway: Option<IpAddr>,
     /// Whether it can fetch git contexts itself.
     pub git: bool,
 }

@@ -13,6 +13,7 @@ mod graph;
 mod reference;
 mod report;
 mod request;
+mod run;
 mod seen;
 mod step;
 
@@ -31,8 +32,9 @@ pub use graph::{Graph, Node, NodeKind};
 pub use reference::{InvalidReference, Reference};
 pub use report::{Report, Tally};
 pub use request::{BuildRequest, Network, PruneRequest, PushRequest, SessionId, is_platform};
+pub use run::{HostAddress, RunOptions, Ulimit, check_host};
 pub use seen::{NodeState, Seen};
 pub use step::{base_image, own_step};
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.
-pub const REVISION: u32 = 2;
+pub const REVISION: u32 = 3;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{CacheRequest, Reference};
+use super::{CacheRequest, Reference, RunOptions};
 
 /// Names a session: 32 hexadecimal digits. Whoever knows it may use the session, so it never goes into a log.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -39,12 +39,18 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// Run every step anew.
     pub no_cache: bool,
+    /// Stages whose steps are run anew.
+    pub no_cache_stages: Vec<String>,
     /// Ask the registry for newer base images.
     pub pull: bool,
     /// Platforms such as `linux/arm64`; the engine's own where it is empty.
     pub platforms: Vec<String>,
     /// The network that RUN steps see.
     pub network: Network,
+    /// What RUN steps are given besides.
+    pub run: RunOptions,
+    /// Entitlements that it asks for, such as `network.host`.
+    pub entitlements: Vec<String>,
     /// Cache refs to import; the tags where it is empty.
     pub cache_from: Vec<Reference>,
     /// How to use the cache, and whose it is.
@@ -65,6 +71,7 @@ impl std::fmt::Debug for BuildRequest {
             .field("target", &self.target)
             .field("build_args", &self.build_args.keys().collect::<Vec<_>>())
             .field("platforms", &self.platforms)
+            .field("entitlements", &self.entitlements)
             .field("cache", &self.cache)
             .field("push", &self.push)
             .field("load", &self.load)

@@ -37,6 +37,7 @@ pub(super) async fn build(
 ) -> Result<Report, Failure> {
     let since = Instant::now();
     let begun = Begun::new(&agent, &request, &events).await?;
+    let request = strategy::given(request, &begun.capabilities)?;
     let _entry = agent.builds.enter(&begun.id, &request.tags);
     tracing::info!(build = begun.id, ?request, "build");
     let (tee, tally) = tee(events);

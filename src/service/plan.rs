@@ -12,6 +12,7 @@ use super::{
 use crate::{
     engine::{Outer, Solver, View},
     model::{BuildRequest, Event, Failure, Report},
+    strategy,
 };
 
 /// The call Plan.
@@ -22,6 +23,7 @@ pub(super) async fn plan(
 ) -> Result<Report, Failure> {
     let since = Instant::now();
     let begun = Begun::new(&agent, &request, &events).await?;
+    let request = strategy::given(request, &begun.capabilities)?;
     tracing::info!(plan = begun.id, ?request, "plan");
     let run = begun.run(&agent, &request, &events);
     run.warn_of_secrets().await;

@@ -20,44 +20,89 @@ mod tests;
 /// Under which name Docker's own registry stands in the file.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// Where credentials come from. The file is read once, when the first registry asks.
+/// Where credentials come from. Each place is read once, when the first registry asks.
 #[derive(Default)]
 pub struct Credentials {
     file: Option<PathBuf>,
     config: OnceLock<Result<Option<Value>, Problem>>,
+    /// The text of such a file.
+    text: Option<String>,
+    text_config: OnceLock<Result<Value, Problem>>,
+    /// The CI's own registry.
+    ci: Option<Login>,
+}
+
+struct Login {
+    registry: String,
+    username: String,
+    password: String,
 }
 
 impl Credentials {
     /// From this file. One that does not exist holds no credentials.
     pub fn from_file(file: impl Into<PathBuf>) -> Self {
-        Self { file: Some(file.into()), config: OnceLock::new() }
+        Self { file: Some(file.into()), ..Self::default() }
     }
 
     /// From `config.json` in the directory `docker_config` (the variable `DOCKER_CONFIG`), else in `.docker` in `home`.
     pub fn find(docker_config: Option<OsString>, home: Option<OsString>) -> Self {
         let directory = docker_config.filter(|directory| !directory.is_empty()).map(PathBuf::from);
         let directory = directory.or_else(|| home.map(|home| Path::new(&home).join(".docker")));
-        Self { file: directory.map(|directory| directory.join("config.json")), config: OnceLock::new() }
+        Self { file: directory.map(|directory| directory.join("config.json")), ..Self::default() }
+    }
+
+    /// And from variables of the environment: `DOCKER_AUTH_CONFIG`, the text of such a file, before it, as Docker's client
+    /// has it; the job's own login of GitLab, `CI_REGISTRY` with `CI_REGISTRY_USER` and `CI_REGISTRY_PASSWORD`, after it.
+    #[must_use]
+    pub fn with_variables(self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let login = || {
+            let (username, password) = (set("CI_REGISTRY_USER")?, set("CI_REGISTRY_PASSWORD")?);
+            Some(Login { registry: set("CI_REGISTRY")?, username, password })
+        };
+        Self { text: set("DOCKER_AUTH_CONFIG"), ci: login(), ..self }
     }
 
     /// What to log in to `host` with; empty where there is nothing. Blocks.
     pub(super) fn get(&self, host: &str) -> Result<CredentialsResponse, Problem> {
-        let Some(file) = &self.file else { return Ok(CredentialsResponse::default()) };
-        let Some(config) = self.config.get_or_init(|| read(file)).as_ref().map_err(Clone::clone)? else {
-            return Ok(CredentialsResponse::default());
-        };
-        let text = config.to_string();
-        match get_credential_from_reader(text.as_bytes(), &key(config, host)) {
-            Ok(DockerCredential::UsernamePassword(username, secret)) => Ok(CredentialsResponse { username, secret }),
-            // An empty user name is what tells the engine that this is a token.
-            Ok(DockerCredential::IdentityToken(secret)) => Ok(CredentialsResponse { username: String::new(), secret }),
-            Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(CredentialsResponse::default()),
-            // What a helper printed may hold anything, so it is not passed on.
-            Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
-                Err(problem(file, &format!("{helper} has no credentials for {host}")))
+        if let Some(text) = &self.text {
+            let config = self.text_config.get_or_init(|| parse(text.as_bytes(), VARIABLE));
+            if let Some(found) = look_up(config.as_ref().map_err(Clone::clone)?, host, VARIABLE)? {
+                return Ok(found);
             }
-            Err(error) => Err(problem(file, &format!("the entry for {host} is broken: {error}"))),
         }
+        if let Some(file) = &self.file
+            && let Some(config) = self.config.get_or_init(|| read(file)).as_ref().map_err(Clone::clone)?
+            && let Some(found) = look_up(config, host, &file.display().to_string())?
+        {
+            return Ok(found);
+        }
+        let login = self.ci.as_ref().filter(|login| host_of(&login.registry) == host);
+        Ok(login.map_or_else(CredentialsResponse::default, |login| CredentialsResponse {
+            username: login.username.clone(),
+            secret: login.password.clone(),
+        }))
+    }
+}
+
+/// How messages call the text of the environment.
+const VARIABLE: &str = "the variable DOCKER_AUTH_CONFIG";
+
+/// What a configuration has for `host`, if anything.
+fn look_up(config: &Value, host: &str, place: &str) -> Result<Option<CredentialsResponse>, Problem> {
+    let text = config.to_string();
+    match get_credential_from_reader(text.as_bytes(), &key(config, host)) {
+        Ok(DockerCredential::UsernamePassword(username, secret)) => Ok(Some(CredentialsResponse { username, secret })),
+        // An empty user name is what tells the engine that this is a token.
+        Ok(DockerCredential::IdentityToken(secret)) => {
+            Ok(Some(CredentialsResponse { username: String::new(), secret }))
+        }
+        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
+        // What a helper printed may hold anything, so it is not passed on.
+        Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
+            Err(problem(place, &format!("{helper} has no credentials for {host}")))
+        }
+        Err(error) => Err(problem(place, &format!("the entry for {host} is broken: {error}"))),
     }
 }
 
@@ -66,23 +111,27 @@ fn read(file: &Path) -> Result<Option<Value>, Problem> {
     let text = match std::fs::read(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(problem(file, &error.to_string())),
+        Err(error) => return Err(problem(&file.display().to_string(), &error.to_string())),
     };
-    let mut config: Value = serde_json::from_slice(&text).map_err(|error| problem(file, &error.to_string()))?;
-    let Some(entries) = config.as_object_mut() else { return Err(problem(file, "it is not a JSON object")) };
+    parse(&text, &file.display().to_string()).map(Some)
+}
+
+fn parse(text: &[u8], place: &str) -> Result<Value, Problem> {
+    let mut config: Value = serde_json::from_slice(text).map_err(|error| problem(place, &error.to_string()))?;
+    let Some(entries) = config.as_object_mut() else { return Err(problem(place, "it is not a JSON object")) };
     if let Some(auths) = entries.get_mut("auths") {
-        let Some(auths) = auths.as_object_mut() else { return Err(problem(file, "\"auths\" is not an object")) };
+        let Some(auths) = auths.as_object_mut() else { return Err(problem(place, "\"auths\" is not an object")) };
         for entry in auths.values_mut().filter_map(Value::as_object_mut) {
             entry.retain(|_, value| value.as_str() != Some(""));
         }
     }
-    Ok(Some(config))
+    Ok(config)
 }
 
-fn problem(file: &Path, reason: &str) -> Problem {
+fn problem(place: &str, reason: &str) -> Problem {
     Problem::new(
-        format!("cannot use the credentials in {}: {reason}", file.display()),
-        "Repair the file or log in anew with docker login; DOCKER_CONFIG names another directory.",
+        format!("cannot use the credentials in {place}: {reason}"),
+        "Repair it or log in anew with docker login; DOCKER_CONFIG names another directory.",
     )
 }
 

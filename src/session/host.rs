@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bollard_buildkit_proto::health::health_check_response::ServingStatus;
 use bollard_buildkit_proto::health::{HealthCheckRequest, HealthCheckResponse};
+use bollard_buildkit_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
 use bollard_buildkit_proto::moby::filesync::v1::{BytesMessage, CredentialsRequest, CredentialsResponse};
+use bollard_buildkit_proto::moby::sshforward::v1::{self as sshforward, CheckAgentRequest, CheckAgentResponse};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -22,7 +24,9 @@ use super::directory::Directory;
 use super::filesync;
 use super::methods;
 use super::problems::{Counters, Problems};
+use super::secrets::Secrets;
 use super::send::Sink;
+use super::ssh::{self, SshAgents};
 
 /// Bytes that either side may have on its way in one HTTP/2 frame, where the other agrees.
 const FRAME: u32 = 1 << 20;
@@ -41,6 +45,10 @@ pub struct Attachables {
     pub dirs: BTreeMap<String, Directory>,
     /// Credentials for registries.
     pub credentials: Credentials,
+    /// Secrets that steps may mount.
+    pub secrets: Secrets,
+    /// SSH agents that steps may use.
+    pub ssh: SshAgents,
     /// Where exported files go; without it, exports to the client are refused.
     pub sink: Option<Sink>,
     /// Counts what is sent; keep a clone to read it.
@@ -84,6 +92,9 @@ async fn route(request: Request<Incoming>, attachables: Arc<Attachables>) -> Res
     match request.uri().path() {
         methods::FILE_SYNC => filesync::diff_copy(request, &attachables),
         methods::CREDENTIALS => credentials(request, attachables).await,
+        methods::SECRETS => secret(request, attachables).await,
+        methods::SSH_CHECK => ssh_check(request, attachables).await,
+        methods::SSH => ssh_forward(request, attachables).await,
         methods::FILE_SEND => file_send(request, attachables).await,
         methods::HEALTH => health(request).await,
         other => Status::unimplemented(format!("the client does not serve {other}")).into_http(),
@@ -103,6 +114,39 @@ async fn credentials(request: Request<Incoming>, attachables: Arc<Attachables>) 
         }
     });
     Grpc::new(ProstCodec::<CredentialsResponse, CredentialsRequest>::default()).unary(answer, request).await
+}
+
+async fn secret(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<GetSecretRequest>| {
+        let attachables = attachables.clone();
+        async move {
+            let id = request.into_inner().id;
+            let read = tokio::task::spawn_blocking(move || attachables.secrets.get(&id)).await;
+            let data = read.map_err(|_| Status::cancelled("the session is ending"))??;
+            Ok::<_, Status>(tonic::Response::new(GetSecretResponse { data }))
+        }
+    });
+    Grpc::new(ProstCodec::<GetSecretResponse, GetSecretRequest>::default()).unary(answer, request).await
+}
+
+async fn ssh_check(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<CheckAgentRequest>| {
+        let found = attachables.ssh.check(&request.into_inner().id);
+        async { found.map(|()| tonic::Response::new(CheckAgentResponse {})) }
+    });
+    Grpc::new(ProstCodec::<CheckAgentResponse, CheckAgentRequest>::default()).unary(answer, request).await
+}
+
+async fn ssh_forward(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<Streaming<sshforward::BytesMessage>>| {
+        let attachables = attachables.clone();
+        async move {
+            let id = request.metadata().get(ssh::ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+            attachables.ssh.forward(&id, request.into_inner()).await.map(tonic::Response::new)
+        }
+    });
+    let codec = ProstCodec::<sshforward::BytesMessage, sshforward::BytesMessage>::default();
+    Grpc::new(codec).streaming(answer, request).await
 }
 
 async fn file_send(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {

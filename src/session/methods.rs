@@ -6,8 +6,14 @@ pub const FILE_SYNC: &str = "/moby.filesync.v1.FileSync/DiffCopy";
 pub const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
 /// Takes exported files.
 pub const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
+/// Hands out secrets.
+pub const SECRETS: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
+/// Says whether there is an SSH agent.
+pub const SSH_CHECK: &str = "/moby.sshforward.v1.SSH/CheckAgent";
+/// Connects with an SSH agent.
+pub const SSH: &str = "/moby.sshforward.v1.SSH/ForwardAgent";
 /// Says that the session is alive.
 pub const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// All of them, as they are announced to the engine.
-pub const METHODS: &[&str] = &[FILE_SYNC, CREDENTIALS, FILE_SEND, HEALTH];
+pub const METHODS: &[&str] = &[FILE_SYNC, CREDENTIALS, FILE_SEND, SECRETS, SSH_CHECK, SSH, HEALTH];

@@ -12,6 +12,8 @@
 //! | `packet` | the messages of the file transfer |
 //! | `path` | paths as bytes |
 //! | `auth` | credentials from Docker's config file |
+//! | `secrets` | secrets that steps mount |
+//! | `ssh` | SSH agents that steps use |
 //! | `send` | takes exported files |
 //! | `problems` | what the caller reads afterwards |
 //! | `pipe` | a byte stream made of two streams of gRPC messages |
@@ -47,7 +49,11 @@ mod problems;
 #[cfg(feature = "client")]
 mod root;
 #[cfg(feature = "client")]
+mod secrets;
+#[cfg(feature = "client")]
 mod send;
+#[cfg(feature = "client")]
+mod ssh;
 #[cfg(feature = "client")]
 mod walk;
 
@@ -66,7 +72,11 @@ pub use pipe::{Chunk, pipe};
 #[cfg(feature = "client")]
 pub use problems::{Counters, Problem, Problems};
 #[cfg(feature = "client")]
+pub use secrets::{Secret, Secrets};
+#[cfg(feature = "client")]
 pub use send::Sink;
+#[cfg(feature = "client")]
+pub use ssh::SshAgents;
 
 #[cfg(all(test, feature = "client"))]
 mod tests;

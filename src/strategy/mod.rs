@@ -14,6 +14,7 @@ mod refs;
 mod republish;
 mod retag;
 pub mod retry;
+mod run;
 #[cfg(test)]
 mod sample;
 mod scope;
@@ -33,6 +34,7 @@ pub use record::{InlineCache, inline_cache};
 pub use refs::{cache_tag, merged_tag};
 pub use republish::{Republish, StandIn, republish, same_base, stand_in, with_config};
 pub use retag::{CachedImage, retag};
+pub use run::given;
 pub use scope::{Scopes, scopes};
 pub use secrets::{looks_like_secret, secret_warnings};
 pub use stages::Stage;

@@ -189,14 +189,21 @@ pub(super) fn is_insecure(facts: Facts<'_>, reference: &Reference) -> bool {
 
 fn entitlements(facts: Facts<'_>) -> Result<Vec<String>, Failure> {
     const HOST: &str = "network.host";
-    if facts.request.network != Network::Host {
-        return Ok(Vec::new());
+    let request = facts.request;
+    let for_network = (request.network == Network::Host).then_some(("--network host", HOST));
+    let asked = request.entitlements.iter().map(|entitlement| ("--allow", entitlement.as_str()));
+    let mut all = Vec::new();
+    for (flag, wanted) in for_network.into_iter().chain(asked) {
+        if !facts.allowed.iter().any(|allowed| allowed == wanted) {
+            let what = format!("{flag}: this agent does not allow the entitlement {wanted}");
+            return Err(Failure::new(FailureKind::Policy, what)
+                .next(format!("build without it, or start the agent with --allow-entitlement {wanted}")));
+        }
+        if !all.iter().any(|known| known == wanted) {
+            all.push(wanted.to_owned());
+        }
     }
-    if facts.allowed.iter().any(|allowed| allowed == HOST) {
-        return Ok(vec![HOST.to_owned()]);
-    }
-    Err(Failure::new(FailureKind::Policy, format!("--network host: this agent does not allow the entitlement {HOST}"))
-        .next(format!("build without it, or start the agent with --allow-entitlement {HOST}")))
+    Ok(all)
 }
 
 #[cfg(test)]

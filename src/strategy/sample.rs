@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::{
-    BuildRequest, CacheRequest, Capabilities, EngineKind, Graph, ImageStore, Network, Node, NodeKind, Reference,
+    BuildRequest, CacheRequest, Capabilities, EngineKind, Graph, ImageStore, Network, Node, NodeKind, Reference, RunOptions,
     SessionId,
 };
 
@@ -20,9 +20,12 @@ pub(super) fn request() -> BuildRequest {
         build_args: BTreeMap::new(),
         labels: BTreeMap::new(),
         no_cache: false,
+        no_cache_stages: Vec::new(),
         pull: false,
         platforms: Vec::new(),
         network: Network::Default,
+        run: RunOptions::default(),
+        entitlements: Vec::new(),
         cache_from: Vec::new(),
         cache: CacheRequest::default(),
         push: false,
@@ -54,6 +57,8 @@ fn engine(kind: EngineKind, image_store: Option<ImageStore>, cache_exports: &[&'
         exporters: Vec::new(),
         cache_exports: cache_exports.to_vec(),
         cache_manifests: true,
+        run_limits: true,
+        host_gateway: None,
         git: true,
     }
 }

@@ -17,6 +17,8 @@ pub fn to_engine(capabilities: &Capabilities, address: String) -> pb::Engine {
         exporters,
         cache_exports,
         cache_manifests: _,
+        run_limits: _,
+        host_gateway: _,
         git,
     } = capabilities;
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();

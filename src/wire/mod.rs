@@ -8,6 +8,7 @@ mod explanation;
 mod failure;
 mod info;
 mod request;
+mod run;
 
 pub use event::{from_event, to_event};
 pub use failure::{from_status, to_status};

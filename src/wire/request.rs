@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     model::{
         BuildRequest, CacheRequest, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION, Reference,
-        SessionId, is_platform,
+        RunOptions, SessionId, is_platform,
     },
     pb,
 };
@@ -53,6 +53,14 @@ fn checked_platforms(platforms: Vec<String>) -> Result<Vec<String>, Failure> {
     }
 }
 
+/// Names of stages, which go into a list with commas.
+fn stages(names: Vec<String>) -> Result<Vec<String>, Failure> {
+    match names.iter().find(|name| name.is_empty() || name.contains(',')) {
+        Some(odd) => Err(usage(format!("'{odd}' is no name of a stage"))),
+        None => Ok(names),
+    }
+}
+
 fn strings(references: &[Reference]) -> Vec<String> {
     references.iter().map(Reference::to_string).collect()
 }
@@ -88,6 +96,9 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             load,
             wait_ms,
             cache,
+            run,
+            entitlements,
+            no_cache_stages,
         } = request;
         Ok(Self {
             session: session(&id)?,
@@ -97,6 +108,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             build_args: build_args.into_iter().collect(),
             labels: labels.into_iter().collect(),
             no_cache,
+            no_cache_stages: stages(no_cache_stages)?,
             pull,
             platforms: checked_platforms(platforms)?,
             network: match network {
@@ -104,6 +116,8 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
                 pb::Network::None => Network::None,
                 pb::Network::Host => Network::Host,
             },
+            run: run.map(RunOptions::try_from).transpose()?.unwrap_or_default(),
+            entitlements,
             cache_from: references(&cache_from)?,
             cache: cache.map(CacheRequest::try_from).transpose()?.unwrap_or_default(),
             push,
@@ -123,17 +137,25 @@ impl From<BuildRequest> for pb::BuildRequest {
             build_args,
             labels,
             no_cache,
+            no_cache_stages,
             pull,
             platforms,
             network,
+            run,
+            entitlements,
             cache_from,
             cache,
             push,
             load,
             wait,
         } = request;
-        // An older agent would ignore all that is said of the cache. What the CI says it may: then there is no scope.
-        let revision = if cache.asks() { 2 } else { FIRST_REVISION };
+        let run = if run == RunOptions::default() { None } else { Some(run.into()) };
+        // An older agent would ignore what it does not know. What the CI says it may: then there is no scope.
+        let revision = match () {
+            () if run.is_some() || !entitlements.is_empty() || !no_cache_stages.is_empty() => 3,
+            () if cache.asks() => 2,
+            () => FIRST_REVISION,
+        };
         let cache = if cache == CacheRequest::default() { None } else { Some(cache.into()) };
         let network = match network {
             Network::Default => pb::Network::Default,
@@ -157,6 +179,9 @@ impl From<BuildRequest> for pb::BuildRequest {
             load,
             wait_ms: millis(wait),
             cache,
+            run,
+            entitlements,
+            no_cache_stages,
         }
     }
 }
@@ -213,7 +238,7 @@ impl From<PruneRequest> for pb::PruneRequest {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::CacheMode;
+    use crate::model::{CacheMode, HostAddress, Ulimit};
 
     #[test]
     fn a_request_of_a_newer_client_is_refused_and_not_half_done() {
@@ -251,7 +276,13 @@ mod tests {
     fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         let variables = request().cache.variables;
         let said = CacheRequest { variables, ..CacheRequest::default() };
-        let revision = |cache| pb::BuildRequest::from(BuildRequest { cache, ..request() }).revision;
+        let plain = BuildRequest {
+            run: RunOptions::default(),
+            entitlements: Vec::new(),
+            no_cache_stages: Vec::new(),
+            ..request()
+        };
+        let revision = |cache| pb::BuildRequest::from(BuildRequest { cache, ..plain.clone() }).revision;
         for cache in [CacheRequest::default(), said.clone()] {
             assert_eq!(revision(cache.clone()), 1, "{cache:?}");
         }
@@ -262,6 +293,13 @@ mod tests {
             CacheRequest { repository: request().cache.repository, ..said.clone() },
         ] {
             assert_eq!(revision(asked.clone()), 2, "{asked:?}");
+        }
+        for asked in [
+            BuildRequest { run: request().run, ..plain.clone() },
+            BuildRequest { entitlements: request().entitlements, ..plain.clone() },
+            BuildRequest { no_cache_stages: request().no_cache_stages, ..plain.clone() },
+        ] {
+            assert_eq!(pb::BuildRequest::from(asked).revision, 3);
         }
     }
 
@@ -274,9 +312,17 @@ mod tests {
             build_args: [("A".to_owned(), "1".to_owned())].into(),
             labels: [("l".to_owned(), String::new())].into(),
             no_cache: true,
+            no_cache_stages: vec!["builder".to_owned()],
             pull: true,
             platforms: vec!["linux/arm64".to_owned()],
             network: Network::Host,
+            run: RunOptions {
+                hosts: vec![("a.example".to_owned(), HostAddress::Gateway)],
+                cgroup_parent: "ci".to_owned(),
+                shm_bytes: 1 << 20,
+                ulimits: vec![Ulimit { name: "nofile".to_owned(), soft: 1, hard: -1 }],
+            },
+            entitlements: vec!["network.host".to_owned()],
             cache_from: vec![format!("r.example/c@sha256:{}", "a".repeat(64)).parse().unwrap()],
             cache: CacheRequest {
                 mode: CacheMode::Registry,

@@ -97,3 +97,27 @@ fn the_file_is_read_once() {
     std::fs::write(&file, "{").unwrap();
     assert_eq!(credentials.get("r.test"), first, "one build, one set of credentials");
 }
+
+#[test]
+fn variables_of_the_environment_hold_credentials_too() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config.json");
+    let both = |auth: &str| format!(r#"{{"auths": {{"r.test": {{"auth": "{auth}"}}}}}}"#);
+    std::fs::write(&file, both("d2hvOmZpbGU=")).unwrap();
+    let with = |variables: &[(&str, &str)]| {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let value = move |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        Credentials::from_file(&file).with_variables(value)
+    };
+    let asked = |credentials: &Credentials, host: &str| credentials.get(host).map(|found| (found.username, found.secret));
+    let text = both("d2hvOnRleHQ=");
+    let gitlab = [("CI_REGISTRY", "own.test:5050"), ("CI_REGISTRY_USER", "job"), ("CI_REGISTRY_PASSWORD", "token")];
+    let credentials = with(&[&[("DOCKER_AUTH_CONFIG", text.as_str())], &gitlab[..]].concat());
+    assert_eq!(asked(&credentials, "r.test").unwrap(), pair("who", "text"), "before the file's");
+    assert_eq!(asked(&credentials, "own.test:5050").unwrap(), pair("job", "token"));
+    assert_eq!(asked(&credentials, "own.test").unwrap(), pair("", ""), "nobody else gets the job's token");
+    assert_eq!(asked(&with(&gitlab), "r.test").unwrap(), pair("who", "file"));
+    let broken = with(&[("DOCKER_AUTH_CONFIG", "{\"auths\": 1, \"x\": \"s3cret\"}")]);
+    let problem = asked(&broken, "r.test").unwrap_err();
+    assert!(problem.what.contains("DOCKER_AUTH_CONFIG") && !problem.what.contains("s3cret"), "{problem:?}");
+}

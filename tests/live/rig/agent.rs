@@ -1,6 +1,7 @@
 //! The agent, as a process.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -63,6 +64,25 @@ impl Agent {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("agent.log")).unwrap()
+    }
+
+    /// Whether this is anywhere in its memory.
+    pub(crate) fn remembers(&self, text: &str) -> bool {
+        let proc = std::path::PathBuf::from(format!("/proc/{}", self.process.id()));
+        let memory = File::open(proc.join("mem")).unwrap();
+        let maps = std::fs::read_to_string(proc.join("maps")).unwrap();
+        let writable = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw")));
+        let ranges = writable.filter_map(|line| line.split(' ').next()?.split_once('-'));
+        ranges.map(|(from, to)| [from, to].map(|at| u64::from_str_radix(at, 16).unwrap())).any(|[from, to]| {
+            let mut content = vec![0; usize::try_from(to - from).unwrap()];
+            // A part that cannot be read is not there.
+            memory.read_exact_at(&mut content, from).is_ok() && contains(&content, text.as_bytes())
+        })
+    }
+
     /// Whether it still runs.
     pub(crate) fn lives(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
@@ -78,4 +98,8 @@ impl Drop for Agent {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+fn contains(content: &[u8], text: &[u8]) -> bool {
+    content.windows(text.len()).any(|part| part == text)
 }

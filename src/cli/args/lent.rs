@@ -1,0 +1,120 @@
+//! Flags for what the client lends to steps: secrets and SSH agents.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{
+    model::{Failure, FailureKind},
+    session::{Secret, Secrets, SshAgents},
+};
+
+#[derive(Args)]
+#[command(next_help_heading = "Lent to steps")]
+pub(in crate::cli) struct Lent {
+    /// A secret that steps may mount: a file, or a variable of the environment; repeatable
+    #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=VARIABLE]", value_parser = secret)]
+    secrets: Vec<(String, Option<Secret>)>,
+    /// An SSH agent that steps may use, by its socket [default: SSH_AUTH_SOCK]; repeatable
+    #[arg(long = "ssh", value_name = "ID[=SOCKET]", value_parser = ssh)]
+    ssh: Vec<(String, Option<PathBuf>)>,
+}
+
+impl Lent {
+    /// What is lent; all of it is there.
+    pub(in crate::cli) fn open(self) -> Result<(Secrets, SshAgents), Failure> {
+        let mut secrets = Secrets::default();
+        for (id, secret) in self.secrets {
+            // As Docker has it: a variable of that name, else a file.
+            let secret = secret.unwrap_or_else(|| match std::env::var_os(&id) {
+                Some(_) => Secret::Variable(id.clone().into()),
+                None => Secret::File(id.clone().into()),
+            });
+            secret.check().map_err(|why| usage(format!("--secret id={id}: {why}"), "name what is there, or leave it out"))?;
+            secrets.0.insert(id, secret);
+        }
+        let mut agents = SshAgents::default();
+        for (id, socket) in self.ssh {
+            let of_environment = || std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
+            let next = "start one with: eval $(ssh-agent); ssh-add; or name its socket, as in --ssh default=/path";
+            let socket = socket
+                .or_else(of_environment)
+                .ok_or_else(|| usage(format!("--ssh {id}: no SSH agent is known, for SSH_AUTH_SOCK is not set"), next))?;
+            agents.add(id.clone(), socket).map_err(|why| usage(format!("--ssh {id}: {why}"), next))?;
+        }
+        Ok((secrets, agents))
+    }
+}
+
+fn usage(what: String, next: &str) -> Failure {
+    Failure::new(FailureKind::Usage, what).next(next)
+}
+
+/// `id=ID[,type=file|env][,src=FILE][,env=VARIABLE]`, as Docker takes it. The value's place alone is kept.
+fn secret(text: &str) -> Result<(String, Option<Secret>), String> {
+    let (mut id, mut kind, mut source, mut variable) = (None, None, None, None);
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').ok_or_else(|| format!("'{field}' is no KEY=VALUE"))?;
+        let place = match key.to_ascii_lowercase().as_str() {
+            "id" => &mut id,
+            "type" => &mut kind,
+            "src" | "source" => &mut source,
+            "env" => &mut variable,
+            _ => return Err(format!("there is no '{key}': id, type, src and env are known")),
+        };
+        *place = Some(value.to_owned());
+    }
+    let id = id.filter(|id| !id.is_empty()).ok_or("a secret needs an id, as in id=npmrc,src=FILE")?;
+    let secret = match (kind.as_deref(), source, variable) {
+        (None | Some("file" | "env"), None, None) if kind.as_deref() != Some("env") => None,
+        (Some("env"), None, None) => Some(Secret::Variable(id.clone().into())),
+        (Some("env"), Some(name), None) | (None | Some("env"), None, Some(name)) => Some(Secret::Variable(name.into())),
+        (None | Some("file"), Some(path), None) => Some(Secret::File(path.into())),
+        (Some("file" | "env") | None, _, _) => return Err("a secret is either a file or a variable".to_owned()),
+        (Some(other), _, _) => return Err(format!("there is no type '{other}': file and env are known")),
+    };
+    Ok((id, secret))
+}
+
+fn ssh(text: &str) -> Result<(String, Option<PathBuf>), String> {
+    let (id, socket) = match text.split_once('=') {
+        Some((id, socket)) => (id, Some(PathBuf::from(socket))),
+        None => (text, None),
+    };
+    if id.is_empty() || socket.as_ref().is_some_and(|socket| socket.as_os_str().is_empty()) {
+        return Err("an SSH agent is ID or ID=SOCKET, such as default".to_owned());
+    }
+    Ok((id.to_owned(), socket))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn secrets_are_named_as_docker_names_them() {
+        let file = |path: &str| Some(Secret::File(path.into()));
+        let variable = |name: &str| Some(Secret::Variable(name.into()));
+        for (text, wanted) in [
+            ("id=a", None),
+            ("id=a,src=f", file("f")),
+            ("type=file,source=f,id=a", file("f")),
+            ("id=a,env=V", variable("V")),
+            ("id=a,type=env", variable("a")),
+            ("id=a,type=env,src=V", variable("V")),
+        ] {
+            assert_eq!(secret(text).unwrap(), ("a".to_owned(), wanted), "{text}");
+        }
+        for odd in ["", "a", "src=f", "id=", "id=a,type=vault", "id=a,src=f,env=V", "id=a,mode=1", "id=a,type=file,env=V"] {
+            assert!(secret(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_ssh_agent_is_an_id_and_where_it_listens() {
+        assert_eq!(ssh("default").unwrap(), ("default".to_owned(), None));
+        assert_eq!(ssh("git=/run/a").unwrap(), ("git".to_owned(), Some("/run/a".into())));
+        assert!(ssh("").is_err() && ssh("=x").is_err() && ssh("a=").is_err());
+    }
+}
