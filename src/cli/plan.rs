@@ -1,5 +1,7 @@
 //! `remora plan`.
 
+mod caches;
+
 use std::time::SystemTime;
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     ask::{Asked, Call},
     build, metadata, text,
 };
-use crate::model::{CacheRef, Explanation, Failure, FailureKind, Found, StageCache, age};
+use crate::model::{Explanation, Failure, FailureKind, StageCache};
 
 pub(super) async fn plan(connection: &Connection, args: args::Plan) -> Result<(), Failure> {
     let args::Plan { build: args, json } = args;
@@ -36,9 +38,9 @@ pub(super) async fn plan(connection: &Connection, args: args::Plan) -> Result<()
     Ok(())
 }
 
-/// The plan as text: each of its parts has a name, and begins a line.
+/// The plan as text: each of its parts has a name, and begins a line. What a person decides by comes first.
 fn lines(explanation: &Explanation, tags: &[String], now: SystemTime) -> Vec<String> {
-    let Explanation { refs, imports, stages, retag, .. } = explanation;
+    let Explanation { ci, stages, retag, .. } = explanation;
     let mut all = Vec::new();
     let mut part = |name: &str, lines: Vec<String>| {
         all.extend(lines.iter().enumerate().map(|(index, line)| match index {
@@ -46,17 +48,17 @@ fn lines(explanation: &Explanation, tags: &[String], now: SystemTime) -> Vec<Str
             _ => format!("{:<10} {line}", ""),
         }));
     };
-    part("engine", vec![explanation.engine.clone()]);
-    part("tags", or_else(tags.to_vec(), || "none".to_owned()));
+    part("image", or_else(tags.to_vec(), || "without a name".to_owned()));
+    part("ci", vec![if ci.is_empty() { "none recognised".to_owned() } else { ci.clone() }]);
     part("scope", vec![scope(explanation)]);
-    part("mode", vec![format!("{}: {}", explanation.mode, explanation.mode_why)]);
-    part("asked for", or_else(cache_refs(refs, now), || format!("nothing: {}", explanation.no_read_why)));
-    part("imports", or_else(imports.clone(), || "none".to_owned()));
-    part("stages", or_else(stage_lines(stages), || "not known".to_owned()));
+    part("cache", caches::lines(explanation, now));
     part("writes", writes(explanation));
     part("push", vec![explanation.push.clone()]);
-    let possible = if retag.possible { "possible, if every step is cached" } else { "no" };
+    let possible = if retag.possible { "if every step is cached" } else { "no" };
     part("retag", vec![format!("{possible}: {}", retag.why)]);
+    part("stages", or_else(stage_lines(stages), || "not known".to_owned()));
+    part("kind", vec![format!("{}: {}", explanation.mode, explanation.mode_why)]);
+    part("engine", vec![explanation.engine.clone()]);
     part("notes", explanation.notes.clone());
     all
 }
@@ -66,33 +68,13 @@ fn or_else(lines: Vec<String>, nothing: impl FnOnce() -> String) -> Vec<String> 
 }
 
 fn scope(explanation: &Explanation) -> String {
-    let own = explanation.scope.as_deref().unwrap_or("none is known");
-    let ci = if explanation.ci.is_empty() { String::new() } else { format!(" ({})", explanation.ci) };
-    let fallbacks = match explanation.fallbacks.as_slice() {
-        [] => String::new(),
-        some => format!("; falls back to {}", some.join(", then ")),
-    };
-    format!("{own}{ci}{fallbacks}")
-}
-
-fn cache_refs(refs: &[CacheRef], now: SystemTime) -> Vec<String> {
-    let row = |cache_ref: &CacheRef| {
-        let (digest, detail) = match &cache_ref.found {
-            Found::Cache { digest, kind, created } => {
-                let age = created.as_deref().and_then(|created| age(created, now));
-                let kind = format!("{} cache", kind.as_str());
-                (short(digest), age.into_iter().chain([kind]).collect::<Vec<_>>().join(", "))
-            }
-            Found::Missing => (String::new(), String::new()),
-            Found::Useless(why) | Found::Failed(why) => (String::new(), why.clone()),
-        };
-        let whose = match cache_ref.whose.scope() {
-            Some(scope) => scope.to_owned(),
-            None => cache_ref.whose.word().to_owned(),
-        };
-        [cache_ref.found.state().to_owned(), whose, cache_ref.reference.clone(), digest, detail]
-    };
-    table(&refs.iter().map(row).collect::<Vec<_>>())
+    let fallbacks = explanation.fallbacks.join(", then ");
+    match (explanation.scope.as_deref(), fallbacks.as_str()) {
+        (Some(own), "") => own.to_owned(),
+        (Some(own), fallbacks) => format!("{own}; also reads {fallbacks}"),
+        (None, "") => "none".to_owned(),
+        (None, fallbacks) => format!("none of its own; reads {fallbacks}"),
+    }
 }
 
 /// As `sha256:` and twelve digits.
@@ -104,21 +86,35 @@ fn stage_lines(stages: &[StageCache]) -> Vec<String> {
     let row = |stage: &StageCache| {
         let name = if stage.name.is_empty() { "(no name)" } else { stage.name.as_str() };
         let steps = if stage.steps == 1 { "1 step".to_owned() } else { format!("{} steps", stage.steps) };
-        let place = stage.place.as_ref().map_or("-".to_owned(), String::clone);
-        [name.to_owned(), steps, place, stage.why.clone()]
+        let target = if stage.target { "the target" } else { "" };
+        [name.to_owned(), steps, target.to_owned(), stage.why.clone()]
     };
     table(&stages.iter().map(row).collect::<Vec<_>>())
 }
 
 fn writes(explanation: &Explanation) -> Vec<String> {
-    const TO: &str = "what changed, to ";
-    match explanation.writes.as_slice() {
-        _ if !explanation.no_write_why.is_empty() => vec![format!("nothing: {}", explanation.no_write_why)],
-        [] => vec!["nothing".to_owned()],
-        [first, rest @ ..] => {
-            let rest = rest.iter().map(|place| format!("{:width$}{place}", "", width = TO.len()));
-            std::iter::once(format!("{TO}{first}")).chain(rest).collect()
-        }
+    let Some(first) = explanation.writes.first().filter(|_| explanation.no_write_why.is_empty()) else {
+        let why =
+            if explanation.no_write_why.is_empty() { "nothing is to be written" } else { &explanation.no_write_why };
+        return vec![format!("no cache: {why}")];
+    };
+    let own = explanation.scope.as_deref().unwrap_or_default();
+    let (repository, _) = split(first);
+    let names: Vec<_> = explanation.writes.iter().map(|place| name_in(place, repository)).collect();
+    vec![format!("the cache of {own}, where a step runs, to {repository}"), names.join(", ")]
+}
+
+/// A reference's repository, and its tag.
+fn split(reference: &str) -> (&str, &str) {
+    let tag = reference.rfind(':').filter(|colon| !reference[*colon..].contains('/'));
+    tag.map_or((reference, ""), |colon| (&reference[..colon], &reference[colon + 1..]))
+}
+
+/// A reference as it is called where its repository was named before.
+fn name_in<'r>(reference: &'r str, repository: &str) -> &'r str {
+    match split(reference) {
+        (of, tag) if of == repository && !tag.is_empty() => tag,
+        _ => reference,
     }
 }
 

@@ -19,20 +19,15 @@ fn lines(report: &Report, now: SystemTime) -> Vec<String> {
         bytes => format!("received {}", text::bytes(bytes)),
     });
     let mut second = vec![format!("sent {} of context", text::bytes(report.context_bytes))];
-    let outcome = report.explanation.as_ref().and_then(|explanation| explanation.outcome.as_ref());
     match report.pushed_bytes {
         _ if report.republished() => {
             second.push("published without loading a layer".to_owned());
         }
         _ if report.pushed.is_empty() => {}
         Some(bytes) => second.push(format!("{} of layers (uncompressed) to registries", text::bytes(bytes))),
-        None => second.push("what was new to registries (this engine does not say how much)".to_owned()),
+        None => second.push("pushed what was new (this engine does not say how much)".to_owned()),
     }
-    match outcome.map_or(0, |outcome| outcome.written.len()) {
-        0 => {}
-        1 => second.push("1 cache ref written".to_owned()),
-        many => second.push(format!("{many} cache refs written")),
-    }
+    second.extend(report.explanation.as_ref().and_then(|explanation| written(explanation)));
     second.push(text::seconds(report.elapsed_ms));
     let mut lines = vec![first.join("; "), second.join("; ")];
     let digest = if report.digest.is_empty() { &report.image_id } else { &report.digest };
@@ -42,6 +37,16 @@ fn lines(report: &Report, now: SystemTime) -> Vec<String> {
         tags => lines.extend(tags.iter().map(|tag| format!("{tag} {}", report.pushed.get(tag).unwrap_or(digest)))),
     }
     lines
+}
+
+/// What became of the scope's own cache; `None` where there is no scope.
+fn written(explanation: &Explanation) -> Option<String> {
+    let (own, outcome) = (explanation.scope.as_ref()?, explanation.outcome.as_ref()?);
+    Some(match (outcome.written.as_slice(), explanation.no_write_why.as_str()) {
+        ([], "") => format!("nothing new for the cache of {own}"),
+        ([], why) => format!("cache not written: {why}"),
+        (_, _) => format!("cache of {own} written"),
+    })
 }
 
 /// Whose cache was read, and whose there was none of.

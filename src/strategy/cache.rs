@@ -98,7 +98,10 @@ pub fn mode(cache: CacheMode, capabilities: &Capabilities) -> Result<(Mode, Stri
                 .next("leave --cache out: stages are then cached as images of their own"))
         }
         CacheMode::Auto if can => Ok((Mode::Registry, format!("{engine} exports all stages as one cache"))),
-        CacheMode::Auto => Ok((Mode::Inline, format!("{engine} has inline cache only: an image for each stage"))),
+        CacheMode::Auto => Ok((
+            Mode::Inline,
+            format!("{engine} has inline cache only: an image for each stage, and one cache made of them all"),
+        )),
     }
 }
 

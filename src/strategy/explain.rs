@@ -97,10 +97,10 @@ fn stage_cache(plan: &Plan, name: &str, worth: &Worth) -> (Option<String>, Strin
         return (None, "not written".to_owned());
     };
     if cache.mode == Mode::Registry {
-        return (Some(target.to_string()), "in the one cache of all stages".to_owned());
+        return (Some(target.to_string()), "written with all stages".to_owned());
     }
     match worth {
-        Worth::Target => (Some(target.to_string()), "what is built: its image carries its cache".to_owned()),
+        Worth::Target => (Some(target.to_string()), "the image that is built carries its cache".to_owned()),
         Worth::Image => {
             let place = cache.stages.iter().find(|(of, _)| of == name).map(|(_, place)| place.to_string());
             (place, "an image of its own: it runs something, and lies below no other".to_owned())
@@ -122,9 +122,9 @@ fn push(facts: Facts<'_>, output: &Output, retag: &Retag) -> String {
         PushMechanism::None if output.exporter.is_some() => "no: the image stays in the engine",
         PushMechanism::None => "no: the result stays in the build cache of the engine",
         PushMechanism::InSolve if load => "by the engine while it exports; the image stays in it as well",
-        PushMechanism::InSolve => "by the engine while it exports, by reference: no layer is loaded or unpacked for it",
+        PushMechanism::InSolve => "by the engine while it exports; no layer has to be downloaded for it",
         PushMechanism::EngineApi if retag.possible => {
-            "by manifest PUT, without loading a layer, if every step is cached; else through the engine's API"
+            "if every step is cached, by giving an image that is there the new tags (retag); else through the engine's API"
         }
         PushMechanism::EngineApi => "through the engine's API, once the image lies in its store",
     };

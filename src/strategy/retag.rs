@@ -34,7 +34,7 @@ fn possible(
         PushMechanism::None => return Err("without --push nothing is published".to_owned()),
         _ if facts.request.load => return Err("--load wants the layers in the engine".to_owned()),
         PushMechanism::InSolve => {
-            return Err("not needed: this engine pushes by reference, and loads no layer for it".to_owned());
+            return Err("not needed, for this engine pushes without loading layers".to_owned());
         }
         PushMechanism::EngineApi if facts.request.no_cache => return Err("--no-cache runs every step".to_owned()),
         PushMechanism::EngineApi => {}
@@ -44,8 +44,12 @@ fn possible(
     for image in images {
         let reference = &image.reference;
         match republish(wanted, image.config, &image.layers) {
-            Republish::Same => return Ok(format!("{reference}, as it is")),
-            Republish::NewConfig(_) => return Ok(format!("the layers of {reference} with a new config")),
+            Republish::Same => {
+                return Ok(format!("{reference} gets the new tags as it is, and no layer is downloaded"));
+            }
+            Republish::NewConfig(_) => {
+                return Ok(format!("the layers of {reference} get a new config and the tags, and none is downloaded"));
+            }
             Republish::No(why) => why_not = why_not.or_else(|| Some(format!("{reference}: {why}"))),
         }
     }

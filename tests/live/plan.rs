@@ -17,7 +17,7 @@ fn a_plan_runs_nothing_and_writes_nothing(kind: Kind) {
     let (path, tag) = (context.path().to_str().unwrap(), registry.image("app:1"));
     let plan = ["plan", "--network", "host", "--push", "--cache-scope", "feature/x", "-t", &tag, path];
     let outcome = agent.client().run(&plan).code(0);
-    for said in ["feature/x", "missing", "builder", tag.as_str(), "push ", "retag "] {
+    for said in ["feature/x", "none yet", "builder", tag.as_str(), "push ", "retag "] {
         assert!(outcome.stdout.contains(said), "'{said}' is not in\n{}", outcome.stdout);
     }
     assert!(!outcome.stderr.contains("RUN"), "{}", outcome.stderr);

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{CacheKind, Retag, Whose};
+use crate::model::{CacheKind, CacheRef, Found, Retag, Whose};
 
 #[test]
 fn a_plan_reads_well_to_somebody_who_never_saw_the_code() {
@@ -16,6 +16,8 @@ fn a_plan_reads_well_to_somebody_who_never_saw_the_code() {
         kind: CacheKind::Inline,
         created: Some("2026-01-01T00:00:00Z".to_owned()),
     };
+    let of_builder =
+        Found::Cache { digest: format!("sha256:{}", "f".repeat(64)), kind: CacheKind::Inline, created: None };
     let (own, main) = (Whose::Own("feature-x".to_owned()), Whose::Fallback("main".to_owned()));
     let stage = |name: &str, steps, place: Option<&str>, why: &str| StageCache {
         name: name.to_owned(),
@@ -33,10 +35,13 @@ fn a_plan_reads_well_to_somebody_who_never_saw_the_code() {
         mode_why: "the graphdriver image store has inline cache only: an image for each stage".to_owned(),
         refs: vec![
             cache_ref("cache_feature-x", own, Some("stage-2"), Found::Missing),
-            cache_ref("cache_main", main, Some("stage-2"), found),
+            cache_ref("caches_feature-x", Whose::Own("feature-x".to_owned()), None, Found::Missing),
+            cache_ref("cache_main", main.clone(), Some("stage-2"), found.clone()),
+            cache_ref("caches_main", main.clone(), None, found),
+            cache_ref("cache_main_builder", main, Some("builder"), of_builder),
             cache_ref("1", Whose::Tag, None, Found::Useless("it carries no cache".to_owned())),
         ],
-        imports: vec!["r.example/app@sha256:0123".to_owned()],
+        imports: vec![format!("r.example/app@sha256:{}", "0123456789abcdef".repeat(4))],
         stages: vec![
             stage("builder", 5, Some("r.example/app:cache_feature-x_builder"), "an image of its own"),
             stage("files", 1, None, "it runs nothing"),
@@ -44,7 +49,7 @@ fn a_plan_reads_well_to_somebody_who_never_saw_the_code() {
         ],
         writes: vec!["r.example/app:a".to_owned(), "r.example/app:b".to_owned()],
         push: "by manifest PUT".to_owned(),
-        retag: Retag { possible: true, why: "r.example/app:cache_main, as it is".to_owned() },
+        retag: Retag { possible: true, why: "r.example/app:cache_main gets the new tags".to_owned() },
         notes: vec!["GitLab does not tell the default branch".to_owned()],
         ..Explanation::default()
     };
@@ -53,21 +58,23 @@ fn a_plan_reads_well_to_somebody_who_never_saw_the_code() {
     assert_eq!(
         text,
         "\
-engine     dockerd 28.5.2, graphdriver image store
-tags       r.example/app:1
-scope      feature-x (GitLab); falls back to main
-mode       inline: the graphdriver image store has inline cache only: an image for each stage
-asked for  missing  feature-x  r.example/app:cache_feature-x
-           found    main       r.example/app:cache_main       sha256:0123456789ab  3 h old, inline cache
-           useless  tag        r.example/app:1                                     it carries no cache
-imports    r.example/app@sha256:0123
-stages     builder  5 steps  r.example/app:cache_feature-x_builder  an image of its own
-           files    1 step   -                                      it runs nothing
-           stage-2  3 steps  r.example/app:cache_feature-x          what is built
-writes     what changed, to r.example/app:a
-                            r.example/app:b
+image      r.example/app:1
+ci         GitLab
+scope      feature-x; also reads main
+cache      in r.example/app:
+           read      main       3 h old              sha256:0123456789ab  cache_main, caches_main
+           not read  main       what is read has it  sha256:ffffffffffff  cache_main_builder
+           none yet  feature-x                                            cache_feature-x, caches_feature-x
+           no use    tag        it carries no cache                       1
+writes     the cache of feature-x, where a step runs, to r.example/app
+           a, b
 push       by manifest PUT
-retag      possible, if every step is cached: r.example/app:cache_main, as it is
+retag      if every step is cached: r.example/app:cache_main gets the new tags
+stages     builder  5 steps              an image of its own
+           files    1 step               it runs nothing
+           stage-2  3 steps  the target  what is built
+kind       inline: the graphdriver image store has inline cache only: an image for each stage
+engine     dockerd 28.5.2, graphdriver image store
 notes      GitLab does not tell the default branch"
     );
 }
@@ -86,13 +93,35 @@ fn what_is_not_done_has_its_reason() {
     };
     let text = lines(&explanation, &[], SystemTime::UNIX_EPOCH).join("\n");
     for said in [
-        "tags       none",
-        "scope      none is known",
-        "asked for  nothing: --cache off",
-        "imports    none",
-        "writes     nothing: --cache off",
+        "image      without a name",
+        "ci         none recognised",
+        "scope      none",
+        "cache      none is asked for: --cache off",
+        "writes     no cache: --cache off",
         "retag      no: without --push nothing is published",
     ] {
         assert!(text.contains(said), "{said}\n{text}");
     }
+}
+
+#[test]
+fn several_caches_are_said_to_be_read_as_one() {
+    let cache_ref = |scope: &str, digit: &str| CacheRef {
+        reference: format!("r.example:5000/app:cache_{scope}"),
+        whose: Whose::Fallback(scope.to_owned()),
+        stage: None,
+        found: Found::Cache { digest: format!("sha256:{digit}"), kind: CacheKind::Registry, created: None },
+    };
+    let refs = vec![cache_ref("next", "1"), cache_ref("main", "2")];
+    let imports = ["1", "2"].map(|digit| format!("r.example:5000/app@sha256:{digit}")).to_vec();
+    let both = Explanation { refs: refs.clone(), imports: imports.clone(), ..Explanation::default() };
+    let text = caches::lines(&both, SystemTime::UNIX_EPOCH).join("\n");
+    assert!(text.ends_with("what is read is made into one before the build"), "{text}");
+    let no_write_why = "a fork".to_owned();
+    let one = Explanation { refs, imports: imports[..1].to_vec(), no_write_why, ..Explanation::default() };
+    let text = caches::lines(&one, SystemTime::UNIX_EPOCH).join("\n");
+    assert!(
+        text.ends_with("not read  main  one scope alone is read, as nothing is written  sha256:2  cache_main"),
+        "{text}"
+    );
 }

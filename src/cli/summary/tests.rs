@@ -75,10 +75,18 @@ fn the_summary_says_what_moved() {
         ]
     );
     let outcome = CacheOutcome { republished: true, written: vec!["r.example/app:c".to_owned()], ..Default::default() };
-    let explanation = Some(Box::new(Explanation::default().with(outcome)));
+    let scoped = Explanation { scope: Some("feature-x".to_owned()), ..Explanation::default() };
+    let explanation = Some(Box::new(scoped.clone().with(outcome)));
     let republished = Report { explanation, pulled_bytes: 0, pushed_bytes: Some(0), ..report };
     assert_eq!(
         lines(&republished, now())[1],
-        "sent 2.0 kB of context; published without loading a layer; 1 cache ref written; 3.2s"
+        "sent 2.0 kB of context; published without loading a layer; cache of feature-x written; 3.2s"
     );
+    let second = |explanation: Explanation| {
+        let explanation = Some(Box::new(explanation.with(CacheOutcome::default())));
+        lines(&Report { explanation, ..Report::default() }, now()).swap_remove(1)
+    };
+    assert!(second(scoped.clone()).contains("; nothing new for the cache of feature-x; "));
+    let fork = Explanation { no_write_why: "a merge request from a fork".to_owned(), ..scoped };
+    assert!(second(fork).contains("; cache not written: a merge request from a fork; "));
 }

@@ -69,7 +69,7 @@ fn every_stage_says_what_becomes_of_it() {
             ("deps", 1, Some(builder), "lies below builder, whose image has it"),
             ("builder", 2, Some(builder), "an image of its own: it runs something, and lies below no other"),
             ("files", 1, None, "not written: it runs nothing, and is as quickly made anew"),
-            ("stage-3", 2, Some(target), "what is built: its image carries its cache"),
+            ("stage-3", 2, Some(target), "the image that is built carries its cache"),
         ]
     );
     assert_eq!(explanation.writes, [builder, target, "r.example/app:caches_feature-x_stage-3"]);
@@ -79,7 +79,7 @@ fn every_stage_says_what_becomes_of_it() {
     assert_eq!(whole.mode, "registry");
     assert_eq!(whole.writes, [builder, target, "r.example/app:caches_feature-x"]);
     assert!(
-        whole.stages.iter().all(|s| s.place.as_deref() == Some(target) && s.why.contains("one cache")),
+        whole.stages.iter().all(|s| s.place.as_deref() == Some(target) && s.why == "written with all stages"),
         "{whole:?}"
     );
 }
@@ -133,9 +133,9 @@ fn the_way_into_the_registry_is_said() {
     assert_eq!(said(&request(), &graphdriver()), "no: the image stays in the engine");
     assert!(said(&push, &graphdriver()).starts_with("through the engine's API"));
     assert!(said(&push, &graphdriver()).ends_with("; 1 further tag by manifest PUT"));
-    assert!(said(&push, &containerd()).contains("no layer is loaded"));
+    assert!(said(&push, &containerd()).contains("no layer has to be downloaded"));
     let facts = Facts { request: &push, capabilities: &graphdriver(), allowed: &[], insecure: &[] };
     let output = super::super::output(facts).unwrap();
     let retag = Retag { possible: true, why: String::new() };
-    assert!(super::push(facts, &output, &retag).starts_with("by manifest PUT, without loading a layer"));
+    assert!(super::push(facts, &output, &retag).starts_with("if every step is cached, by giving an image"));
 }

@@ -39,11 +39,17 @@ fn judge(request: &BuildRequest, wanted: &str, cached: Option<&str>) -> Retag {
 fn a_person_learns_which_image_may_be_published() {
     let push = BuildRequest { push: true, ..request() };
     let same = judge(&push, WANTED, Some(CACHED));
-    assert_eq!((same.possible, same.why.as_str()), (true, "r.example/app:cache_main, as it is"));
+    assert_eq!(
+        (same.possible, same.why.as_str()),
+        (true, "r.example/app:cache_main gets the new tags as it is, and no layer is downloaded")
+    );
     let mut labelled: Value = serde_json::from_str(WANTED).unwrap();
     labelled["config"]["Labels"] = serde_json::json!({ "commit": "1" });
     let new = judge(&push, &labelled.to_string(), Some(CACHED));
-    assert_eq!((new.possible, new.why.as_str()), (true, "the layers of r.example/app:cache_main with a new config"));
+    assert_eq!(
+        (new.possible, new.why.as_str()),
+        (true, "the layers of r.example/app:cache_main get a new config and the tags, and none is downloaded")
+    );
     assert!(judge(&push, WANTED, Some("a foreign one first")).possible, "one that cannot be hides none that can");
 }
 
