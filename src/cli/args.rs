@@ -2,6 +2,7 @@
 
 mod cache;
 mod lent;
+mod output;
 mod run;
 
 use std::{path::PathBuf, time::Duration};
@@ -10,6 +11,7 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(super) use cache::Cache;
 pub(super) use lent::Lent;
+pub(super) use output::Output;
 use run::Run;
 
 use crate::model::{Reference, is_platform};
@@ -79,6 +81,8 @@ pub(super) enum Command {
     Prune(Prune),
     /// Show what the agent and its engine are, and what they do; this waits for the agent alone
     Info(Info),
+    /// Print completions for a shell: bash, elvish, fish, powershell or zsh
+    Completion(Completion),
 }
 
 #[derive(ClapArgs)]
@@ -123,6 +127,9 @@ pub(super) struct Build {
     /// Keep the image in the engine (the default without --push)
     #[arg(long)]
     pub(super) load: bool,
+    /// Where the result goes: type=registry, image, docker, oci, tar or cacheonly; - is an archive on standard output
+    #[arg(short, long, value_name = "type=TYPE[,dest=FILE]", value_parser = output::output)]
+    pub(super) output: Option<Output>,
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE")]
     pub(super) iidfile: Option<PathBuf>,
@@ -132,6 +139,9 @@ pub(super) struct Build {
     /// Print the image's id, and nothing else
     #[arg(short, long)]
     pub(super) quiet: bool,
+    /// How progress is told
+    #[arg(long, value_name = "TYPE", env = "BUILDKIT_PROGRESS", value_enum, default_value_t = Told::Auto)]
+    pub(super) progress: Told,
     /// Ask for an entitlement, network.host or security.insecure, which the agent must allow; repeatable
     #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',')]
     pub(super) entitlements: Vec<String>,
@@ -150,6 +160,21 @@ pub(super) struct Plan {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Ways to tell progress.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Told {
+    /// A line when a step starts, its output, a line when it ends
+    Auto,
+    /// The same
+    Plain,
+    /// The same, so far
+    Tty,
+    /// As -q
+    Quiet,
+    /// Warnings alone
+    None,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -186,6 +211,12 @@ pub(super) struct Prune {
     /// Say what would be freed, and free nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Completion {
+    /// The shell
+    pub(super) shell: clap_complete::Shell,
 }
 
 #[derive(ClapArgs)]

@@ -9,9 +9,10 @@ use std::{
 };
 
 use super::{
-    args::{Build, Connection, Network},
+    args::{Build, Connection, Network, Told},
     ci, connect,
-    dockerfile::{self, Dockerfile}, excerpt, follow, ignored, lend,
+    dockerfile::{self, Dockerfile},
+    export::{Destination, Place}, excerpt, follow, ignored, lend,
     progress::Progress,
 };
 use crate::{
@@ -33,15 +34,19 @@ pub(super) struct Asked {
     /// Session and time to wait come later.
     request: BuildRequest,
     lent: (Secrets, SshAgents),
+    /// What takes an archive.
+    place: Option<Place>,
     quiet: bool,
 }
 
 impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
+        let Destination { export, place, push, load, names } = Destination::of(&args)?;
         let context = context(&args.context)?;
         let dockerfile = dockerfile::find(&args.context, args.file.as_deref())?;
-        if args.push && args.tags.is_empty() {
+        let tags: Vec<_> = args.tags.into_iter().chain(names).collect();
+        if push && tags.is_empty() {
             return Err(usage("--push without a tag: there is no name to push to")
                 .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
         }
@@ -51,7 +56,7 @@ impl Asked {
         let request = BuildRequest {
             session: SessionId(String::new()),
             dockerfile: dockerfile.name.clone(),
-            tags: args.tags,
+            tags,
             target: args.target,
             build_args,
             labels: args.labels.into_iter().collect(),
@@ -68,19 +73,29 @@ impl Asked {
             entitlements: args.entitlements,
             cache_from,
             cache,
-            push: args.push,
-            load: args.load,
+            export,
+            push,
+            load,
             wait: Duration::ZERO,
         };
-        Ok(Self { context, dockerfile, request, lent, quiet: args.quiet })
+        let quiet = args.quiet || matches!(args.progress, Told::Quiet | Told::None);
+        Ok(Self { context, dockerfile, request, lent, place, quiet })
     }
 
     /// Asks the agent, and follows the call to its end.
     pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
-        let Self { context, dockerfile: Dockerfile { directory, name, read: _read }, request, lent, quiet } = self;
+        let Self { context, dockerfile: Dockerfile { directory, name, read: _read }, request, lent, place, quiet } = self;
         let mut agent = connect::connect(connection).await?;
         let path = directory.join(&name);
-        let session = lend::lend(&agent.client, lend::Lending::build(context.clone(), directory, name.as_ref(), lent))?;
+        let lending = lend::Lending::build(context.clone(), directory, name.as_ref(), lent);
+        let (taken, lending) = match place.filter(|_| call == Call::Build) {
+            Some(place) => {
+                let (taken, sink) = place.open().await?;
+                (Some(taken), lending.taking(sink))
+            }
+            None => (None, lending),
+        };
+        let session = lend::lend(&agent.client, lending)?;
         let request = BuildRequest { session: session.id.clone(), wait: agent.wait, ..request };
         let request = crate::pb::BuildRequest::from(request);
         let mut progress = Progress::new(quiet);
@@ -88,6 +103,9 @@ impl Asked {
             Call::Build => follow::follow(agent.client.build(request), &mut progress).await,
             Call::Plan => follow::follow(agent.client.plan(request), &mut progress).await,
         };
+        if let (Ok(_), Some(taken)) = (&done, taken) {
+            taken.keep()?;
+        }
         done.map_err(|failure| located(ignored::explain(session.explain(failure), &context, &path), &path, &name))
     }
 }

@@ -3,14 +3,15 @@
 use std::{fs, io, path::Path};
 
 use super::{
-    args::{Build, Connection},
+    args::{Build, Connection, Told},
     ask::{Asked, Call},
     metadata, summary, text,
 };
 use crate::model::{Failure, FailureKind};
 
 pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Failure> {
-    let (iidfile, metadata_file, quiet) = (args.iidfile.clone(), args.metadata_file.clone(), args.quiet);
+    let (iidfile, metadata_file) = (args.iidfile.clone(), args.metadata_file.clone());
+    let (quiet, silent) = (args.quiet || args.progress == Told::Quiet, args.progress == Told::None);
     let asked = Asked::new(args)?;
     for path in [&iidfile, &metadata_file].into_iter().flatten() {
         remove(path)?;
@@ -28,7 +29,7 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
     }
     if quiet && !report.image_id.is_empty() {
         text::data(&report.image_id);
-    } else if !quiet {
+    } else if !quiet && !silent {
         summary::summary(&report);
     }
     Ok(())

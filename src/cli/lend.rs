@@ -13,7 +13,7 @@ use crate::{
     digest::sha256,
     model::{Failure, FailureKind, SessionId},
     pb::SessionData,
-    session::{self, Attachables, Credentials, Directory, METHODS, Secrets, SshAgents, pipe},
+    session::{self, Attachables, Credentials, Directory, METHODS, Secrets, Sink, SshAgents, pipe},
 };
 
 /// What is lent.
@@ -40,6 +40,14 @@ impl Lending {
         attachables.dirs.insert("context".to_owned(), Directory::whole(context));
         attachables.dirs.insert("dockerfile".to_owned(), Directory::of_dockerfile(dockerfile, name));
         Self { attachables, shared_key }
+    }
+}
+
+impl Lending {
+    /// The same, and what the engine exports goes there.
+    pub(super) fn taking(mut self, sink: Sink) -> Self {
+        self.attachables.sink = Some(sink);
+        self
     }
 }
 

@@ -25,6 +25,7 @@ mod connect;
 mod dockerfile;
 mod excerpt;
 mod exit;
+mod export;
 mod follow;
 mod ignored;
 mod info;
@@ -39,8 +40,8 @@ mod text;
 
 use std::process::ExitCode;
 
-use args::{Args, Command};
-use clap::Parser as _;
+use args::{Args, Command, Completion};
+use clap::{CommandFactory as _, Parser as _};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -52,6 +53,10 @@ use crate::model::Failure;
 /// Runs the client.
 pub fn run() -> ExitCode {
     let args = Args::parse();
+    if let Command::Completion(Completion { shell }) = args.command {
+        clap_complete::generate(shell, &mut Args::command(), "remora", &mut std::io::stdout());
+        return ExitCode::SUCCESS;
+    }
     // The work has threads of its own, and this one waits for signals: a write to somebody who does not read stops the
     // thread that it is made on, and must not stop Ctrl-C.
     let runtimes = (Builder::new_multi_thread().worker_threads(2).enable_all().build(), signals());
@@ -82,6 +87,8 @@ async fn dispatch(args: Args) -> ExitCode {
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,
+        // It was done before there was anybody to talk to.
+        Command::Completion(_) => Ok(()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

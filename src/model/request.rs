@@ -55,6 +55,8 @@ pub struct BuildRequest {
     pub cache_from: Vec<Reference>,
     /// How to use the cache, and whose it is.
     pub cache: CacheRequest,
+    /// What is made.
+    pub export: Export,
     /// Push every tag.
     pub push: bool,
     /// Keep the result as an image in the engine.
@@ -73,6 +75,7 @@ impl std::fmt::Debug for BuildRequest {
             .field("platforms", &self.platforms)
             .field("entitlements", &self.entitlements)
             .field("cache", &self.cache)
+            .field("export", &self.export)
             .field("push", &self.push)
             .field("load", &self.load)
             .finish_non_exhaustive()
@@ -83,6 +86,22 @@ impl std::fmt::Debug for BuildRequest {
 pub fn is_platform(text: &str) -> bool {
     let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     text.split('/').count() <= 3 && text.split('/').all(word)
+}
+
+/// What a build makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Export {
+    /// An image, in the engine or in registries.
+    #[default]
+    Image,
+    /// An archive of the root file system, which the session takes.
+    Tar,
+    /// An archive of the image in the layout of OCI, which the session takes.
+    Oci,
+    /// An archive of the image as `docker load` takes it, which the session takes.
+    Docker,
+    /// Nothing: the steps are done, and cached.
+    CacheOnly,
 }
 
 /// The network that RUN steps see.

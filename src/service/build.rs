@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     engine::{Fault, Made, Outcome, Outer, Solve, Solver, View},
-    model::{BuildRequest, CacheMode, Capabilities, Event, Failure, FailureKind, ImageStore, Reference, Report, Tally},
+    model::{BuildRequest, CacheMode, Capabilities, Event, Export, Failure, FailureKind, ImageStore, Reference, Report, Tally},
     registry,
     session::Lent,
     strategy::{
@@ -269,6 +269,7 @@ impl Run<'_> {
     /// What makes an image carry the cache of its own steps.
     pub(super) fn inline(&self) -> Vec<Exporter> {
         match self.request.cache.mode {
+            _ if matches!(self.request.export, Export::Tar | Export::CacheOnly) => Vec::new(),
             CacheMode::Off => Vec::new(),
             _ => vec![Exporter { kind: "inline", attrs: std::collections::BTreeMap::new() }],
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{BuildRequest, Capabilities, EngineKind, Failure, FailureKind, ImageStore, Network, Reference};
+use crate::model::{BuildRequest, Capabilities, EngineKind, Export, Failure, FailureKind, ImageStore, Network, Reference};
 
 /// What is known before a build begins.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +77,10 @@ pub fn output(facts: Facts<'_>) -> Result<Output, Failure> {
         )
         .next("ask for one --platform, or give the engine the containerd image store"));
     }
+    if request.export != Export::Image && (request.push || request.load) {
+        return Err(Failure::new(FailureKind::Usage, "-o: what is exported is no image that could be pushed or loaded")
+            .next("build twice, once for each: the second time every step is cached"));
+    }
     let mut notes = Vec::new();
     let groups = if request.push { push_groups(&request.tags) } else { Vec::new() };
     let (exporter, push, local_tags) = destination(facts, &groups, &mut notes)?;
@@ -101,6 +105,21 @@ type Destination = (Option<Exporter>, PushMechanism, Vec<Reference>);
 fn destination(facts: Facts<'_>, groups: &[PushGroup], notes: &mut Vec<String>) -> Result<Destination, Failure> {
     let Facts { request, capabilities, .. } = facts;
     let all = || request.tags.clone();
+    let archive = match request.export {
+        Export::Image => None,
+        Export::CacheOnly => return Ok((None, PushMechanism::None, Vec::new())),
+        Export::Tar => Some(Exporter { kind: "tar", attrs: BTreeMap::new() }),
+        Export::Oci => Some(exporter("oci", &all(), [])),
+        Export::Docker => Some(exporter("docker", &all(), [])),
+    };
+    if let Some(archive) = archive {
+        if !capabilities.exporters.contains(&archive.kind) {
+            let what = format!("-o type={}: this engine has no such exporter", archive.kind);
+            return Err(Failure::new(FailureKind::Usage, what)
+                .next("use type=tar, or give the engine the containerd image store"));
+        }
+        return Ok((Some(archive), PushMechanism::None, Vec::new()));
+    }
     match (capabilities.kind, capabilities.image_store) {
         (EngineKind::Dockerd, Some(ImageStore::Containerd)) if request.push => {
             let exporter = pushing_exporter(facts, groups, request.load)?;

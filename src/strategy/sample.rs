@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::{
-    BuildRequest, CacheRequest, Capabilities, EngineKind, Graph, ImageStore, Network, Node, NodeKind, Reference, RunOptions,
+    BuildRequest, CacheRequest, Capabilities, EngineKind, Export, Graph, ImageStore, Network, Node, NodeKind, Reference, RunOptions,
     SessionId,
 };
 
@@ -28,6 +28,7 @@ pub(super) fn request() -> BuildRequest {
         entitlements: Vec::new(),
         cache_from: Vec::new(),
         cache: CacheRequest::default(),
+        export: Export::Image,
         push: false,
         load: false,
         wait: Duration::ZERO,

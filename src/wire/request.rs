@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     model::{
-        BuildRequest, CacheRequest, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION, Reference,
+        BuildRequest, CacheRequest, Export, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION, Reference,
         RunOptions, SessionId, is_platform,
     },
     pb,
@@ -78,7 +78,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
 
     fn try_from(request: pb::BuildRequest) -> Result<Self, Failure> {
         check_revision(request.revision)?;
-        let network = request.network();
+        let (network, export) = (request.network(), request.export());
         let pb::BuildRequest {
             revision: _,
             session: id,
@@ -99,6 +99,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             run,
             entitlements,
             no_cache_stages,
+            export: _,
         } = request;
         Ok(Self {
             session: session(&id)?,
@@ -120,6 +121,13 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             entitlements,
             cache_from: references(&cache_from)?,
             cache: cache.map(CacheRequest::try_from).transpose()?.unwrap_or_default(),
+            export: match export {
+                pb::Export::Image => Export::Image,
+                pb::Export::Tar => Export::Tar,
+                pb::Export::Oci => Export::Oci,
+                pb::Export::Docker => Export::Docker,
+                pb::Export::CacheOnly => Export::CacheOnly,
+            },
             push,
             load,
             wait: wait(wait_ms),
@@ -145,14 +153,23 @@ impl From<BuildRequest> for pb::BuildRequest {
             entitlements,
             cache_from,
             cache,
+            export,
             push,
             load,
             wait,
         } = request;
+        let export = match export {
+            Export::Image => pb::Export::Image,
+            Export::Tar => pb::Export::Tar,
+            Export::Oci => pb::Export::Oci,
+            Export::Docker => pb::Export::Docker,
+            Export::CacheOnly => pb::Export::CacheOnly,
+        };
         let run = if run == RunOptions::default() { None } else { Some(run.into()) };
         // An older agent would ignore what it does not know. What the CI says it may: then there is no scope.
         let revision = match () {
             () if run.is_some() || !entitlements.is_empty() || !no_cache_stages.is_empty() => 3,
+            () if export != pb::Export::Image => 3,
             () if cache.asks() => 2,
             () => FIRST_REVISION,
         };
@@ -182,6 +199,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             run,
             entitlements,
             no_cache_stages,
+            export: export.into(),
         }
     }
 }
@@ -280,6 +298,7 @@ mod tests {
             run: RunOptions::default(),
             entitlements: Vec::new(),
             no_cache_stages: Vec::new(),
+            export: Export::Image,
             ..request()
         };
         let revision = |cache| pb::BuildRequest::from(BuildRequest { cache, ..plain.clone() }).revision;
@@ -298,6 +317,7 @@ mod tests {
             BuildRequest { run: request().run, ..plain.clone() },
             BuildRequest { entitlements: request().entitlements, ..plain.clone() },
             BuildRequest { no_cache_stages: request().no_cache_stages, ..plain.clone() },
+            BuildRequest { export: Export::Tar, ..plain.clone() },
         ] {
             assert_eq!(pb::BuildRequest::from(asked).revision, 3);
         }
@@ -331,6 +351,7 @@ mod tests {
                 repository: Some("r.example/cache".parse().unwrap()),
                 variables: [("GIT_BRANCH".to_owned(), "origin/main".to_owned())].into(),
             },
+            export: Export::Oci,
             push: true,
             load: true,
             wait: Duration::from_secs(60),
