@@ -12,7 +12,9 @@ use super::{
     args::{Build, Connection, Network, Told},
     ci, connect,
     dockerfile::{self, Dockerfile},
-    export::{Destination, Place}, excerpt, follow, ignored, lend,
+    excerpt,
+    export::{Destination, Place},
+    follow, ignored, lend,
     progress::Progress,
 };
 use crate::{
@@ -84,7 +86,8 @@ impl Asked {
 
     /// Asks the agent, and follows the call to its end.
     pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
-        let Self { context, dockerfile: Dockerfile { directory, name, read: _read }, request, lent, place, quiet } = self;
+        let Self { context, dockerfile: Dockerfile { directory, name, read: _read }, request, lent, place, quiet } =
+            self;
         let mut agent = connect::connect(connection).await?;
         let path = directory.join(&name);
         let lending = lend::Lending::build(context.clone(), directory, name.as_ref(), lent);

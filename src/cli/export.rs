@@ -64,8 +64,9 @@ impl Place {
                 // Pipes and devices are written through.
                 let through = fs::metadata(&path).is_ok_and(|place| !place.is_file() && !place.is_dir());
                 let begun = if through { path.clone() } else { beside(&path) };
-                let file = tokio::fs::File::options().write(true).create(!through).truncate(!through).open(&begun);
-                let file = file.await.map_err(|error| {
+                let mut options = tokio::fs::File::options();
+                let file = options.write(true).create(!through).truncate(!through).open(&begun).await;
+                let file = file.map_err(|error| {
                     usage(format!("-o: {} cannot be written: {error}", path.display())).next("name another file")
                 })?;
                 Ok((Taken(Some(path).filter(|_| !through)), Sink::new(file)))

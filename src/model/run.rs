@@ -63,10 +63,10 @@ impl RunOptions {
         for ulimit in &self.ulimits {
             ulimit.check()?;
         }
-        match self.cgroup_parent.chars().any(char::is_control) {
-            true => Err("the name of a control group has no control characters".to_owned()),
-            false => Ok(()),
+        if self.cgroup_parent.chars().any(char::is_control) {
+            return Err("the name of a control group has no control characters".to_owned());
         }
+        Ok(())
     }
 }
 
@@ -95,7 +95,8 @@ impl Ulimit {
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, limits) = text.split_once('=').ok_or("a limit is NAME=SOFT[:HARD], such as nofile=1024:2048")?;
         let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-        let number = |text: &str| text.parse::<i64>().map_err(|_| format!("'{text}' is no limit: a number, or -1 for none"));
+        let number =
+            |text: &str| text.parse::<i64>().map_err(|_| format!("'{text}' is no limit: a number, or -1 for none"));
         let ulimit = Self { name: name.to_owned(), soft: number(soft)?, hard: number(hard)? };
         ulimit.check()?;
         Ok(ulimit)
@@ -119,10 +120,10 @@ impl Ulimit {
 /// Says what is wrong with the name of a host, if something is.
 pub fn check_host(name: &str) -> Result<(), String> {
     let word = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    match !name.is_empty() && name.len() <= 253 && name.bytes().all(word) {
-        true => Ok(()),
-        false => Err(format!("'{name}' is no name of a host")),
+    if name.is_empty() || name.len() > 253 || !name.bytes().all(word) {
+        return Err(format!("'{name}' is no name of a host"));
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     engine::{Fault, Made, Outcome, Outer, Solve, Solver, View},
-    model::{BuildRequest, CacheMode, Capabilities, Event, Export, Failure, FailureKind, ImageStore, Reference, Report, Tally},
+    model::{
+        BuildRequest, CacheMode, Capabilities, Event, Export, Failure, FailureKind, ImageStore, Reference, Report,
+        Tally,
+    },
     registry,
     session::Lent,
     strategy::{

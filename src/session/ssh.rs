@@ -53,7 +53,8 @@ impl SshAgents {
     ) -> Result<ReceiverStream<Result<BytesMessage, Status>>, Status> {
         let socket = self.socket(id)?;
         let agent = UnixStream::connect(socket).await;
-        let agent = agent.map_err(|error| Status::unavailable(format!("the SSH agent {}: {error}", socket.display())))?;
+        let agent =
+            agent.map_err(|error| Status::unavailable(format!("the SSH agent {}: {error}", socket.display())))?;
         let (mut from_agent, mut to_agent) = agent.into_split();
         let (sender, outgoing) = mpsc::channel(4);
         tokio::spawn(async move {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{BuildRequest, Capabilities, EngineKind, Export, Failure, FailureKind, ImageStore, Network, Reference};
+use crate::model::{
+    BuildRequest, Capabilities, EngineKind, Export, Failure, FailureKind, ImageStore, Network, Reference,
+};
 
 /// What is known before a build begins.
 #[derive(Debug, Clone, Copy)]
@@ -78,8 +80,11 @@ pub fn output(facts: Facts<'_>) -> Result<Output, Failure> {
         .next("ask for one --platform, or give the engine the containerd image store"));
     }
     if request.export != Export::Image && (request.push || request.load) {
-        return Err(Failure::new(FailureKind::Usage, "-o: what is exported is no image that could be pushed or loaded")
-            .next("build twice, once for each: the second time every step is cached"));
+        return Err(Failure::new(
+            FailureKind::Usage,
+            "-o: what is exported is no image that could be pushed or loaded",
+        )
+        .next("build twice, once for each: the second time every step is cached"));
     }
     let mut notes = Vec::new();
     let groups = if request.push { push_groups(&request.tags) } else { Vec::new() };

@@ -27,8 +27,11 @@ pub fn given(mut request: BuildRequest, capabilities: &Capabilities) -> Result<B
 
 fn limit(run: &RunOptions) -> Option<&'static str> {
     let RunOptions { cgroup_parent, shm_bytes, ulimits, hosts: _ } = run;
-    let flags =
-        [(!cgroup_parent.is_empty(), "--cgroup-parent"), (*shm_bytes > 0, "--shm-size"), (!ulimits.is_empty(), "--ulimit")];
+    let flags = [
+        (!cgroup_parent.is_empty(), "--cgroup-parent"),
+        (*shm_bytes > 0, "--shm-size"),
+        (!ulimits.is_empty(), "--ulimit"),
+    ];
     flags.into_iter().find_map(|(wanted, flag)| wanted.then_some(flag))
 }
 

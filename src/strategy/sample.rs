@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::{
-    BuildRequest, CacheRequest, Capabilities, EngineKind, Export, Graph, ImageStore, Network, Node, NodeKind, Reference, RunOptions,
-    SessionId,
+    BuildRequest, CacheRequest, Capabilities, EngineKind, Export, Graph, ImageStore, Network, Node, NodeKind,
+    Reference, RunOptions, SessionId,
 };
 
 pub(super) fn tag(text: &str) -> Reference {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     model::{
-        BuildRequest, CacheRequest, Export, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION, Reference,
-        RunOptions, SessionId, is_platform,
+        BuildRequest, CacheRequest, Export, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION,
+        Reference, RunOptions, SessionId, is_platform,
     },
     pb,
 };

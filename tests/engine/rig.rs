@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use remora::{
     engine::{Definition, Engine, Fault, Outcome, Outer, Solver, View},
-    model::{BuildRequest, CacheKind, CacheRequest, Capabilities, Event, Failure, Found, Graph, Network, SessionId},
+    model::{
+        BuildRequest, CacheKind, CacheRequest, Capabilities, Event, Export, Failure, Found, Graph, Network, RunOptions,
+        SessionId,
+    },
     session::{self, Attachables, Counters, Credentials, Lent, METHODS, Offer},
     strategy::{self, Exporter, Facts, Plan},
 };
@@ -166,6 +169,10 @@ pub(crate) fn request() -> BuildRequest {
         network: Network::Default,
         cache_from: Vec::new(),
         cache: CacheRequest::default(),
+        no_cache_stages: Vec::new(),
+        run: RunOptions::default(),
+        entitlements: Vec::new(),
+        export: Export::Image,
         push: false,
         load: false,
         wait: LIMIT,

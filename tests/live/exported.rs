@@ -47,7 +47,10 @@ fn nothing_is_made_where_the_cache_alone_is_wanted(kind: Kind) {
 fn an_image_goes_into_an_archive(kind: Kind) {
     let registry = Registry::start();
     let agent = Agent::start(&Engine::shared(kind));
-    let context = rig::context(&[("Dockerfile", &format!("FROM {}\nRUN echo {} >/made\n", registry.image("base:1"), rig::unique()))]);
+    let context = rig::context(&[(
+        "Dockerfile",
+        &format!("FROM {}\nRUN echo {} >/made\n", registry.image("base:1"), rig::unique()),
+    )]);
     let dir = rig::scratch();
     for (kind, file) in [("oci", "index.json"), ("docker", "manifest.json")] {
         let archive = dir.path().join(kind);

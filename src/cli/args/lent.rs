@@ -11,6 +11,7 @@ use crate::{
 
 #[derive(Args)]
 #[command(next_help_heading = "Lent to steps")]
+#[allow(clippy::doc_markdown)] // --help shows them as they are
 pub(in crate::cli) struct Lent {
     /// A secret that steps may mount: a file, or a variable of the environment; repeatable
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=VARIABLE]", value_parser = secret)]
@@ -30,16 +31,19 @@ impl Lent {
                 Some(_) => Secret::Variable(id.clone().into()),
                 None => Secret::File(id.clone().into()),
             });
-            secret.check().map_err(|why| usage(format!("--secret id={id}: {why}"), "name what is there, or leave it out"))?;
+            secret
+                .check()
+                .map_err(|why| usage(format!("--secret id={id}: {why}"), "name what is there, or leave it out"))?;
             secrets.0.insert(id, secret);
         }
         let mut agents = SshAgents::default();
         for (id, socket) in self.ssh {
-            let of_environment = || std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
+            let of_environment =
+                || std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
             let next = "start one with: eval $(ssh-agent); ssh-add; or name its socket, as in --ssh default=/path";
-            let socket = socket
-                .or_else(of_environment)
-                .ok_or_else(|| usage(format!("--ssh {id}: no SSH agent is known, for SSH_AUTH_SOCK is not set"), next))?;
+            let socket = socket.or_else(of_environment).ok_or_else(|| {
+                usage(format!("--ssh {id}: no SSH agent is known, for SSH_AUTH_SOCK is not set"), next)
+            })?;
             agents.add(id.clone(), socket).map_err(|why| usage(format!("--ssh {id}: {why}"), next))?;
         }
         Ok((secrets, agents))
@@ -106,7 +110,9 @@ mod tests {
         ] {
             assert_eq!(secret(text).unwrap(), ("a".to_owned(), wanted), "{text}");
         }
-        for odd in ["", "a", "src=f", "id=", "id=a,type=vault", "id=a,src=f,env=V", "id=a,mode=1", "id=a,type=file,env=V"] {
+        for odd in
+            ["", "a", "src=f", "id=", "id=a,type=vault", "id=a,src=f,env=V", "id=a,mode=1", "id=a,type=file,env=V"]
+        {
             assert!(secret(odd).is_err(), "{odd}");
         }
     }

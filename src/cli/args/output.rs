@@ -72,7 +72,15 @@ mod tests {
         ] {
             assert_eq!(output(text), Ok(wanted), "{text}");
         }
-        for odd in ["dir", "type=local,dest=dir", "type=zip", "dest=x", "type=tar,level=9", "type=image,push=maybe", "type=tar,x"] {
+        for odd in [
+            "dir",
+            "type=local,dest=dir",
+            "type=zip",
+            "dest=x",
+            "type=tar,level=9",
+            "type=image,push=maybe",
+            "type=tar,x",
+        ] {
             assert!(output(odd).is_err(), "{odd}");
         }
     }

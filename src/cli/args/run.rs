@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn values_are_read_as_docker_reads_them() {
-        for (text, bytes) in [("64m", 64 << 20), ("1g", 1 << 30), ("2GB", 2 << 30), ("1KiB", 1024), ("5", 5), ("5b", 5)] {
+        for (text, bytes) in [("64m", 64 << 20), ("1g", 1 << 30), ("2GB", 2 << 30), ("1KiB", 1024), ("5", 5), ("5b", 5)]
+        {
             assert_eq!(memory(text), Ok(bytes), "{text}");
         }
         for odd in ["", "m", "-1", "1x", "1.5.5g", "99999999999t"] {

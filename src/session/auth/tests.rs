@@ -105,11 +105,13 @@ fn variables_of_the_environment_hold_credentials_too() {
     let both = |auth: &str| format!(r#"{{"auths": {{"r.test": {{"auth": "{auth}"}}}}}}"#);
     std::fs::write(&file, both("d2hvOmZpbGU=")).unwrap();
     let with = |variables: &[(&str, &str)]| {
-        let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let value = move |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         Credentials::from_file(&file).with_variables(value)
     };
-    let asked = |credentials: &Credentials, host: &str| credentials.get(host).map(|found| (found.username, found.secret));
+    let asked =
+        |credentials: &Credentials, host: &str| credentials.get(host).map(|found| (found.username, found.secret));
     let text = both("d2hvOnRleHQ=");
     let gitlab = [("CI_REGISTRY", "own.test:5050"), ("CI_REGISTRY_USER", "job"), ("CI_REGISTRY_PASSWORD", "token")];
     let credentials = with(&[&[("DOCKER_AUTH_CONFIG", text.as_str())], &gitlab[..]].concat());
