@@ -98,3 +98,47 @@ fn what_cannot_be_named_is_refused_by_its_flag() {
         refuses(&remora(dir.path(), &args), 2, word);
     }
 }
+
+#[test]
+fn what_is_to_be_lent_is_looked_for_before_anybody_is_asked() {
+    let dir = context();
+    fs::create_dir(dir.path().join("directory")).unwrap();
+    for (flag, value, word) in [
+        ("--secret", "id=token,src=no/such/file", "no/such/file"),
+        ("--secret", "id=token,src=directory", "directory"),
+        ("--secret", "id=token,env=NOT_SET", "NOT_SET"),
+        ("--secret", "id=NOT_THERE", "NOT_THERE"),
+        ("--secret", "src=Dockerfile", "id"),
+        ("--ssh", "default", "SSH_AUTH_SOCK"),
+        ("--ssh", "default=Dockerfile", "no socket"),
+        ("--add-host", "db", "NAME:ADDRESS"),
+        ("--ulimit", "files=1", "nofile"),
+        ("--shm-size", "much", "64m"),
+        ("--output", "type=zip,dest=x", "zip"),
+        ("--output", "type=tar,dest=no/such/x.tar", "cannot reach the agent"),
+        ("--cache-from", "type=gha", "gha"),
+        ("--provenance", "--sbom=true", "not here yet"),
+        ("--progress", "loud", "loud"),
+    ] {
+        let code = if word.contains("agent") { 10 } else { 2 };
+        refuses(&remora(dir.path(), &["build", flag, value, "."]), code, word);
+    }
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    let dir = context();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = remora(dir.path(), &["completion", shell]);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("no-cache-filter"), "{shell}: {told}");
+    }
+}
+
+#[test]
+fn the_version_is_told_without_an_agent_too() {
+    let dir = context();
+    let output = remora(dir.path(), &["version"]);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("client"), "{output:?}");
+    refuses(&output, 10, "cannot reach the agent");
+}

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod cache;
+mod compat;
 mod lent;
 mod output;
 mod run;
@@ -10,6 +11,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(super) use cache::Cache;
+use compat::Compat;
 pub(super) use lent::Lent;
 pub(super) use output::Output;
 use run::Run;
@@ -81,6 +83,8 @@ pub(super) enum Command {
     Prune(Prune),
     /// Show what the agent and its engine are, and what they do; this waits for the agent alone
     Info(Info),
+    /// Say what client, agent and engine are
+    Version,
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
     Completion(Completion),
 }
@@ -151,6 +155,8 @@ pub(super) struct Build {
     pub(super) lent: Lent,
     #[command(flatten)]
     pub(super) cache: Cache,
+    #[command(flatten)]
+    pub(super) compat: Compat,
 }
 
 #[derive(ClapArgs)]

@@ -16,6 +16,7 @@ use super::{
     export::{Destination, Place},
     follow, ignored, lend,
     progress::Progress,
+    text,
 };
 use crate::{
     model::{self, BuildRequest, Failure, FailureKind, Report, SessionId},
@@ -51,6 +52,9 @@ impl Asked {
         if push && tags.is_empty() {
             return Err(usage("--push without a tag: there is no name to push to")
                 .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
+        }
+        if let Some(notice) = args.compat.notice() {
+            text::notice(&notice);
         }
         let build_args = build_args(args.build_args)?;
         let lent = args.lent.open()?;

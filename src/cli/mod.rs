@@ -37,6 +37,7 @@ mod prune;
 mod push;
 mod summary;
 mod text;
+mod version;
 
 use std::process::ExitCode;
 
@@ -54,7 +55,9 @@ use crate::model::Failure;
 pub fn run() -> ExitCode {
     let args = Args::parse();
     if let Command::Completion(Completion { shell }) = args.command {
-        clap_complete::generate(shell, &mut Args::command(), "remora", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Args::command(), "remora", &mut script);
+        text::data(String::from_utf8_lossy(&script).trim_end());
         return ExitCode::SUCCESS;
     }
     // The work has threads of its own, and this one waits for signals: a write to somebody who does not read stops the
@@ -87,6 +90,7 @@ async fn dispatch(args: Args) -> ExitCode {
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,
+        Command::Version => version::version(&connection).await,
         // It was done before there was anybody to talk to.
         Command::Completion(_) => Ok(()),
     };

@@ -13,7 +13,7 @@ use crate::model::{
 #[allow(clippy::struct_field_names)] // as Docker names them
 pub(in crate::cli) struct Cache {
     /// Import cache from this image first; repeatable [default: what the scope has, else the tags themselves]
-    #[arg(long, value_name = "REF", value_parser = super::reference)]
+    #[arg(long, value_name = "REF", value_parser = super::compat::cache_from)]
     cache_from: Vec<Reference>,
     /// How cache is kept in the registry
     #[arg(long = "cache", value_name = "MODE", env = "REMORA_CACHE", value_enum, default_value_t = Mode::Auto)]
