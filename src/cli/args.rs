@@ -92,7 +92,7 @@ pub(super) enum Command {
 #[derive(ClapArgs)]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
 pub(super) struct Build {
-    /// Directory of the build context
+    /// Directory of the build context; - is a Dockerfile on standard input that needs none
     #[arg(value_name = "CONTEXT")]
     pub(super) context: PathBuf,
     /// The Dockerfile; - is standard input [default: CONTEXT/Dockerfile]
@@ -172,6 +172,7 @@ pub(super) struct Plan {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Told {
     /// A line when a step starts, its output, a line when it ends
+    #[value(alias = "")]
     Auto,
     /// The same
     Plain,

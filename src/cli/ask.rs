@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     env::VarError,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -46,8 +46,11 @@ impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
         let Destination { export, place, push, load, names } = Destination::of(&args)?;
-        let context = context(&args.context)?;
-        let dockerfile = dockerfile::find(&args.context, args.file.as_deref())?;
+        let (context, dockerfile) = if args.context == Path::new("-") && args.file.is_none() {
+            dockerfile::alone(io::stdin().lock())?
+        } else {
+            (context(&args.context)?, dockerfile::find(&args.context, args.file.as_deref())?)
+        };
         let tags: Vec<_> = args.tags.into_iter().chain(names).collect();
         if push && tags.is_empty() {
             return Err(usage("--push without a tag: there is no name to push to")
@@ -97,7 +100,7 @@ impl Asked {
         let lending = lend::Lending::build(context.clone(), directory, name.as_ref(), lent);
         let (taken, lending) = match place.filter(|_| call == Call::Build) {
             Some(place) => {
-                let (taken, sink) = place.open().await?;
+                let (taken, sink) = place.open()?;
                 (Some(taken), lending.taking(sink))
             }
             None => (None, lending),

@@ -57,15 +57,37 @@ fn read(input: impl io::Read) -> Result<Dockerfile, Failure> {
         usage(format!("the Dockerfile on standard input: {error}")).next("write it to a file, and name that with -f")
     };
     input.take(LARGEST + 1).read_to_end(&mut text).map_err(cannot)?;
-    if text.is_empty() || text.len() as u64 > LARGEST {
-        let what = if text.is_empty() { "nothing came" } else { "it is larger than 16 MiB" };
-        return Err(usage(format!("the Dockerfile on standard input: {what}"))
+    let problem = match text.as_slice() {
+        [] => "nothing came",
+        text if is_archive(text) => "it is an archive, and contexts from archives are not here yet",
+        text if text.len() as u64 > LARGEST => "it is larger than 16 MiB",
+        _ => "",
+    };
+    if !problem.is_empty() {
+        return Err(usage(format!("the Dockerfile on standard input: {problem}"))
             .next("redirect it, as in: remora build -f - . <Dockerfile"));
     }
-    let directory = tempfile::Builder::new().prefix("remora-").tempdir().map_err(cannot)?;
-    fs::write(directory.path().join("Dockerfile"), &text).map_err(cannot)?;
-    let path = directory.path().canonicalize().map_err(cannot)?;
-    Ok(Dockerfile { directory: path, name: "Dockerfile".to_owned(), read: Some(directory) })
+    let all = tempfile::Builder::new().prefix("remora-").tempdir().map_err(cannot)?;
+    let path = all.path().canonicalize().map_err(cannot)?;
+    let directory = path.join("dockerfile");
+    fs::create_dir(&directory).and_then(|()| fs::create_dir(path.join(CONTEXT))).map_err(cannot)?;
+    fs::write(directory.join("Dockerfile"), &text).map_err(cannot)?;
+    Ok(Dockerfile { directory, name: "Dockerfile".to_owned(), read: Some(all) })
+}
+
+/// Beside the Dockerfile, and empty.
+const CONTEXT: &str = "context";
+
+/// A Dockerfile on standard input that needs no context, and an empty one.
+pub(super) fn alone(input: impl io::Read) -> Result<(PathBuf, Dockerfile), Failure> {
+    let dockerfile = read(input)?;
+    Ok((dockerfile.directory.with_file_name(CONTEXT), dockerfile))
+}
+
+/// Whether this begins as tar does, or as what tars are compressed with.
+fn is_archive(text: &[u8]) -> bool {
+    const MAGIC: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"];
+    text.get(257..262) == Some(b"ustar") || MAGIC.iter().any(|magic| text.starts_with(magic))
 }
 
 fn usage(what: impl Into<String>) -> Failure {
@@ -84,6 +106,11 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "FROM scratch\n");
         drop(dockerfile);
         assert!(!path.exists());
-        assert!(read(&b""[..]).is_err_and(|failure| failure.what.contains("nothing came")));
+        let told = |text: &[u8]| read(text).err().map(|failure| failure.what).unwrap_or_default();
+        assert!(told(b"").contains("nothing came"));
+        assert!(told(b"\x1f\x8b\x08").contains("an archive"));
+        let (context, dockerfile) = alone(&b"FROM scratch\n"[..]).unwrap();
+        assert_eq!(fs::read_dir(&context).unwrap().count(), 0, "what is built sees nothing of the Dockerfile");
+        assert!(dockerfile.directory.join("Dockerfile").is_file());
     }
 }

@@ -3,8 +3,11 @@
 use std::{
     fs,
     io::{self, IsTerminal as _},
-    path::PathBuf,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
 };
+
+use tempfile::NamedTempFile;
 
 use super::args::{Build, Output};
 use crate::{
@@ -30,8 +33,8 @@ pub(super) enum Place {
     Out,
 }
 
-/// A file that was begun. Unless it is kept it is gone with this.
-pub(super) struct Taken(Option<PathBuf>);
+/// A file that was begun, and the name that it gets. Unless it is kept it is gone with this.
+pub(super) struct Taken(Option<(NamedTempFile, PathBuf)>);
 
 impl Destination {
     pub(super) fn of(args: &Build) -> Result<Self, Failure> {
@@ -44,60 +47,66 @@ impl Destination {
                 return Err(usage("-o: what is exported is no image that could be pushed or loaded")
                     .next("build twice, once for each: the second time every step is cached"));
             }
-            Some(Output::Export(Export::CacheOnly, _)) => Self { export: Export::CacheOnly, ..plain },
-            Some(Output::Export(_, None)) if args.quiet || io::stdout().is_terminal() => {
+            Some(Output::Export(..)) if args.iidfile.is_some() => {
+                return Err(usage("--iidfile: what is exported has no id").next("leave it out"));
+            }
+            Some(Output::Export(Export::CacheOnly, ..)) => Self { export: Export::CacheOnly, ..plain },
+            Some(Output::Export(_, None, _)) if args.quiet || io::stdout().is_terminal() => {
                 return Err(usage("-o: an archive on standard output needs it for itself, and no terminal")
                     .next("name a file with dest=FILE, or redirect"));
             }
-            Some(Output::Export(export, None)) => Self { export, place: Some(Place::Out), ..plain },
-            Some(Output::Export(export, Some(path))) => Self { export, place: Some(Place::File(path)), ..plain },
+            Some(Output::Export(export, None, names)) => Self { export, place: Some(Place::Out), names, ..plain },
+            Some(Output::Export(export, Some(path), names)) => {
+                Self { export, place: Some(Place::File(path)), names, ..plain }
+            }
         })
     }
 }
 
 impl Place {
     /// Begins the file.
-    pub(super) async fn open(self) -> Result<(Taken, Sink), Failure> {
+    pub(super) fn open(self) -> Result<(Taken, Sink), Failure> {
         match self {
             Self::Out => Ok((Taken(None), Sink::new(tokio::io::stdout()))),
             Self::File(path) => {
-                // Pipes and devices are written through.
-                let through = fs::metadata(&path).is_ok_and(|place| !place.is_file() && !place.is_dir());
-                let begun = if through { path.clone() } else { beside(&path) };
-                let mut options = tokio::fs::File::options();
-                let file = options.write(true).create(!through).truncate(!through).open(&begun).await;
-                let file = file.map_err(|error| {
+                let begun = Self::begin(&path).map_err(|error| {
                     usage(format!("-o: {} cannot be written: {error}", path.display())).next("name another file")
                 })?;
-                Ok((Taken(Some(path).filter(|_| !through)), Sink::new(file)))
+                let (file, taken) = begun;
+                Ok((Taken(taken), Sink::new(tokio::fs::File::from_std(file))))
             }
         }
+    }
+
+    /// What is written to, and what gets the name in the end: nobody takes a part of an archive for it.
+    fn begin(path: &Path) -> io::Result<(fs::File, Option<(NamedTempFile, PathBuf)>)> {
+        match fs::metadata(path) {
+            Ok(there) if there.is_dir() => return Err(io::Error::other("it is a directory")),
+            // Pipes and devices are written through.
+            Ok(there) if !there.is_file() => return Ok((fs::File::options().write(true).open(path)?, None)),
+            _ => {}
+        }
+        // Of a link, what it leads to.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let begun = tempfile::Builder::new()
+            .prefix(".remora-")
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(directory)?;
+        Ok((begun.reopen()?, Some((begun, path))))
     }
 }
 
 impl Taken {
     /// The archive is whole: it gets its name.
-    pub(super) fn keep(mut self) -> Result<(), Failure> {
-        let Some(path) = self.0.take() else { return Ok(()) };
-        fs::rename(beside(&path), &path).map_err(|error| {
-            usage(format!("it worked, and {} cannot be written: {error}", path.display())).next("name another file")
+    pub(super) fn keep(self) -> Result<(), Failure> {
+        let Some((begun, path)) = self.0 else { return Ok(()) };
+        let kept = begun.persist(&path).map(drop);
+        kept.map_err(|error| {
+            usage(format!("it worked, and {} cannot be written: {}", path.display(), error.error))
+                .next("name another file")
         })
     }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
-            drop(fs::remove_file(beside(&path)));
-        }
-    }
-}
-
-/// Where the archive lies until it is whole: nobody takes a part of one for it.
-fn beside(path: &std::path::Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    path.with_file_name(name)
 }
 
 fn usage(what: impl Into<String>) -> Failure {

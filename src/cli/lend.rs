@@ -86,11 +86,17 @@ impl Drop for Session {
     }
 }
 
+fn ran(failure: &Failure) -> bool {
+    failure.kind == FailureKind::Build && failure.what.contains("exit code")
+}
+
 impl Session {
     /// What went wrong here explains better than what the engine made of it.
     pub(super) fn explain(&self, failure: Failure) -> Failure {
         let odd_name = self.problems.odd_name().filter(|_| failure.what.contains("invalid UTF-8")).cloned();
-        match self.problems.list().into_iter().next().or(odd_name) {
+        // A step that failed was run: what was not lent did not keep it from that.
+        let found = self.problems.list().into_iter().next().filter(|_| !ran(&failure));
+        match found.or(odd_name) {
             Some(problem) => Failure::new(FailureKind::Usage, problem.what).next(problem.next),
             None => failure,
         }

@@ -39,7 +39,7 @@ mod summary;
 mod text;
 mod version;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use args::{Args, Command, Completion};
 use clap::{CommandFactory as _, Parser as _};
@@ -100,17 +100,24 @@ async fn dispatch(args: Args) -> ExitCode {
     }
 }
 
+/// How long an interrupted call may take to remove what it has begun.
+const CLEANING_UP: Duration = Duration::from_millis(500);
+
 /// A signal ends the work: with the process its connection goes, and the agent cancels what it had begun.
-async fn until_signal(work: JoinHandle<ExitCode>, becomes: &str) -> ExitCode {
+async fn until_signal(mut work: JoinHandle<ExitCode>, becomes: &str) -> ExitCode {
     let interrupt = signal(SignalKind::interrupt());
     let terminate = signal(SignalKind::terminate());
     let (mut interrupt, mut terminate) = match (interrupt, terminate) {
         (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
         (Err(error), _) | (_, Err(error)) => return exit::internal(&error),
     };
-    tokio::select! {
-        done = work => done.unwrap_or_else(|error| exit::internal(&error)),
-        _ = interrupt.recv() => exit::interrupted("interrupted", becomes, exit::INTERRUPTED).await,
-        _ = terminate.recv() => exit::interrupted("terminated", becomes, exit::TERMINATED).await,
-    }
+    let (what, code) = tokio::select! {
+        done = &mut work => return done.unwrap_or_else(|error| exit::internal(&error)),
+        _ = interrupt.recv() => ("interrupted", exit::INTERRUPTED),
+        _ = terminate.recv() => ("terminated", exit::TERMINATED),
+    };
+    // It takes the files along that it has begun; one that is stuck in a write keeps nobody.
+    work.abort();
+    drop(tokio::time::timeout(CLEANING_UP, work).await);
+    exit::interrupted(what, becomes, code).await
 }

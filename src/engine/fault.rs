@@ -99,6 +99,10 @@ fn next(failure: &Failure) -> Option<&'static str> {
         FailureKind::Policy if has("network.host") => {
             Some("build with --network host; the agent must allow it with --allow-entitlement network.host")
         }
+        FailureKind::Policy if has("security.insecure") => Some(
+            "ask for it with --allow security.insecure; the agent must allow it with --allow-entitlement \
+             security.insecure, and the engine by its own configuration",
+        ),
         FailureKind::Policy => Some("leave it out of the Dockerfile: builds here cannot be given it"),
         FailureKind::Registry if has("denied") || has("authoriz") || has("401") || has("403") => {
             Some("log in with `docker login` where the client runs, or check that this account may use the repository")
@@ -112,6 +116,12 @@ fn next(failure: &Failure) -> Option<&'static str> {
         FailureKind::Build if has("target stage") => Some("check the name that --target gives against the FROM lines"),
         FailureKind::Build if has("the Dockerfile cannot be empty") => Some("begin it with a FROM line"),
         FailureKind::Build if has("parse error") || has("syntax error") => Some("correct the line"),
+        FailureKind::Build if has("secret ") && has(": not found") => {
+            Some("lend it to the step with --secret id=ID,src=FILE or --secret id=ID,env=VARIABLE")
+        }
+        FailureKind::Build if has("ssh forward key") || has("no SSH key") => {
+            Some("lend an SSH agent to the step with --ssh default, or --ssh ID=SOCKET")
+        }
         FailureKind::Build if has("not found") && (has("COPY ") || has("ADD ")) => {
             Some("check that the file is in the build context, and that no .dockerignore hides it")
         }

@@ -3,10 +3,12 @@
 use std::{
     convert::Infallible,
     future::pending,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
+use futures_util::future::maybe_done;
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -213,8 +215,9 @@ impl Run<'_> {
         let look = Look { run: self, solver, view, definition, made: &made, prepared, context };
         let main = async {
             // What the ordinary way needs is there by the time the look has failed.
+            let mut uniting = pin!(maybe_done(prepared.imports_for(self)));
             let unite = async {
-                prepared.imports_for(self).await;
+                uniting.as_mut().await;
                 pending::<Infallible>().await
             };
             let looked = tokio::select! {
@@ -225,7 +228,8 @@ impl Run<'_> {
                 Ok((report, which)) => return Ok(prepared.explain(report, true, which)),
                 Err(why) => why,
             };
-            let imports = prepared.imports_for(self).await;
+            uniting.await;
+            let imports = prepared.imports();
             share().await;
             match solve.define(definition, None, imports).await {
                 Ok(part) => {

@@ -9,19 +9,22 @@ use std::{
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::OnceCell, time::Instant};
+use tokio_util::task::TaskTracker;
 
 use super::{
     build::{Run, Stop, new_id},
     prepare::Prepared,
 };
 use crate::{
-    engine::{Definition, Fault, Outer, Solve, Solver, View},
+    engine::{Definition, Engine, Fault, Outer, Solve, Solver, View},
     model::{ImageStore, Reference, Report, Seen},
     strategy::{self, Exporter, Mode, overlap::Chore, registry_cache},
 };
 
 /// How long a build that is done waits at least for its cache to be written.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long at most, however long the build took.
+const MOST_PATIENCE: Duration = Duration::from_secs(600);
 
 pub(super) struct Chores<'a> {
     pub(super) run: &'a Run<'a>,
@@ -52,6 +55,31 @@ pub(super) struct Under<'a> {
     pub(super) written: Vec<Reference>,
     /// Why cache refs are not written, by what was tried last.
     pub(super) failed: BTreeMap<Reference, String>,
+}
+
+/// A name that the engine's store has for a cache image until that is pushed: the build cache has its layers, and nobody
+/// looks for it there. However the chore ends, it goes.
+struct LocalName {
+    engine: Engine,
+    running: TaskTracker,
+    place: Option<Reference>,
+}
+
+impl LocalName {
+    async fn remove(&mut self) {
+        if let Some(place) = self.place.take() {
+            drop(self.engine.untag(&place).await);
+        }
+    }
+}
+
+impl Drop for LocalName {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            let engine = self.engine.clone();
+            self.running.spawn(async move { drop(engine.untag(&place).await) });
+        }
+    }
 }
 
 /// A chore that ended, and whether it has written a cache ref or why not.
@@ -126,7 +154,7 @@ impl<'a> Chores<'a> {
             let ran = seen.borrow().something_ran(self.definition.graph());
             self.remaining(&report, ran, &mut under).await;
         };
-        if tokio::time::timeout(PATIENCE.max(self.since.elapsed()), rest).await.is_err() {
+        if tokio::time::timeout(self.since.elapsed().clamp(PATIENCE, MOST_PATIENCE), rest).await.is_err() {
             self.warn("it takes too long: the next build may find less of it".to_owned()).await;
         }
         for (place, why) in &under.failed {
@@ -209,6 +237,7 @@ impl<'a> Chores<'a> {
     }
 
     async fn bring(&self, node: usize) -> Result<(), Fault> {
+        let _share = self.run.agent.solving.read().await;
         let solve = self.gateway().await?;
         let part = solve.define(self.definition, Some(node), self.prepared.imports()).await?;
         solve.load(&part).await
@@ -218,6 +247,7 @@ impl<'a> Chores<'a> {
     /// solve of this session that began afresh would find them by their names alone, and write cache that no build with
     /// another context directory finds.
     async fn hold(&self) -> Result<(), Fault> {
+        let _share = self.run.agent.solving.read().await;
         let solve = self.gateway().await?;
         let part = solve.define(self.definition, None, self.prepared.imports()).await?;
         solve.evaluate(&part).await
@@ -225,6 +255,7 @@ impl<'a> Chores<'a> {
 
     /// Writes one result's layers to the cache.
     pub(super) async fn keep(&self, node: usize, place: &Reference) -> Result<(), Stop> {
+        let _share = self.run.agent.solving.read().await;
         let graphdriver = self.run.capabilities.image_store == Some(ImageStore::Graphdriver);
         let (cache, facts) = (&self.prepared.plan.cache, self.run.facts());
         let (exporter, caches) = match cache.mode {
@@ -237,12 +268,13 @@ impl<'a> Chores<'a> {
             Mode::Inline | Mode::Off => (Some(strategy::pushed_image(facts, place)), self.run.inline()),
         };
         let outer = self.outer(exporter.as_ref(), caches);
+        let agent = self.run.agent;
+        let (engine, running) = (agent.engine.clone(), agent.running.clone());
+        let mut name = graphdriver.then(|| LocalName { engine, running, place: Some(place.clone()) });
         self.solver.run(&outer, self.definition, Some(node), self.prepared.imports()).await?;
-        if graphdriver {
-            let engine = &self.run.agent.engine;
+        if let Some(name) = &mut name {
             let pushed = self.run.pusher().push_cache(place).await;
-            // The build cache has its layers, and nobody looks for this name here.
-            drop(engine.untag(place).await);
+            name.remove().await;
             pushed?;
         }
         Ok(())
@@ -250,6 +282,7 @@ impl<'a> Chores<'a> {
 
     /// Writes the layers of all stages to one cache.
     pub(super) async fn keep_all(&self, place: &Reference) -> Result<(), Stop> {
+        let _share = self.run.agent.solving.read().await;
         let export = registry_cache(self.run.facts(), place);
         let outer = self.outer(None, vec![export]);
         self.solver.run(&outer, self.definition, None, self.prepared.imports()).await?;

@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, future::pending, ops::ControlFlow, time::Durati
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{MutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -65,6 +65,18 @@ impl Image<'_> {
     }
 }
 
+/// Blobs that are lent when a look is over, however it ends.
+struct LentInTheEnd<'a> {
+    solver: &'a Solver,
+    blobs: Vec<(String, Bytes)>,
+}
+
+impl Drop for LentInTheEnd<'_> {
+    fn drop(&mut self) {
+        self.solver.lend(std::mem::take(&mut self.blobs));
+    }
+}
+
 /// With their digests.
 fn blobs(blobs: impl Iterator<Item = Vec<u8>>) -> impl Iterator<Item = (String, Bytes)> {
     blobs.map(|blob| (sha256(&blob), blob.into()))
@@ -109,8 +121,10 @@ impl Look<'_> {
         let (id, view, never) = (new_id(), View::default(), CancellationToken::new());
         let (sender, mut receiver) = mpsc::channel(MOST_EVENTS);
         self.context.cancelled().await;
+        // Before anybody watches: an engine that is asked for a solve which does not begin soon tells nothing of it.
+        let turn = tokio::time::timeout(LONGEST, self.run.agent.looking.lock()).await;
         let found = tokio::select! {
-            found = self.found(&id, &view, &images) => found,
+            found = self.found(turn.ok(), &id, &view, &images) => found,
             // It ends when the solve does, which says why.
             () = async { self.solver.watch(&id, &view, &sender, &never).await; pending().await } => None,
         };
@@ -140,19 +154,25 @@ impl Look<'_> {
     }
 
     /// The image whose layers the result would be. By then the engine has let go of all that was asked of it here.
-    async fn found<'m>(&self, id: &str, view: &View, images: &'m [Image<'m>]) -> Option<&'m Image<'m>> {
+    async fn found<'m>(
+        &self,
+        turn: Option<MutexGuard<'_, ()>>,
+        id: &str,
+        view: &View,
+        images: &'m [Image<'m>],
+    ) -> Option<&'m Image<'m>> {
         let outer = Outer { entitlements: &self.run.output.entitlements, internal: true, ..Outer::default() };
         let (solving, imports) = (&self.run.agent.solving, &self.prepared.plan.cache.of_target);
         let stand_ins: Vec<_> = images.iter().filter_map(|image| Some((image, image.stand_in(id)?))).collect();
-        let turn = tokio::time::timeout(LONGEST, self.run.agent.looking.lock()).await;
         if stand_ins.len() == imports.len()
             && let Ok(_alone) = solving.try_write()
         {
+            // Only somebody else's solve can still want them then.
+            let layers = stand_ins.iter().flat_map(|(_, stand_in)| stand_in.layers.clone());
+            let _lent = LentInTheEnd { solver: self.solver, blobs: blobs(layers).collect() };
             let solve = self.solver.start(id, &outer).ok()?;
             let found = tokio::time::timeout(LONGEST, self.with_stand_ins(&solve, view, &stand_ins)).await;
             let stopped = tokio::time::timeout(LONGEST, solve.stop()).await;
-            // Only somebody else's solve can still want them.
-            self.solver.lend(blobs(stand_ins.into_iter().flat_map(|(_, stand_in)| stand_in.layers)));
             return stopped.ok().and(found.ok().flatten());
         }
         drop(turn);

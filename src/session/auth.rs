@@ -85,6 +85,9 @@ impl Credentials {
     }
 }
 
+/// What a helper prints where it has nothing for a registry.
+const NOT_THERE: &str = "credentials not found in native keychain";
+
 /// How messages call the text of the environment.
 const VARIABLE: &str = "the variable DOCKER_AUTH_CONFIG";
 
@@ -98,6 +101,8 @@ fn look_up(config: &Value, host: &str, place: &str) -> Result<Option<Credentials
             Ok(Some(CredentialsResponse { username: String::new(), secret }))
         }
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
+        // With these words helpers say that there is none, and Docker's own client goes on without.
+        Err(CredentialRetrievalError::HelperFailure { stdout, .. }) if stdout.trim() == NOT_THERE => Ok(None),
         // What a helper printed may hold anything, so it is not passed on.
         Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
             Err(problem(place, &format!("{helper} has no credentials for {host}")))

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::{CachePlan, Candidate, Facts, Mode, Output, Plan, PushMechanism, Worth, stages, worth};
-use crate::model::{CacheMode, CacheRef, Capabilities, Explanation, Found, Graph, Retag, Source, StageCache};
+use crate::model::{CacheMode, CacheRef, Capabilities, Explanation, Export, Found, Graph, Retag, Source, StageCache};
 
 /// What the plan does, and why. `graph` is `None` where the engine does not tell what the build is made of.
 pub fn explain(facts: Facts<'_>, plan: &Plan, graph: Option<&Graph>, retag: Retag) -> Explanation {
@@ -119,6 +119,9 @@ fn stage_cache(plan: &Plan, name: &str, worth: &Worth) -> (Option<String>, Strin
 fn push(facts: Facts<'_>, output: &Output, retag: &Retag) -> String {
     let load = facts.request.load;
     let how = match output.push {
+        PushMechanism::None if facts.request.export != Export::Image && output.exporter.is_some() => {
+            "no: the client takes an archive"
+        }
         PushMechanism::None if output.exporter.is_some() => "no: the image stays in the engine",
         PushMechanism::None => "no: the result stays in the build cache of the engine",
         PushMechanism::InSolve if load => "by the engine while it exports; the image stays in it as well",

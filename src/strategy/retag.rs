@@ -33,6 +33,7 @@ fn possible(
     match output.push {
         PushMechanism::None => return Err("without --push nothing is published".to_owned()),
         _ if facts.request.load => return Err("--load wants the layers in the engine".to_owned()),
+        // Nor safe: a look is given blobs that are no layers, and such an engine would push them unread.
         PushMechanism::InSolve => {
             return Err("not needed, for this engine pushes without loading layers".to_owned());
         }

@@ -7,7 +7,9 @@ use crate::rig::{self, Agent, Engine, Kind, Registry};
 on_every_engine!(
     secrets_reach_the_step_that_mounts_them_and_nothing_else,
     a_secret_that_is_not_there_ends_the_build_before_it_begins,
+    a_step_that_wants_what_is_not_lent_says_how_to_lend_it,
     an_ssh_agent_is_there_for_the_step_that_wants_it,
+    a_dockerfile_may_come_on_standard_input,
     hosts_are_known_by_the_names_that_were_given,
     a_stage_is_run_anew_and_no_other,
 );
@@ -53,6 +55,20 @@ fn a_secret_that_is_not_there_ends_the_build_before_it_begins(kind: Kind) {
     agent.client().build(context.path(), &["--ssh", "default=/no/such/agent"]).code(2).says("/no/such/agent");
 }
 
+fn a_step_that_wants_what_is_not_lent_says_how_to_lend_it(kind: Kind) {
+    let (registry, agent) = (Registry::start(), Agent::start(&Engine::shared(kind)));
+    let base = registry.image("base:1");
+    for (mount, flag) in
+        [("type=secret,id=token,required=true", "--secret id="), ("type=ssh,required=true", "--ssh default")]
+    {
+        let context = rig::context(&[("Dockerfile", &format!("FROM {base}\nRUN --mount={mount} true\n"))]);
+        agent.client().build(context.path(), &[]).code(1).says(flag);
+        let optional = mount.trim_end_matches(",required=true");
+        let context = rig::context(&[("Dockerfile", &format!("FROM {base}\nRUN --mount={optional} true\n"))]);
+        agent.client().build(context.path(), &[]).code(0);
+    }
+}
+
 /// Whoever talks to the step's socket talks to the client's agent.
 fn an_ssh_agent_is_there_for_the_step_that_wants_it(kind: Kind) {
     let (registry, engine) = (Registry::start(), Engine::shared(kind));
@@ -65,6 +81,15 @@ fn an_ssh_agent_is_there_for_the_step_that_wants_it(kind: Kind) {
     let context = rig::context(&[("Dockerfile", &dockerfile)]);
     let client = agent.client().env("SSH_AUTH_SOCK", socket.to_str().unwrap());
     client.build(context.path(), &["--ssh", "default"]).code(0).assert_step("RUN --mount", "DONE");
+}
+
+fn a_dockerfile_may_come_on_standard_input(kind: Kind) {
+    let (registry, agent) = (Registry::start(), Agent::start(&Engine::shared(kind)));
+    let dockerfile = format!("FROM {}\nRUN echo {} >/made\n", registry.image("base:1"), rig::unique());
+    let context = rig::context(&[("here", "")]);
+    let piped = agent.client().with_input(&dockerfile);
+    piped.build(context.path(), &["-f", "-"]).code(0).assert_step("RUN echo", "DONE");
+    piped.run(&["build", "--network", "host", "-"]).code(0).assert_step("RUN echo", "CACHED");
 }
 
 fn hosts_are_known_by_the_names_that_were_given(kind: Kind) {

@@ -70,7 +70,8 @@ fn secret(text: &str) -> Result<(String, Option<Secret>), String> {
     }
     let id = id.filter(|id| !id.is_empty()).ok_or("a secret needs an id, as in id=npmrc,src=FILE")?;
     let secret = match (kind.as_deref(), source, variable) {
-        (None | Some("file" | "env"), None, None) if kind.as_deref() != Some("env") => None,
+        (None, None, None) => None,
+        (Some("file"), None, None) => Some(Secret::File(id.clone().into())),
         (Some("env"), None, None) => Some(Secret::Variable(id.clone().into())),
         (Some("env"), Some(name), None) | (None | Some("env"), None, Some(name)) => Some(Secret::Variable(name.into())),
         (None | Some("file"), Some(path), None) => Some(Secret::File(path.into())),
@@ -104,6 +105,7 @@ mod tests {
             ("id=a", None),
             ("id=a,src=f", file("f")),
             ("type=file,source=f,id=a", file("f")),
+            ("id=a,type=file", file("a")),
             ("id=a,env=V", variable("V")),
             ("id=a,type=env", variable("a")),
             ("id=a,type=env,src=V", variable("V")),

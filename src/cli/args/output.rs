@@ -11,39 +11,43 @@ pub(in crate::cli) enum Output {
     Push(Vec<Reference>),
     /// `--load`, and further names.
     Load(Vec<Reference>),
-    /// Something else than an image of the engine, and the file that takes it; `None` is standard output.
-    Export(Export, Option<PathBuf>),
+    /// Something else than an image of the engine, the file that takes it, where `None` is standard output, and further
+    /// names.
+    Export(Export, Option<PathBuf>, Vec<Reference>),
 }
 
 /// `type=TYPE[,dest=FILE][,name=NAME][,push=true]`, or `-`.
 pub(super) fn output(text: &str) -> Result<Output, String> {
     if text == "-" {
-        return Ok(Output::Export(Export::Tar, None));
+        return Ok(Output::Export(Export::Tar, None, Vec::new()));
     }
     if !text.contains('=') {
         return Err("exports to a directory are not here yet: type=tar,dest=FILE writes an archive".to_owned());
     }
-    let (mut kind, mut dest, mut names, mut push) = ("", None, Vec::new(), false);
+    let (mut kind, mut dest, mut names, mut push) = ("", None, Vec::new(), None);
     for field in text.split(',') {
         let (key, value) = field.split_once('=').ok_or_else(|| format!("'{field}' is no KEY=VALUE"))?;
         match key {
             "type" => kind = value,
-            "dest" => dest = Some(value).filter(|dest| *dest != "-").map(PathBuf::from),
+            "dest" => dest = Some(Some(value).filter(|dest| *dest != "-").map(PathBuf::from)),
             "name" => names.push(super::tag(value)?),
-            "push" => push = value.parse().map_err(|_| "push is true or false".to_owned())?,
+            "push" => push = Some(value.parse().map_err(|_| "push is true or false".to_owned())?),
             _ => return Err(format!("'{key}' is not here yet: type, dest, name and push are")),
         }
     }
-    match kind {
-        "registry" => Ok(Output::Push(names)),
-        "image" if push => Ok(Output::Push(names)),
-        "image" => Ok(Output::Load(names)),
-        "docker" if dest.is_none() && !text.contains("dest=") => Ok(Output::Load(names)),
-        "docker" => Ok(Output::Export(Export::Docker, dest)),
-        "oci" => Ok(Output::Export(Export::Oci, dest)),
-        "tar" => Ok(Output::Export(Export::Tar, dest)),
-        "cacheonly" => Ok(Output::Export(Export::CacheOnly, None)),
-        "local" => Err("exports to a directory are not here yet: type=tar,dest=FILE writes an archive".to_owned()),
+    match (kind, dest, push) {
+        ("registry", None, None | Some(true)) | ("image", None, Some(true)) => Ok(Output::Push(names)),
+        ("image", None, _) | ("docker", None, None) => Ok(Output::Load(names)),
+        ("docker", Some(dest), None) => Ok(Output::Export(Export::Docker, dest, names)),
+        ("oci", dest, None) => Ok(Output::Export(Export::Oci, dest.flatten(), names)),
+        ("tar", dest, None) if names.is_empty() => Ok(Output::Export(Export::Tar, dest.flatten(), names)),
+        ("cacheonly", None, None) if names.is_empty() => Ok(Output::Export(Export::CacheOnly, None, names)),
+        ("local", ..) => {
+            Err("exports to a directory are not here yet: type=tar,dest=FILE writes an archive".to_owned())
+        }
+        ("registry" | "image" | "docker" | "oci" | "tar" | "cacheonly", ..) => {
+            Err(format!("type={kind} does not go with the rest of it"))
+        }
         _ => Err(format!("there is no type '{kind}': registry, image, docker, oci, tar and cacheonly are known")),
     }
 }
@@ -58,14 +62,15 @@ mod tests {
         let file = |path: &str| Some(PathBuf::from(path));
         let named = || vec!["r.example/app:1".parse().unwrap()];
         for (text, wanted) in [
-            ("-", Output::Export(Export::Tar, None)),
-            ("type=tar,dest=-", Output::Export(Export::Tar, None)),
-            ("type=tar,dest=a.tar", Output::Export(Export::Tar, file("a.tar"))),
-            ("type=oci,dest=a.tar", Output::Export(Export::Oci, file("a.tar"))),
-            ("type=docker,dest=a.tar", Output::Export(Export::Docker, file("a.tar"))),
-            ("type=docker,dest=-", Output::Export(Export::Docker, None)),
+            ("-", Output::Export(Export::Tar, None, Vec::new())),
+            ("type=tar,dest=-", Output::Export(Export::Tar, None, Vec::new())),
+            ("type=tar,dest=a.tar", Output::Export(Export::Tar, file("a.tar"), Vec::new())),
+            ("type=oci,dest=a.tar", Output::Export(Export::Oci, file("a.tar"), Vec::new())),
+            ("type=docker,dest=a.tar", Output::Export(Export::Docker, file("a.tar"), Vec::new())),
+            ("type=docker,dest=-", Output::Export(Export::Docker, None, Vec::new())),
+            ("type=docker,dest=a.tar,name=r.example/app:1", Output::Export(Export::Docker, file("a.tar"), named())),
             ("type=docker", Output::Load(Vec::new())),
-            ("type=cacheonly", Output::Export(Export::CacheOnly, None)),
+            ("type=cacheonly", Output::Export(Export::CacheOnly, None, Vec::new())),
             ("type=registry", Output::Push(Vec::new())),
             ("type=image,name=r.example/app:1,push=true", Output::Push(named())),
             ("type=image,name=r.example/app:1", Output::Load(named())),
@@ -79,6 +84,10 @@ mod tests {
             "dest=x",
             "type=tar,level=9",
             "type=image,push=maybe",
+            "type=registry,push=false",
+            "type=docker,push=true",
+            "type=image,dest=x",
+            "type=tar,name=r.example/a:1",
             "type=tar,x",
         ] {
             assert!(output(odd).is_err(), "{odd}");

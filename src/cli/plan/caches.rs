@@ -24,7 +24,8 @@ pub(super) fn lines(explanation: &Explanation, now: SystemTime) -> Vec<String> {
     let rows: Vec<_> = found.into_iter().chain(others).map(|(_, row)| row).collect();
     let mut lines = vec![format!("in {repository}:")];
     lines.extend(table(&rows));
-    if explanation.imports.len() > 1 && explanation.no_write_why.is_empty() {
+    let here = explanation.imports.iter().filter(|import| import.starts_with(&format!("{repository}@"))).count();
+    if here > 1 && explanation.no_write_why.is_empty() {
         lines.push("what is read is made into one before the build".to_owned());
     }
     lines
@@ -57,7 +58,7 @@ fn why_not(explanation: &Explanation, cache_ref: &CacheRef, digest: &str) -> &'s
     };
     match cache_ref.whose.scope() {
         _ if is_read(digest) => "",
-        None => "a scope has cache",
+        None => "another one is read",
         Some(_) if explanation.refs.iter().any(beside) => "what is read has it",
         Some(_) => "one scope alone is read, as nothing is written",
     }

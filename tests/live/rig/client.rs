@@ -1,6 +1,6 @@
 //! The client, as a process.
 
-use std::io::Read;
+use std::io::{Read, Seek as _, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(100);
 #[derive(Clone)]
 pub(crate) struct Client {
     env: Vec<(String, String)>,
+    input: Option<String>,
 }
 
 impl Client {
@@ -21,7 +22,13 @@ impl Client {
         let nowhere = super::live_dir().join("no-home");
         let nowhere = nowhere.to_str().unwrap();
         let env = [("REMORA_AGENT", agent), ("HOME", nowhere), ("DOCKER_CONFIG", nowhere), ("NO_COLOR", "1")];
-        Self { env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec() }
+        Self { env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(), input: None }
+    }
+
+    /// The same with this on standard input.
+    #[must_use]
+    pub(crate) fn with_input(self, text: &str) -> Self {
+        Self { input: Some(text.to_owned()), ..self }
     }
 
     #[must_use]
@@ -49,7 +56,7 @@ impl Client {
         super::program(env!("CARGO_BIN_EXE_remora"))
             .args(args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(self.input.as_deref().map_or_else(Stdio::null, input))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -62,6 +69,13 @@ impl Client {
         let stderr = collect(process.stderr.take().unwrap());
         Running { command: args.join(" "), process, stdout: Some(stdout), stderr: Some(stderr) }
     }
+}
+
+fn input(text: &str) -> Stdio {
+    let mut file = tempfile::tempfile_in(super::live_dir()).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.rewind().unwrap();
+    file.into()
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
