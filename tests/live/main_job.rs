@@ -16,6 +16,7 @@ on_every_engine!(
     no_cache_runs_every_step_anew,
     two_builds_at_once_and_one_breaks,
     credentials_come_from_the_docker_config,
+    credentials_come_from_helpers,
     an_unreachable_cache_makes_no_build_red,
 );
 
@@ -182,6 +183,35 @@ fn credentials_come_from_the_docker_config(kind: Kind) {
     assert_eq!(digest, registry.digest("app", "2"));
     engine.replace();
     client.build(context.path(), &args).code(0).assert_all_cached();
+}
+
+/// One registry has a helper that knows it; for all others there is one that knows none, and public images are pulled.
+fn credentials_come_from_helpers(kind: Kind) {
+    let (open, closed) = (Registry::start(), Registry::start_with_auth());
+    let agent = Agent::start(&Engine::shared(kind));
+    let host = closed.image("").trim_end_matches('/').to_owned();
+    let config = format!(r#"{{"credsStore": "none", "credHelpers": {{"{host}": "test"}}}}"#);
+    let dir = rig::context(&[
+        ("config.json", &config),
+        (
+            "docker-credential-test",
+            r#"#!/bin/sh
+read -r host
+[ "$1" = get ] && echo '{"ServerURL": "", "Username": "remora", "Secret": "s3cret"}'
+"#,
+        ),
+        ("docker-credential-none", "#!/bin/sh\nread -r host\necho credentials not found in native keychain\nexit 1\n"),
+    ]);
+    for helper in ["test", "none"] {
+        let path = dir.path().join(format!("docker-credential-{helper}"));
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let here = dir.path().to_str().unwrap();
+    let client = agent.client().env("DOCKER_CONFIG", here).env("PATH", &format!("{here}:/usr/bin:/bin"));
+    let context = application(&open);
+    let (tag, other) = (closed.image("app:1"), open.image("app:1"));
+    client.build(context.path(), &["--push", "-t", &tag, "-t", &other]).code(0);
+    assert!(closed.digest("app", "1").is_some());
 }
 
 fn an_unreachable_cache_makes_no_build_red(kind: Kind) {
