@@ -119,9 +119,26 @@ fn what_is_to_be_lent_is_looked_for_before_anybody_is_asked() {
         ("--cache-from", "type=gha", "gha"),
         ("--provenance", "--sbom=true", "not here yet"),
         ("--progress", "loud", "loud"),
+        ("--progress=quiet", "--output=type=oci", "standard output"),
     ] {
         let code = if word.contains("agent") { 10 } else { 2 };
         refuses(&remora(dir.path(), &["build", flag, value, "."]), code, word);
+    }
+}
+
+#[test]
+fn what_may_be_a_secret_in_the_wrong_place_is_not_shown() {
+    let dir = context();
+    for (flag, value) in [
+        ("--secret", "id=token,value=hunter2"),
+        ("--secret", "hunter2"),
+        ("--cache-from", "type=s3,secret_access_key=hunter2"),
+        ("--cache-from", "type=registry,token=hunter2"),
+        ("--cache-to", "type=s3,secret_access_key=hunter2"),
+    ] {
+        let output = remora(dir.path(), &["build", flag, value, "."]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(flag) && !told.contains("hunter2"), "{told}");
     }
 }
 

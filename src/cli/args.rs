@@ -159,6 +159,13 @@ pub(super) struct Build {
     pub(super) compat: Compat,
 }
 
+impl Build {
+    /// Whether the image's id is all that goes to standard output.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet || self.progress == Told::Quiet
+    }
+}
+
 #[derive(ClapArgs)]
 pub(super) struct Plan {
     #[command(flatten)]
@@ -231,6 +238,11 @@ pub(super) struct Info {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The fields of `KEY=VALUE,KEY=VALUE`. Messages have no value: it may be a secret in the wrong place.
+fn fields(text: &str) -> impl Iterator<Item = Result<(&str, &str), String>> {
+    text.split(',').map(|field| field.split_once('=').ok_or_else(|| "a field of it is no KEY=VALUE".to_owned()))
 }
 
 fn reference(text: &str) -> Result<Reference, String> {

@@ -16,7 +16,7 @@ use super::{
     export::{Destination, Place},
     follow, ignored, lend,
     progress::Progress,
-    text,
+    text, usage,
 };
 use crate::{
     model::{self, BuildRequest, Failure, FailureKind, Report, SessionId},
@@ -45,6 +45,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
+        let quiet = args.is_quiet() || args.progress == Told::None;
         let Destination { export, place, push, load, names } = Destination::of(&args)?;
         let (context, dockerfile) = if args.context == Path::new("-") && args.file.is_none() {
             dockerfile::alone(io::stdin().lock())?
@@ -57,7 +58,7 @@ impl Asked {
                 .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
         }
         if let Some(notice) = args.compat.notice() {
-            text::notice(&notice);
+            text::notice(notice);
         }
         let build_args = build_args(args.build_args)?;
         let lent = args.lent.open()?;
@@ -87,7 +88,6 @@ impl Asked {
             load,
             wait: Duration::ZERO,
         };
-        let quiet = args.quiet || matches!(args.progress, Told::Quiet | Told::None);
         Ok(Self { context, dockerfile, request, lent, place, quiet })
     }
 
@@ -118,10 +118,6 @@ impl Asked {
         }
         done.map_err(|failure| located(ignored::explain(session.explain(failure), &context, &path), &path, &name))
     }
-}
-
-fn usage(what: impl Into<String>) -> Failure {
-    Failure::new(FailureKind::Usage, what)
 }
 
 fn context(path: &Path) -> Result<PathBuf, Failure> {

@@ -5,13 +5,13 @@ use std::{fs, io, path::Path};
 use super::{
     args::{Build, Connection, Told},
     ask::{Asked, Call},
-    metadata, summary, text,
+    metadata, summary, text, usage,
 };
-use crate::model::{Failure, FailureKind};
+use crate::model::Failure;
 
 pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Failure> {
     let (iidfile, metadata_file) = (args.iidfile.clone(), args.metadata_file.clone());
-    let (quiet, silent) = (args.quiet || args.progress == Told::Quiet, args.progress == Told::None);
+    let (quiet, silent) = (args.is_quiet(), args.progress == Told::None);
     let asked = Asked::new(args)?;
     for path in [&iidfile, &metadata_file].into_iter().flatten() {
         remove(path)?;
@@ -33,10 +33,6 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
         summary::summary(&report);
     }
     Ok(())
-}
-
-fn usage(what: impl Into<String>) -> Failure {
-    Failure::new(FailureKind::Usage, what)
 }
 
 /// What an earlier build wrote must not be taken for this one's. Links and devices are written through, not removed.

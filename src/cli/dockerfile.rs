@@ -8,7 +8,8 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::model::{Failure, FailureKind};
+use super::usage;
+use crate::model::Failure;
 
 /// Bytes of a Dockerfile on standard input at most.
 const LARGEST: u64 = 16 << 20;
@@ -88,10 +89,6 @@ pub(super) fn alone(input: impl io::Read) -> Result<(PathBuf, Dockerfile), Failu
 fn is_archive(text: &[u8]) -> bool {
     const MAGIC: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"];
     text.get(257..262) == Some(b"ustar") || MAGIC.iter().any(|magic| text.starts_with(magic))
-}
-
-fn usage(what: impl Into<String>) -> Failure {
-    Failure::new(FailureKind::Usage, what)
 }
 
 #[cfg(test)]

@@ -9,9 +9,12 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::args::{Build, Output};
+use super::{
+    args::{Build, Output},
+    usage,
+};
 use crate::{
-    model::{Export, Failure, FailureKind, Reference},
+    model::{Export, Failure, Reference},
     session::Sink,
 };
 
@@ -51,7 +54,7 @@ impl Destination {
                 return Err(usage("--iidfile: what is exported has no id").next("leave it out"));
             }
             Some(Output::Export(Export::CacheOnly, ..)) => Self { export: Export::CacheOnly, ..plain },
-            Some(Output::Export(_, None, _)) if args.quiet || io::stdout().is_terminal() => {
+            Some(Output::Export(_, None, _)) if args.is_quiet() || io::stdout().is_terminal() => {
                 return Err(usage("-o: an archive on standard output needs it for itself, and no terminal")
                     .next("name a file with dest=FILE, or redirect"));
             }
@@ -107,8 +110,4 @@ impl Taken {
                 .next("name another file")
         })
     }
-}
-
-fn usage(what: impl Into<String>) -> Failure {
-    Failure::new(FailureKind::Usage, what)
 }

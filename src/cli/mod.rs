@@ -49,7 +49,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::model::Failure;
+use crate::model::{Failure, FailureKind};
 
 /// Runs the client.
 pub fn run() -> ExitCode {
@@ -76,6 +76,11 @@ pub fn run() -> ExitCode {
     work.shutdown_background();
     signals.shutdown_background();
     code
+}
+
+/// What the command line, or what it names, is not fit for.
+fn usage(what: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Usage, what)
 }
 
 fn signals() -> std::io::Result<Runtime> {

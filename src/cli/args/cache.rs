@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 
-use crate::model::{
-    self, CacheRequest, Failure, FailureKind, MOST_FALLBACKS, Reference, cache_repository, check_scope,
+use crate::{
+    cli::usage,
+    model::{self, CacheRequest, Failure, MOST_FALLBACKS, Reference, cache_repository, check_scope},
 };
 
 #[derive(Args)]
@@ -13,8 +14,8 @@ use crate::model::{
 #[allow(clippy::struct_field_names)] // as Docker names them
 pub(in crate::cli) struct Cache {
     /// Import cache from this image first; repeatable [default: what the scope has, else the tags themselves]
-    #[arg(long, value_name = "REF", value_parser = super::compat::cache_from)]
-    cache_from: Vec<Reference>,
+    #[arg(long, value_name = "REF")]
+    cache_from: Vec<String>,
     /// How cache is kept in the registry
     #[arg(long = "cache", value_name = "MODE", env = "REMORA_CACHE", value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
@@ -56,8 +57,13 @@ impl Cache {
         if self.fallbacks.len() > MOST_FALLBACKS {
             let what =
                 format!("--cache-fallback: {} were given, and the most are {MOST_FALLBACKS}", self.fallbacks.len());
-            return Err(Failure::new(FailureKind::Usage, what).next("name those that are most alike, best first"));
+            return Err(usage(what).next("name those that are most alike, best first"));
         }
+        // Read here: of a value that it cannot read, the parser of flags shows all, and scripts have keys of buckets there.
+        let imports = self.cache_from.iter().map(|text| cache_from(text));
+        let imports = imports.collect::<Result<_, _>>().map_err(|why| {
+            usage(format!("--cache-from: {why}")).next("name an image, as in --cache-from registry.example/app:main")
+        })?;
         let request = CacheRequest {
             mode: match self.mode {
                 Mode::Auto => model::CacheMode::Auto,
@@ -70,10 +76,49 @@ impl Cache {
             repository: self.repository,
             variables,
         };
-        Ok((self.cache_from, request))
+        Ok((imports, request))
     }
 }
 
 fn scope(name: &str) -> Result<String, &'static str> {
     check_scope(name).map(|()| name.to_owned())
+}
+
+/// A cache to import: `REF` or `type=registry,ref=REF`.
+fn cache_from(text: &str) -> Result<Reference, String> {
+    if !text.contains('=') {
+        return super::reference(text);
+    }
+    let (mut kind, mut place, mut odd) = ("registry", None, None);
+    for field in super::fields(text) {
+        match field? {
+            ("type", value) => kind = value,
+            ("ref", value) => place = Some(value),
+            (key, _) => odd = Some(key),
+        }
+    }
+    match (kind, place, odd) {
+        ("registry", _, Some(key)) => Err(format!("'{key}' is not known here: type=registry,ref=REF")),
+        ("registry", Some(place), None) => super::reference(place),
+        ("registry", None, None) => Err("a cache in a registry has a ref, as in type=registry,ref=REF".to_owned()),
+        (other, ..) => Err(format!("cache of type {other} is not here: registries hold it (type=registry,ref=REF)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn caches_are_named_as_docker_names_them() {
+        for text in ["r.example/app:c", "type=registry,ref=r.example/app:c", "ref=r.example/app:c"] {
+            assert_eq!(cache_from(text).unwrap().to_string(), "r.example/app:c", "{text}");
+        }
+        for odd in
+            ["type=gha", "type=local,src=dir", "type=registry", "type=registry,ref=A", "type=registry,ref=a,mode=max"]
+        {
+            assert!(cache_from(odd).is_err(), "{odd}");
+        }
+    }
 }

@@ -25,10 +25,10 @@ struct Nothing;
 
 impl Compat {
     /// What a person should know of what is left out.
-    pub(in crate::cli) fn notice(&self) -> Option<String> {
+    pub(in crate::cli) fn notice(&self) -> Option<&'static str> {
         let Self { cache_to, provenance: _, sbom: _, attest: _ } = self;
-        let first = cache_to.first()?;
-        Some(format!("--cache-to {first} is left out: the cache is written by itself, and --cache-repo says where"))
+        let text = "--cache-to is left out: the cache is written by itself, and --cache-repo says where";
+        (!cache_to.is_empty()).then_some(text)
     }
 }
 
@@ -37,42 +37,9 @@ fn nothing(text: &str) -> Result<Nothing, &'static str> {
     if disabled { Ok(Nothing) } else { Err("attestations are not here yet: leave it out, or switch it off") }
 }
 
-/// A cache to import: `REF` or `type=registry,ref=REF`.
-pub(super) fn cache_from(text: &str) -> Result<crate::model::Reference, String> {
-    if !text.contains('=') {
-        return super::reference(text);
-    }
-    let (mut kind, mut place) = ("registry", None);
-    for field in text.split(',') {
-        match field.split_once('=') {
-            Some(("type", value)) => kind = value,
-            Some(("ref", value)) => place = Some(value),
-            _ => return Err(format!("'{field}' is not known here: type=registry,ref=REF")),
-        }
-    }
-    match (kind, place) {
-        ("registry", Some(place)) => super::reference(place),
-        ("registry", None) => Err("a cache in a registry has a ref, as in type=registry,ref=REF".to_owned()),
-        (other, _) => Err(format!("cache of type {other} is not here: registries hold it (type=registry,ref=REF)")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn caches_are_named_as_docker_names_them() {
-        for text in ["r.example/app:c", "type=registry,ref=r.example/app:c", "ref=r.example/app:c"] {
-            assert_eq!(cache_from(text).unwrap().to_string(), "r.example/app:c", "{text}");
-        }
-        for odd in
-            ["type=gha", "type=local,src=dir", "type=registry", "type=registry,ref=A", "type=registry,ref=a,mode=max"]
-        {
-            assert!(cache_from(odd).is_err(), "{odd}");
-        }
-    }
 
     #[test]
     fn no_attestation_is_promised() {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::{
-    model::{Failure, FailureKind},
+    cli::usage,
+    model::Failure,
     session::{Secret, Secrets, SshAgents},
 };
 
@@ -14,8 +15,8 @@ use crate::{
 #[allow(clippy::doc_markdown)] // --help shows them as they are
 pub(in crate::cli) struct Lent {
     /// A secret that steps may mount: a file, or a variable of the environment; repeatable
-    #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=VARIABLE]", value_parser = secret)]
-    secrets: Vec<(String, Option<Secret>)>,
+    #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=VARIABLE]")]
+    secrets: Vec<String>,
     /// An SSH agent that steps may use, by its socket [default: SSH_AUTH_SOCK]; repeatable
     #[arg(long = "ssh", value_name = "ID[=SOCKET]", value_parser = ssh)]
     ssh: Vec<(String, Option<PathBuf>)>,
@@ -25,7 +26,10 @@ impl Lent {
     /// What is lent; all of it is there.
     pub(in crate::cli) fn open(self) -> Result<(Secrets, SshAgents), Failure> {
         let mut secrets = Secrets::default();
-        for (id, secret) in self.secrets {
+        // Read here: of a value that it cannot read, the parser of flags shows all, and it may hold the secret itself.
+        for text in &self.secrets {
+            let next = "name its place, as in --secret id=npmrc,src=FILE";
+            let (id, secret) = secret(text).map_err(|why| usage(format!("--secret: {why}")).next(next))?;
             // As Docker has it: a variable of that name, else a file.
             let secret = secret.unwrap_or_else(|| match std::env::var_os(&id) {
                 Some(_) => Secret::Variable(id.clone().into()),
@@ -33,7 +37,7 @@ impl Lent {
             });
             secret
                 .check()
-                .map_err(|why| usage(format!("--secret id={id}: {why}"), "name what is there, or leave it out"))?;
+                .map_err(|why| usage(format!("--secret id={id}: {why}")).next("name what is there, or leave it out"))?;
             secrets.0.insert(id, secret);
         }
         let mut agents = SshAgents::default();
@@ -42,23 +46,19 @@ impl Lent {
                 || std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
             let next = "start one with: eval $(ssh-agent); ssh-add; or name its socket, as in --ssh default=/path";
             let socket = socket.or_else(of_environment).ok_or_else(|| {
-                usage(format!("--ssh {id}: no SSH agent is known, for SSH_AUTH_SOCK is not set"), next)
+                usage(format!("--ssh {id}: no SSH agent is known, for SSH_AUTH_SOCK is not set")).next(next)
             })?;
-            agents.add(id.clone(), socket).map_err(|why| usage(format!("--ssh {id}: {why}"), next))?;
+            agents.add(id.clone(), socket).map_err(|why| usage(format!("--ssh {id}: {why}")).next(next))?;
         }
         Ok((secrets, agents))
     }
 }
 
-fn usage(what: String, next: &str) -> Failure {
-    Failure::new(FailureKind::Usage, what).next(next)
-}
-
 /// `id=ID[,type=file|env][,src=FILE][,env=VARIABLE]`, as Docker takes it. The value's place alone is kept.
 fn secret(text: &str) -> Result<(String, Option<Secret>), String> {
     let (mut id, mut kind, mut source, mut variable) = (None, None, None, None);
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').ok_or_else(|| format!("'{field}' is no KEY=VALUE"))?;
+    for field in super::fields(text) {
+        let (key, value) = field?;
         let place = match key.to_ascii_lowercase().as_str() {
             "id" => &mut id,
             "type" => &mut kind,

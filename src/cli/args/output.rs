@@ -25,8 +25,8 @@ pub(super) fn output(text: &str) -> Result<Output, String> {
         return Err("exports to a directory are not here yet: type=tar,dest=FILE writes an archive".to_owned());
     }
     let (mut kind, mut dest, mut names, mut push) = ("", None, Vec::new(), None);
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').ok_or_else(|| format!("'{field}' is no KEY=VALUE"))?;
+    for field in super::fields(text) {
+        let (key, value) = field?;
         match key {
             "type" => kind = value,
             "dest" => dest = Some(Some(value).filter(|dest| *dest != "-").map(PathBuf::from)),
