@@ -202,10 +202,8 @@ impl Run<'_> {
             Err(fault) => return self.export(solve, Err(fault)).await,
         };
         let prepared = self.prepared.get_or_try_init(|| self.prepare_to_build(Some(&made))).await?;
-        let solving = OnceCell::new();
-        let share = || solving.get_or_init(|| self.agent.solving.read());
         let Some(definition) = &made.definition else {
-            share().await;
+            let _share = self.agent.solving.read().await;
             let imports = prepared.imports_for(self).await;
             let made = if imports.is_empty() { Ok(made) } else { solve.dockerfile(self.request, imports).await };
             let report = self.export(solve, made).await?;
@@ -230,7 +228,7 @@ impl Run<'_> {
             };
             uniting.await;
             let imports = prepared.imports();
-            share().await;
+            let _share = self.agent.solving.read().await;
             match solve.define(definition, None, imports).await {
                 Ok(part) => {
                     let report = self.export(solve, Ok(made.with(part))).await?;

@@ -9,7 +9,7 @@ use super::{build::Run, chores::Chores, prepare::Prepared};
 use crate::{
     model::{Failure, Reference},
     registry::{CacheImage, Carries, Publication, Published},
-    strategy::{self, Known, LayerOf, Part},
+    strategy::{self, Known, LayerOf, Merged, Part},
 };
 
 impl Chores<'_> {
@@ -46,12 +46,7 @@ impl Chores<'_> {
             tracing::debug!(build = self.run.id, %place, "the caches of the stages cannot be one");
             return Ok(false);
         };
-        let (manifest, config) = (Bytes::from(merged.manifest), Bytes::from(merged.config));
-        let publication = Publication { manifest: &manifest, media_type: merged.media_type, config: Some(&config) };
-        let credential = self.run.pusher().credential(place).await?;
-        let to = std::slice::from_ref(place);
-        let published = self.run.agent.registry.publish(&publication, target, to, &credential).await?;
-        Ok(matches!(published, Published::Done { .. }))
+        self.run.publish_cache(merged, place).await
     }
 
     /// What this build imported from the repository, with the configs of registry caches.
@@ -74,6 +69,16 @@ impl Chores<'_> {
 }
 
 impl Run<'_> {
+    /// Puts a registry cache there, over layers that lie in that repository; whether it did.
+    pub(super) async fn publish_cache(&self, cache: Merged, place: &Reference) -> Result<bool, Failure> {
+        let (manifest, config) = (Bytes::from(cache.manifest), Bytes::from(cache.config));
+        let publication = Publication { manifest: &manifest, media_type: cache.media_type, config: Some(&config) };
+        let credential = self.pusher().credential(place).await?;
+        let to = std::slice::from_ref(place);
+        let published = self.agent.registry.publish(&publication, place, to, &credential).await?;
+        Ok(matches!(published, Published::Done { .. }))
+    }
+
     /// What was found under these digests in the repository of `place`, with the configs of registry caches.
     pub(super) async fn with_configs<'p>(
         &self,

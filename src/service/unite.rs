@@ -1,12 +1,9 @@
 //! Unites the caches that were found before a build, so that it imports all of them as one.
 
-use bytes::Bytes;
-
 use super::{build::Run, merge::of_known, prepare::Prepared};
 use crate::{
     digest::sha256,
     model::{Failure, FailureKind, Reference},
-    registry::{Publication, Published},
     strategy,
 };
 
@@ -44,13 +41,8 @@ impl Run<'_> {
             tracing::debug!(build = self.id, "the caches that were found cannot be one");
             return Ok(None);
         };
-        let (manifest, config) = (Bytes::from(united.manifest), Bytes::from(united.config));
-        let publication = Publication { manifest: &manifest, media_type: united.media_type, config: Some(&config) };
-        let place = first.with_digest(&sha256(&manifest));
-        let credential = self.pusher().credential(first).await?;
-        match self.agent.registry.publish(&publication, first, std::slice::from_ref(&place), &credential).await? {
-            Published::Done { digest, .. } => Ok(Some(digest)),
-            Published::NotMountable(_) => Ok(None),
-        }
+        let digest = sha256(&united.manifest);
+        let done = self.publish_cache(united, &first.with_digest(&digest)).await?;
+        Ok(done.then_some(digest))
     }
 }

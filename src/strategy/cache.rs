@@ -76,8 +76,12 @@ impl CachePlan {
     /// What is imported where several became one, of this digest.
     pub fn united(&self, digest: &str) -> Vec<(Reference, bool)> {
         let united = self.several.first().map(|(first, plain)| (first.with_digest(digest), *plain));
-        let others = self.imports.iter().filter(|import| !self.several.contains(import));
-        united.into_iter().chain(others.cloned()).collect()
+        united.into_iter().chain(self.beside().cloned()).collect()
+    }
+
+    /// What is imported beside those that are united.
+    pub(super) fn beside(&self) -> impl Iterator<Item = &(Reference, bool)> {
+        self.imports.iter().filter(|import| !self.several.contains(import))
     }
 }
 

@@ -47,8 +47,7 @@ pub fn reading(explanation: &Explanation, now: SystemTime) -> Option<String> {
 
 /// What is read, several that are united each by itself.
 fn imports(cache: &CachePlan) -> Vec<String> {
-    let others = cache.imports.iter().filter(|import| !cache.several.contains(import));
-    cache.several.iter().chain(others).map(|(reference, _)| reference.to_string()).collect()
+    cache.several.iter().chain(cache.beside()).map(|(reference, _)| reference.to_string()).collect()
 }
 
 fn engine(capabilities: &Capabilities) -> String {
