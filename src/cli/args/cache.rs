@@ -59,11 +59,15 @@ impl Cache {
                 format!("--cache-fallback: {} were given, and the most are {MOST_FALLBACKS}", self.fallbacks.len());
             return Err(usage(what).next("name those that are most alike, best first"));
         }
-        // Read here: of a value that it cannot read, the parser of flags shows all, and scripts have keys of buckets there.
-        let imports = self.cache_from.iter().map(|text| cache_from(text));
-        let imports = imports.collect::<Result<_, _>>().map_err(|why| {
-            usage(format!("--cache-from: {why}")).next("name an image, as in --cache-from registry.example/app:main")
-        })?;
+        let imports = self.cache_from.iter().map(|text| {
+            cache_from(text).map_err(|why| {
+                // Scripts have keys of buckets among the fields, which the parser of flags would show: so it is read here.
+                let shown = if text.contains('=') { String::new() } else { format!(" '{text}'") };
+                usage(format!("--cache-from{shown}: {why}"))
+                    .next("name an image, as in --cache-from registry.example/app:main")
+            })
+        });
+        let imports = imports.collect::<Result<_, _>>()?;
         let request = CacheRequest {
             mode: match self.mode {
                 Mode::Auto => model::CacheMode::Auto,
