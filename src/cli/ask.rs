@@ -66,6 +66,8 @@ impl Asked {
         let request = BuildRequest {
             session: SessionId(String::new()),
             dockerfile: dockerfile.name.clone(),
+            remote: None,
+            contexts: BTreeMap::new(),
             tags,
             target: args.target,
             build_args,

@@ -127,6 +127,12 @@ fn frontend_attrs(request: &BuildRequest, imports: &[(Reference, bool)]) -> Hash
     let mut attrs: HashMap<_, _> = platform_attr(&request.platforms).collect();
     let mut set = |key: &str, value: String| attrs.insert(key.to_owned(), value);
     set("filename", request.dockerfile.clone());
+    if let Some(remote) = &request.remote {
+        set("context", remote.clone());
+    }
+    for (name, place) in &request.contexts {
+        set(&format!("context:{name}"), place.clone());
+    }
     if let Some(target) = &request.target {
         set("target", target.clone());
     }

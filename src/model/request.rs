@@ -29,6 +29,10 @@ pub struct BuildRequest {
     pub session: SessionId,
     /// Name of the Dockerfile within the session's directory `dockerfile`.
     pub dockerfile: String,
+    /// A build context that the engine fetches; the session's directory `context` where it is `None`.
+    pub remote: Option<String>,
+    /// Further build contexts by name. Values may hold credentials: `Debug` hides them.
+    pub contexts: BTreeMap<String, String>,
     /// References to give the result.
     pub tags: Vec<Reference>,
     /// Stage to build; the last one where it is `None`.
@@ -69,6 +73,7 @@ impl std::fmt::Debug for BuildRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BuildRequest")
             .field("dockerfile", &self.dockerfile)
+            .field("contexts", &self.contexts.keys().collect::<Vec<_>>())
             .field("tags", &self.tags)
             .field("target", &self.target)
             .field("build_args", &self.build_args.keys().collect::<Vec<_>>())

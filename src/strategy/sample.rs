@@ -15,6 +15,8 @@ pub(super) fn request() -> BuildRequest {
     BuildRequest {
         session: SessionId(String::new()),
         dockerfile: "Dockerfile".to_owned(),
+        remote: None,
+        contexts: BTreeMap::new(),
         tags: vec![tag("r.example/app:1"), tag("r.example/app:latest"), tag("other.example/app:1")],
         target: None,
         build_args: BTreeMap::new(),

@@ -159,6 +159,8 @@ pub(crate) fn request() -> BuildRequest {
     BuildRequest {
         session: SessionId(new_id()),
         dockerfile: "Dockerfile".to_owned(),
+        remote: None,
+        contexts: [].into(),
         tags: Vec::new(),
         target: None,
         build_args: [].into(),

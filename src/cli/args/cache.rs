@@ -91,10 +91,10 @@ fn scope(name: &str) -> Result<String, &'static str> {
 /// A cache to import: `REF` or `type=registry,ref=REF`.
 fn cache_from(text: &str) -> Result<Reference, String> {
     if !text.contains('=') {
-        return super::reference(text);
+        return super::values::reference(text);
     }
     let (mut kind, mut place, mut odd) = ("registry", None, None);
-    for field in super::fields(text) {
+    for field in super::values::fields(text) {
         match field? {
             ("type", value) => kind = value,
             ("ref", value) => place = Some(value),
@@ -103,7 +103,7 @@ fn cache_from(text: &str) -> Result<Reference, String> {
     }
     match (kind, place, odd) {
         ("registry", _, Some(key)) => Err(format!("'{key}' is not known here: type=registry,ref=REF")),
-        ("registry", Some(place), None) => super::reference(place),
+        ("registry", Some(place), None) => super::values::reference(place),
         ("registry", None, None) => Err("a cache in a registry has a ref, as in type=registry,ref=REF".to_owned()),
         (other, ..) => Err(format!("cache of type {other} is not here: registries hold it (type=registry,ref=REF)")),
     }

@@ -57,7 +57,7 @@ impl Lent {
 /// `id=ID[,type=file|env][,src=FILE][,env=VARIABLE]`, as Docker takes it. The value's place alone is kept.
 fn secret(text: &str) -> Result<(String, Option<Secret>), String> {
     let (mut id, mut kind, mut source, mut variable) = (None, None, None, None);
-    for field in super::fields(text) {
+    for field in super::values::fields(text) {
         let (key, value) = field?;
         let place = match key.to_ascii_lowercase().as_str() {
             "id" => &mut id,

@@ -25,12 +25,12 @@ pub(super) fn output(text: &str) -> Result<Output, String> {
         return Err("exports to a directory are not here yet: type=tar,dest=FILE writes an archive".to_owned());
     }
     let (mut kind, mut dest, mut names, mut push) = ("", None, Vec::new(), None);
-    for field in super::fields(text) {
+    for field in super::values::fields(text) {
         let (key, value) = field?;
         match key {
             "type" => kind = value,
             "dest" => dest = Some(Some(value).filter(|dest| *dest != "-").map(PathBuf::from)),
-            "name" => names.push(super::tag(value)?),
+            "name" => names.push(super::values::tag(value)?),
             "push" => push = Some(value.parse().map_err(|_| "push is true or false".to_owned())?),
             _ => return Err(format!("'{key}' is not here yet: type, dest, name and push are")),
         }

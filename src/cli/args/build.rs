@@ -1,0 +1,117 @@
+//! The flags of `remora build`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Cache, Compat, Lent, Output, Run, output, values};
+use crate::model::Reference;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  remora build --push -t registry.example/app:1 .
+  remora build -f docker/Dockerfile --target test --build-arg VERSION .
+  remora build --secret id=npmrc,src=$HOME/.npmrc --ssh default -t app .";
+
+#[derive(Args)]
+#[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
+pub(in crate::cli) struct Build {
+    /// Directory of the build context; - is a Dockerfile on standard input that needs none
+    #[arg(value_name = "CONTEXT")]
+    pub(in crate::cli) context: PathBuf,
+    /// The Dockerfile; - is standard input [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) file: Option<PathBuf>,
+    /// Name of the image; repeatable
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]", value_parser = values::tag)]
+    pub(in crate::cli) tags: Vec<Reference>,
+    /// Build this stage instead of the last
+    #[arg(long, value_name = "STAGE")]
+    pub(in crate::cli) target: Option<String>,
+    /// Set a build arg; without a value it is taken from the environment; repeatable
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]", value_parser = values::build_arg)]
+    pub(in crate::cli) build_args: Vec<(String, Option<String>)>,
+    /// Give the image a label; repeatable
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = values::label)]
+    pub(in crate::cli) labels: Vec<(String, String)>,
+    /// Run every step anew
+    #[arg(long)]
+    pub(in crate::cli) no_cache: bool,
+    /// Run the steps of this stage anew; repeatable
+    #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',')]
+    pub(in crate::cli) no_cache_stages: Vec<String>,
+    /// Ask the registry for newer base images
+    #[arg(long)]
+    pub(in crate::cli) pull: bool,
+    /// Build for this platform, such as linux/arm64; repeatable
+    #[arg(long = "platform", value_name = "OS/ARCH", value_delimiter = ',', value_parser = values::platform)]
+    pub(in crate::cli) platforms: Vec<String>,
+    /// The network that RUN steps see
+    #[arg(long, value_enum, default_value_t = Network::Default)]
+    pub(in crate::cli) network: Network,
+    /// Push the image to its registries
+    #[arg(long)]
+    pub(in crate::cli) push: bool,
+    /// Keep the image in the engine (the default without --push)
+    #[arg(long)]
+    pub(in crate::cli) load: bool,
+    /// Where the result goes: type=registry, image, docker, oci, tar or cacheonly; - is an archive on standard output
+    #[arg(short, long, value_name = "type=TYPE[,dest=FILE]", value_parser = output::output)]
+    pub(in crate::cli) output: Option<Output>,
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) iidfile: Option<PathBuf>,
+    /// Write what was built to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) metadata_file: Option<PathBuf>,
+    /// Print the image's id, and nothing else
+    #[arg(short, long)]
+    pub(in crate::cli) quiet: bool,
+    /// How progress is told
+    #[arg(long, value_name = "TYPE", env = "BUILDKIT_PROGRESS", value_enum, default_value_t = Told::Auto)]
+    pub(in crate::cli) progress: Told,
+    /// Ask for an entitlement, network.host or security.insecure, which the agent must allow; repeatable
+    #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',')]
+    pub(in crate::cli) entitlements: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::cli) run: Run,
+    #[command(flatten)]
+    pub(in crate::cli) lent: Lent,
+    #[command(flatten)]
+    pub(in crate::cli) cache: Cache,
+    #[command(flatten)]
+    pub(in crate::cli) compat: Compat,
+}
+
+impl Build {
+    /// Whether the image's id is all that goes to standard output.
+    pub(in crate::cli) fn is_quiet(&self) -> bool {
+        self.quiet || self.progress == Told::Quiet
+    }
+}
+
+/// Ways to tell progress.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Told {
+    /// A line when a step starts, its output, a line when it ends
+    #[value(alias = "")]
+    Auto,
+    /// The same
+    Plain,
+    /// The same, so far
+    Tty,
+    /// As -q
+    Quiet,
+    /// Warnings alone
+    None,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Network {
+    /// The engine's own
+    Default,
+    /// None but loopback
+    None,
+    /// The engine's host; the agent must allow the entitlement network.host
+    Host,
+}
