@@ -41,7 +41,8 @@ Exit codes:
   12   a registry did not take or give what was asked
   13   refused by the agent's policy
   70   a defect of remora
-  130  interrupted (SIGINT), 143 terminated (SIGTERM)";
+  130  interrupted (SIGINT), or ended with remora cancel
+  143  terminated (SIGTERM)";
 
 /// Where the agent is.
 #[derive(ClapArgs)]
@@ -66,6 +67,16 @@ Examples:
   remora plan --push -t registry.example/app:1 .
   remora plan --json --cache-scope feature/x -t registry.example/app:1 .";
 
+const PS_EXAMPLES: &str = "\
+Examples:
+  remora ps
+  remora cancel $(remora ps -q)      ends all of them";
+
+const CANCEL_EXAMPLES: &str = "\
+Examples:
+  remora cancel 3f2a
+  remora cancel $(remora ps -q)";
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Build an image from a Dockerfile, with every step cached that can be
@@ -80,6 +91,12 @@ pub(super) enum Command {
     Prune(Prune),
     /// Show what the agent and its engine are, and what they do; this waits for the agent alone
     Info(Info),
+    /// List the builds that run through the agent
+    #[command(after_help = PS_EXAMPLES)]
+    Ps(Ps),
+    /// End builds that run; their own clients say by whom, and exit with 130
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel(Cancel),
     /// Say what client, agent and engine are
     Version,
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
@@ -125,6 +142,23 @@ pub(super) struct Prune {
 pub(super) struct Completion {
     /// The shell
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Ps {
+    /// Print the ids, and nothing else
+    #[arg(short, long, conflicts_with = "json")]
+    pub(super) quiet: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Cancel {
+    /// Id of a running build, or the beginning of one that no other has
+    #[arg(value_name = "BUILD", required = true)]
+    pub(super) builds: Vec<String>,
 }
 
 #[derive(ClapArgs)]

@@ -7,7 +7,7 @@
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
-//! | `build`, `plan`, `push`, `prune`, `info` | one command each |
+//! | `build`, `plan`, `push`, `prune`, `info`, `ps`, `cancel`, `version` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress`, `text` | events > lines |
 //! | `summary` | a build's report > lines |
@@ -20,6 +20,7 @@
 mod args;
 mod ask;
 mod build;
+mod cancel;
 mod ci;
 mod connect;
 mod dockerfile;
@@ -34,6 +35,7 @@ mod metadata;
 mod plan;
 mod progress;
 mod prune;
+mod ps;
 mod push;
 mod summary;
 mod text;
@@ -95,6 +97,8 @@ async fn dispatch(args: Args) -> ExitCode {
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,
+        Command::Ps(ps) => ps::ps(&connection, ps).await,
+        Command::Cancel(cancel) => cancel::cancel(&connection, cancel).await,
         Command::Version => version::version(&connection).await,
         // It was done before there was anybody to talk to.
         Command::Completion(_) => Ok(()),

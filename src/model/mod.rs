@@ -31,7 +31,7 @@ pub use failure::{Excerpt, Failure, FailureKind};
 pub use graph::{Graph, Node, NodeKind};
 pub use reference::{InvalidReference, Reference};
 pub use report::{Report, Tally};
-pub use request::{BuildRequest, Export, Network, PruneRequest, PushRequest, SessionId, is_platform};
+pub use request::{BuildRequest, CancelRequest, Export, Network, PruneRequest, PushRequest, SessionId, is_platform};
 pub use run::{HostAddress, RunOptions, Ulimit, check_host};
 pub use seen::{NodeState, Seen};
 pub use step::{base_image, own_step};

@@ -2,6 +2,7 @@
 //!
 //! Structs are taken apart field by field, so that a new field stops compiling until somebody decides about it.
 
+mod builds;
 mod cache;
 mod event;
 mod explanation;

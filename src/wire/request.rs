@@ -18,7 +18,7 @@ pub(super) fn usage(what: impl Into<String>) -> Failure {
 const FIRST_REVISION: u32 = 1;
 
 /// Refuses what a newer client asks and we would silently leave out.
-fn check_revision(revision: u32) -> Result<(), Failure> {
+pub(super) fn check_revision(revision: u32) -> Result<(), Failure> {
     if revision <= REVISION {
         return Ok(());
     }
