@@ -18,6 +18,7 @@ use compat::Compat;
 pub(super) use lent::Lent;
 pub(super) use output::Output;
 use run::Run;
+pub(super) use values::HeldFilter;
 
 use crate::model::Reference;
 
@@ -67,6 +68,12 @@ Examples:
   remora plan --push -t registry.example/app:1 .
   remora plan --json --cache-scope feature/x -t registry.example/app:1 .";
 
+const DU_EXAMPLES: &str = "\
+Examples:
+  remora du
+  remora du --filter type=exec.cachemount --verbose
+  remora du --filter unused-for=72h      what remora prune with the same filter looks at";
+
 const PS_EXAMPLES: &str = "\
 Examples:
   remora ps
@@ -91,6 +98,9 @@ pub(super) enum Command {
     Prune(Prune),
     /// Show what the agent and its engine are, and what they do; this waits for the agent alone
     Info(Info),
+    /// Show what the engine holds on its disk, by kind and by age
+    #[command(after_help = DU_EXAMPLES)]
+    Du(Du),
     /// List the builds that run through the agent
     #[command(after_help = PS_EXAMPLES)]
     Ps(Ps),
@@ -142,6 +152,19 @@ pub(super) struct Prune {
 pub(super) struct Completion {
     /// The shell
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Du {
+    /// Only some of it: type=TYPE (image, regular, source.local, exec.cachemount ...) or unused-for=TIME; repeatable
+    #[arg(long, value_name = "FILTER", value_parser = values::held_filter)]
+    pub(super) filter: Vec<HeldFilter>,
+    /// List the 1000 largest records too
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(ClapArgs)]

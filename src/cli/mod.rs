@@ -7,7 +7,7 @@
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
-//! | `build`, `plan`, `push`, `prune`, `info`, `ps`, `cancel`, `version` | one command each |
+//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress`, `text` | events > lines |
 //! | `summary` | a build's report > lines |
@@ -24,6 +24,7 @@ mod cancel;
 mod ci;
 mod connect;
 mod dockerfile;
+mod du;
 mod excerpt;
 mod exit;
 mod export;
@@ -97,6 +98,7 @@ async fn dispatch(args: Args) -> ExitCode {
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,
+        Command::Du(du) => du::du(&connection, du).await,
         Command::Ps(ps) => ps::ps(&connection, ps).await,
         Command::Cancel(cancel) => cancel::cancel(&connection, cancel).await,
         Command::Version => version::version(&connection).await,

@@ -6,6 +6,7 @@ mod cache;
 mod capabilities;
 mod credential;
 mod date;
+mod disk;
 mod event;
 mod explanation;
 mod failure;
@@ -25,6 +26,7 @@ pub use cache::{
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use credential::Credential;
 pub use date::Date;
+pub use disk::{DiskSum, DiskUsage, DiskUsageRequest, Held, HeldRecord, IMAGE};
 pub use event::{Event, StepId};
 pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Retag, Source, StageCache, Whose};
 pub use failure::{Excerpt, Failure, FailureKind};

@@ -1,4 +1,4 @@
-//! Requests about the builds that run, and about what the engine holds <-> protobuf.
+//! Requests about the builds that run <-> protobuf.
 
 use super::request::{check_revision, usage};
 use crate::{

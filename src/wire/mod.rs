@@ -4,6 +4,7 @@
 
 mod builds;
 mod cache;
+mod disk;
 mod event;
 mod explanation;
 mod failure;
