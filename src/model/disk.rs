@@ -75,7 +75,7 @@ pub struct DiskSum {
 pub struct DiskUsage {
     /// By kind: images first.
     pub kinds: Vec<DiskSum>,
-    /// By how long ago it was used: the latest first.
+    /// By how long ago it was used, the latest first; what the build cache shares with images counts once.
     pub ages: Vec<DiskSum>,
     /// All of it; what the build cache shares with images counts once.
     pub total: DiskSum,
@@ -106,16 +106,19 @@ impl DiskSum {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    fn add(&mut self, record: &HeldRecord) {
+    /// Counts it in; `with_images` where what images share is counted with these.
+    fn add(&mut self, record: &HeldRecord, with_images: bool) {
         self.count += 1;
-        self.bytes = self.bytes.saturating_add(record.bytes);
+        self.in_use += u64::from(record.in_use);
         self.last_used = self.last_used.max(record.touched());
         if record.shared {
             self.shared_bytes = self.shared_bytes.saturating_add(record.bytes);
         }
-        if record.in_use {
-            self.in_use += 1;
-        } else {
+        if record.shared && with_images {
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(record.bytes);
+        if !record.in_use {
             self.reclaimable_bytes = self.reclaimable_bytes.saturating_add(record.bytes);
         }
     }
@@ -134,16 +137,15 @@ impl DiskUsage {
         let mut kinds: BTreeMap<(bool, String), DiskSum> = BTreeMap::new();
         let mut ages = AGES.map(|(name, _)| DiskSum::new(name));
         let mut total = DiskSum::new("total");
+        let with_images = records.iter().any(|record| record.kind == IMAGE);
         for record in &records {
             let key = (record.kind != IMAGE, record.kind.clone());
-            kinds.entry(key).or_insert_with(|| DiskSum::new(&record.kind)).add(record);
+            kinds.entry(key).or_insert_with(|| DiskSum::new(&record.kind)).add(record, false);
             let at = AGES.iter().position(|(_, reach)| age(record) < *reach).unwrap_or(AGES.len() - 1);
-            ages[at].add(record);
-            total.add(record);
+            ages[at].add(record, with_images);
+            total.add(record, with_images);
         }
         if let Some(images) = kinds.get_mut(&(false, IMAGE.to_owned())) {
-            // What the build cache shares with images is among the layers of these.
-            total.bytes = total.bytes.saturating_sub(total.shared_bytes);
             // Layers of several images belong to no image, and have no age.
             let layers = if unused_for == 0 { held.shared_layers } else { 0 };
             for sum in [images, &mut total] {
@@ -190,7 +192,8 @@ mod tests {
             usage.kinds.iter().map(told).collect::<Vec<_>>(),
             [("image".to_owned(), 1, 0, 11_000, 1000), ("regular".to_owned(), 2, 1, 107, 7)]
         );
-        assert_eq!((usage.total.bytes, usage.total.count), (11_007, 3));
+        let DiskSum { count, bytes, reclaimable_bytes, .. } = usage.total;
+        assert_eq!((count, bytes, reclaimable_bytes), (3, 11_007, 1007));
         assert_eq!(usage.ages.iter().map(|age| age.count).collect::<Vec<_>>(), [1, 1, 0, 0, 1]);
         assert_eq!((usage.records.len(), usage.left_out), (0, 3));
     }
