@@ -8,7 +8,7 @@ mod output;
 mod run;
 mod values;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
 
@@ -74,6 +74,15 @@ Examples:
   remora du --filter type=exec.cachemount --verbose
   remora du --filter unused-for=72h      what remora prune with the same filter looks at";
 
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  source <(remora completion bash)
+  remora completion zsh > ~/.zfunc/_remora";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  remora man /usr/local/share/man/man1";
+
 const PS_EXAMPLES: &str = "\
 Examples:
   remora ps
@@ -110,7 +119,11 @@ pub(super) enum Command {
     /// Say what client, agent and engine are
     Version,
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
+    #[command(after_help = COMPLETION_EXAMPLES)]
     Completion(Completion),
+    /// Write the manual pages into a directory
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(Man),
 }
 
 #[derive(ClapArgs)]
@@ -182,6 +195,13 @@ pub(super) struct Cancel {
     /// Id of a running build, or the beginning of one that no other has
     #[arg(value_name = "BUILD", required = true)]
     pub(super) builds: Vec<String>,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Man {
+    /// Where the pages go
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 #[derive(ClapArgs)]

@@ -7,7 +7,7 @@
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
-//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version` | one command each |
+//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version`, `man` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress`, `text` | events > lines |
 //! | `summary` | a build's report > lines |
@@ -32,6 +32,7 @@ mod follow;
 mod ignored;
 mod info;
 mod lend;
+mod man;
 mod metadata;
 mod plan;
 mod progress;
@@ -57,11 +58,15 @@ use crate::model::{Failure, FailureKind};
 /// Runs the client.
 pub fn run() -> ExitCode {
     let args = Args::parse();
-    if let Command::Completion(Completion { shell }) = args.command {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), "remora", &mut script);
-        text::data(String::from_utf8_lossy(&script).trim_end());
-        return ExitCode::SUCCESS;
+    match args.command {
+        Command::Completion(Completion { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "remora", &mut script);
+            text::data(String::from_utf8_lossy(&script).trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Command::Man(man) => return man::man(&man.directory).map_or_else(|e| exit::report(&e), |()| ExitCode::SUCCESS),
+        _ => {}
     }
     // The work has threads of its own, and this one waits for signals: a write to somebody who does not read stops the
     // thread that it is made on, and must not stop Ctrl-C.
@@ -103,7 +108,7 @@ async fn dispatch(args: Args) -> ExitCode {
         Command::Cancel(cancel) => cancel::cancel(&connection, cancel).await,
         Command::Version => version::version(&connection).await,
         // It was done before there was anybody to talk to.
-        Command::Completion(_) => Ok(()),
+        Command::Completion(_) | Command::Man(_) => Ok(()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
