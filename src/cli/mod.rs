@@ -8,6 +8,7 @@
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
 //! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version`, `man` | one command each |
+//! | `context`, `dockerfile` | what the build context is, and where its Dockerfile lies |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress`, `text` | events > lines |
 //! | `summary` | a build's report > lines |
@@ -23,6 +24,7 @@ mod build;
 mod cancel;
 mod ci;
 mod connect;
+mod context;
 mod dockerfile;
 mod du;
 mod excerpt;

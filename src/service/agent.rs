@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     builds::Builds,
+    places::Places,
     sessions::Sessions,
     stream::{EventStream, OnHangUp, stream},
 };
@@ -69,6 +70,8 @@ pub(super) struct Inner {
     pub(super) builds: Builds,
     /// One build at a time looks whether it has anything to do.
     pub(super) looking: Mutex<()>,
+    /// Where cache images are being written.
+    pub(super) places: Places,
     /// Builds that have the engine do their steps share it; one that looks is best alone.
     pub(super) solving: RwLock<()>,
     /// Every call that works: they are waited for before the agent ends.
@@ -87,6 +90,7 @@ impl Agent {
             sessions: Sessions::default(),
             builds: Builds::default(),
             looking: Mutex::default(),
+            places: Places::default(),
             solving: RwLock::default(),
             running: TaskTracker::new(),
             draining: CancellationToken::new(),
