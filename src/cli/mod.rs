@@ -48,7 +48,7 @@ mod version;
 use std::{process::ExitCode, time::Duration};
 
 use args::{Args, Command, Completion};
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -59,7 +59,7 @@ use crate::model::{Failure, FailureKind};
 
 /// Runs the client.
 pub fn run() -> ExitCode {
-    let args = Args::parse();
+    let args = args::parse();
     match args.command {
         Command::Completion(Completion { shell }) => {
             let mut script = Vec::new();
