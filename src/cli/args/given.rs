@@ -126,7 +126,6 @@ mod tests {
             "build --build-arg A=1 TOKEN=hunter2 .",
             "build --build-args=TOKEN=hunter2 .",
             "build --no-such=hunter2 .",
-            "build --secret=id=x --ulimit x=hunter2 .",
             "build --provenance=mode=hunter2 --attest type=hunter2 .",
         ] {
             let shown = read_line(line, &[]).err().unwrap().to_string();
