@@ -56,6 +56,7 @@ mod given;
 mod info_and_prune;
 mod main_job;
 mod manual;
+mod parity;
 mod plan;
 mod push;
 mod restarts;
