@@ -63,3 +63,4 @@ mod restarts;
 mod rig;
 mod rig_works;
 mod same_image;
+mod tokens;

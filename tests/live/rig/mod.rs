@@ -7,6 +7,7 @@ mod fault;
 mod image;
 mod manifests;
 mod registry;
+mod token;
 
 pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
@@ -15,6 +16,7 @@ pub(crate) use fault::{Fault, FaultyRegistry};
 pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
 pub(crate) use registry::{Registry, Request};
+pub(crate) use token::TokenService;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
