@@ -7,8 +7,8 @@
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
+//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version`, `man` | one command each |
 //! | `context`, `dockerfile` | what the build context is, and where its Dockerfile lies |
-//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress`, `text` | events > lines |
 //! | `summary` | a build's report > lines |
@@ -34,6 +34,7 @@ mod follow;
 mod ignored;
 mod info;
 mod lend;
+mod man;
 mod metadata;
 mod plan;
 mod progress;
@@ -47,7 +48,7 @@ mod version;
 use std::{process::ExitCode, time::Duration};
 
 use args::{Args, Command, Completion};
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -58,12 +59,16 @@ use crate::model::{Failure, FailureKind};
 
 /// Runs the client.
 pub fn run() -> ExitCode {
-    let args = Args::parse();
-    if let Command::Completion(Completion { shell }) = args.command {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), "remora", &mut script);
-        text::data(String::from_utf8_lossy(&script).trim_end());
-        return ExitCode::SUCCESS;
+    let args = args::parse();
+    match args.command {
+        Command::Completion(Completion { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "remora", &mut script);
+            text::data(String::from_utf8_lossy(&script).trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Command::Man(man) => return man::man(&man.directory).map_or_else(|e| exit::report(&e), |()| ExitCode::SUCCESS),
+        _ => {}
     }
     // The work has threads of its own, and this one waits for signals: a write to somebody who does not read stops the
     // thread that it is made on, and must not stop Ctrl-C.
@@ -105,7 +110,7 @@ async fn dispatch(args: Args) -> ExitCode {
         Command::Cancel(cancel) => cancel::cancel(&connection, cancel).await,
         Command::Version => version::version(&connection).await,
         // It was done before there was anybody to talk to.
-        Command::Completion(_) => Ok(()),
+        Command::Completion(_) | Command::Man(_) => Ok(()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,6 +55,7 @@ mod exported;
 mod given;
 mod info_and_prune;
 mod main_job;
+mod manual;
 mod plan;
 mod push;
 mod restarts;
