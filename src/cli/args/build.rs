@@ -16,7 +16,7 @@ Examples:
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
 pub(in crate::cli) struct Build {
-    /// Directory of the build context; - is a Dockerfile on standard input that needs none
+    /// The build context: a directory, a URL, or - for an archive or a Dockerfile on standard input
     #[arg(value_name = "CONTEXT")]
     pub(in crate::cli) context: PathBuf,
     /// The Dockerfile; - is standard input [default: CONTEXT/Dockerfile]
