@@ -18,6 +18,7 @@ use compat::Compat;
 pub(super) use lent::Lent;
 pub(super) use output::Output;
 use run::Run;
+pub(super) use values::HeldFilter;
 
 use crate::model::Reference;
 
@@ -41,7 +42,8 @@ Exit codes:
   12   a registry did not take or give what was asked
   13   refused by the agent's policy
   70   a defect of remora
-  130  interrupted (SIGINT), 143 terminated (SIGTERM)";
+  130  interrupted (SIGINT), or ended with remora cancel
+  143  terminated (SIGTERM)";
 
 /// Where the agent is.
 #[derive(ClapArgs)]
@@ -66,6 +68,22 @@ Examples:
   remora plan --push -t registry.example/app:1 .
   remora plan --json --cache-scope feature/x -t registry.example/app:1 .";
 
+const DU_EXAMPLES: &str = "\
+Examples:
+  remora du
+  remora du --filter type=exec.cachemount --verbose
+  remora du --filter unused-for=72h      what remora prune with the same filter looks at";
+
+const PS_EXAMPLES: &str = "\
+Examples:
+  remora ps
+  remora cancel $(remora ps -q)      ends all of them";
+
+const CANCEL_EXAMPLES: &str = "\
+Examples:
+  remora cancel 3f2a
+  remora cancel $(remora ps -q)";
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Build an image from a Dockerfile, with every step cached that can be
@@ -80,6 +98,15 @@ pub(super) enum Command {
     Prune(Prune),
     /// Show what the agent and its engine are, and what they do; this waits for the agent alone
     Info(Info),
+    /// Show what the engine holds on its disk, by kind and by age
+    #[command(after_help = DU_EXAMPLES)]
+    Du(Du),
+    /// List the builds that run through the agent
+    #[command(after_help = PS_EXAMPLES)]
+    Ps(Ps),
+    /// End builds that run; their own clients say by whom, and exit with 130
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel(Cancel),
     /// Say what client, agent and engine are
     Version,
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
@@ -125,6 +152,36 @@ pub(super) struct Prune {
 pub(super) struct Completion {
     /// The shell
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Du {
+    /// Only some of it: type=TYPE (image, regular, source.local, exec.cachemount ...) or unused-for=TIME; repeatable
+    #[arg(long, value_name = "FILTER", value_parser = values::held_filter)]
+    pub(super) filter: Vec<HeldFilter>,
+    /// List the 1000 largest records too
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Ps {
+    /// Print the ids, and nothing else
+    #[arg(short, long, conflicts_with = "json")]
+    pub(super) quiet: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Cancel {
+    /// Id of a running build, or the beginning of one that no other has
+    #[arg(value_name = "BUILD", required = true)]
+    pub(super) builds: Vec<String>,
 }
 
 #[derive(ClapArgs)]

@@ -8,7 +8,7 @@
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
 //! | `context`, `dockerfile`, `archive` | what the build context is, and where its Dockerfile lies |
-//! | `build`, `plan`, `push`, `prune`, `info` | one command each |
+//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress`, `text` | events > lines |
 //! | `summary` | a build's report > lines |
@@ -23,10 +23,12 @@ mod archive;
 mod args;
 mod ask;
 mod build;
+mod cancel;
 mod ci;
 mod connect;
 mod context;
 mod dockerfile;
+mod du;
 mod excerpt;
 mod exit;
 mod export;
@@ -39,6 +41,7 @@ mod metadata;
 mod plan;
 mod progress;
 mod prune;
+mod ps;
 mod push;
 mod summary;
 mod text;
@@ -100,6 +103,9 @@ async fn dispatch(args: Args) -> ExitCode {
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,
+        Command::Du(du) => du::du(&connection, du).await,
+        Command::Ps(ps) => ps::ps(&connection, ps).await,
+        Command::Cancel(cancel) => cancel::cancel(&connection, cancel).await,
         Command::Version => version::version(&connection).await,
         // It was done before there was anybody to talk to.
         Command::Completion(_) => Ok(()),

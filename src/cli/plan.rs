@@ -101,7 +101,7 @@ fn writes(explanation: &Explanation) -> Vec<String> {
     let own = explanation.scope.as_deref().unwrap_or_default();
     let (repository, _) = split(first);
     let names: Vec<_> = explanation.writes.iter().map(|place| name_in(place, repository)).collect();
-    vec![format!("the cache of {own}, where a step runs, to {repository}"), names.join(", ")]
+    vec![format!("the cache of {own}, as far as it is not there yet, to {repository}"), names.join(", ")]
 }
 
 /// A reference's repository, and its tag.

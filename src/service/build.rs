@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     agent::Inner,
+    builds::Entry,
     chores::Chores,
     prepare::{Begun, Prepared},
     push::Pusher,
@@ -40,13 +41,28 @@ pub(super) async fn build(
     request: BuildRequest,
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
+    let id = new_id();
+    let entry = agent.builds.enter(&id, &request.tags);
+    tokio::select! {
+        built = entered(&agent, id, request, &entry, events) => built,
+        // As when its caller hangs up, the work is dropped.
+        failure = entry.cancelled() => Err(failure),
+    }
+}
+
+async fn entered(
+    agent: &Inner,
+    id: String,
+    request: BuildRequest,
+    entry: &Entry,
+    events: mpsc::Sender<Event>,
+) -> Result<Report, Failure> {
     let since = Instant::now();
-    let begun = Begun::new(&agent, &request, &events).await?;
+    let begun = Begun::new(agent, id, &request, &events).await?;
     let request = strategy::given(request, &begun.capabilities)?;
-    let _entry = agent.builds.enter(&begun.id, &request.tags);
     tracing::info!(build = begun.id, ?request, "build");
-    let (tee, tally) = tee(events);
-    let run = begun.run(&agent, &request, &tee);
+    let (tee, tally) = tee(events, entry.watcher());
+    let run = begun.run(agent, &request, &tee);
     for text in &begun.output.notes {
         run.notice(true, text.clone()).await;
     }
@@ -58,7 +74,7 @@ pub(super) async fn build(
     // What was published as it lies in the registry did not come from there.
     let moved = |_: &Prepared| !report.republished();
     if let Some(prepared) = prepared.filter(moved) {
-        drop(tokio::time::timeout(SIZES, size_layers(&agent, prepared.imports(), &begun.lent, &mut tally)).await);
+        drop(tokio::time::timeout(SIZES, size_layers(agent, prepared.imports(), &begun.lent, &mut tally)).await);
     }
     let Begun { id, output, .. } = begun;
     let mut report = Report { build_id: id, ..tally.report().with_result(report) };
