@@ -105,7 +105,8 @@ impl Asked {
         if let (Ok(_), Some(taken)) = (&done, taken) {
             taken.keep()?;
         }
-        done.map_err(|failure| context.explain(session.explain(failure)))
+        let report = done.map_err(|failure| context.explain(session.explain(failure)))?;
+        Ok(Report { context_bytes: report.context_bytes + context.uploaded(), ..report })
     }
 }
 

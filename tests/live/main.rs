@@ -51,6 +51,7 @@ mod bad_input;
 mod cache;
 mod cancel;
 mod context;
+mod contexts;
 mod exported;
 mod given;
 mod info_and_prune;

@@ -17,7 +17,7 @@ Examples:
 #[command(next_help_heading = "Build")]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
 pub(in crate::cli) struct Build {
-    /// Directory of the build context; - is a Dockerfile on standard input that needs none
+    /// The build context: a directory, a URL, or - for an archive or a Dockerfile on standard input
     #[arg(help_heading = None, value_name = "CONTEXT")]
     pub(in crate::cli) context: PathBuf,
     /// The Dockerfile; - is standard input [default: CONTEXT/Dockerfile]
