@@ -9,13 +9,13 @@ use std::{
 };
 
 use super::{
-    args::{Build, Connection, Network, Told},
+    args::{Build, Connection, Network},
     ci, connect,
     dockerfile::{self, Dockerfile},
     excerpt,
     export::{Destination, Place},
     follow, ignored, lend,
-    progress::Progress,
+    progress::{Choice, Progress},
     text, usage,
 };
 use crate::{
@@ -39,13 +39,13 @@ pub(super) struct Asked {
     lent: (Secrets, SshAgents),
     /// What takes an archive.
     place: Option<Place>,
-    quiet: bool,
+    progress: Choice,
 }
 
 impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
-        let quiet = args.is_quiet() || args.progress == Told::None;
+        let progress = args.display();
         let Destination { export, place, push, load, names } = Destination::of(&args)?;
         let (context, dockerfile) = if args.context == Path::new("-") && args.file.is_none() {
             dockerfile::alone(io::stdin().lock())?
@@ -88,14 +88,15 @@ impl Asked {
             export,
             push,
             load,
+            raw_status: progress.raw(),
             wait: Duration::ZERO,
         };
-        Ok(Self { context, dockerfile, request, lent, place, quiet })
+        Ok(Self { context, dockerfile, request, lent, place, progress })
     }
 
     /// Asks the agent, and follows the call to its end.
     pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
-        let Self { context, dockerfile: Dockerfile { directory, name, read: _read }, request, lent, place, quiet } =
+        let Self { context, dockerfile: Dockerfile { directory, name, read: _read }, request, lent, place, progress } =
             self;
         let mut agent = connect::connect(connection).await?;
         let path = directory.join(&name);
@@ -110,7 +111,7 @@ impl Asked {
         let session = lend::lend(&agent.client, lending)?;
         let request = BuildRequest { session: session.id.clone(), wait: agent.wait, ..request };
         let request = crate::pb::BuildRequest::from(request);
-        let mut progress = Progress::new(quiet);
+        let mut progress = Progress::new(&progress);
         let done = match call {
             Call::Build => follow::follow(agent.client.build(request), &mut progress).await,
             Call::Plan => follow::follow(agent.client.plan(request), &mut progress).await,

@@ -11,7 +11,7 @@ use crate::model::Failure;
 
 pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Failure> {
     let (iidfile, metadata_file) = (args.iidfile.clone(), args.metadata_file.clone());
-    let (quiet, silent) = (args.is_quiet(), args.progress == Told::None);
+    let (quiet, silent) = (args.is_quiet(), matches!(args.progress, Told::None | Told::Rawjson));
     let asked = Asked::new(args)?;
     for path in [&iidfile, &metadata_file].into_iter().flatten() {
         remove(path)?;

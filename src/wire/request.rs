@@ -102,6 +102,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             export: _,
             remote,
             contexts,
+            raw_status,
         } = request;
         Ok(Self {
             session: session(&id)?,
@@ -134,6 +135,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             },
             push,
             load,
+            raw_status,
             wait: wait(wait_ms),
         })
     }
@@ -162,6 +164,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             export,
             push,
             load,
+            raw_status,
             wait,
         } = request;
         let export = match export {
@@ -176,6 +179,7 @@ impl From<BuildRequest> for pb::BuildRequest {
         let revision = match () {
             () if run.is_some() || !entitlements.is_empty() || !no_cache_stages.is_empty() => 3,
             () if export != pb::Export::Image || remote.is_some() || !contexts.is_empty() => 3,
+            () if raw_status => 3,
             () if cache.asks() => 2,
             () => FIRST_REVISION,
         };
@@ -208,6 +212,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             export: export.into(),
             remote: remote.unwrap_or_default(),
             contexts: contexts.into_iter().collect(),
+            raw_status,
         }
     }
 }

@@ -47,6 +47,7 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         export: Export::Image,
         remote: None,
         contexts: BTreeMap::new(),
+        raw_status: false,
         ..request()
     };
     let revision = |cache| pb::BuildRequest::from(BuildRequest { cache, ..plain.clone() }).revision;
@@ -106,6 +107,7 @@ fn request() -> BuildRequest {
         export: Export::Oci,
         push: true,
         load: true,
+        raw_status: true,
         wait: Duration::from_secs(60),
     }
 }
