@@ -10,11 +10,11 @@ use std::{
 
 use super::{
     args::{Build, Connection, Network},
-    ci, connect,
+    cause, ci, connect,
     dockerfile::{self, Dockerfile},
     excerpt,
     export::{Destination, Place},
-    follow, ignored, lend,
+    follow, ignored, lend, missing,
     progress::{Choice, Progress},
     text, usage,
 };
@@ -98,6 +98,7 @@ impl Asked {
     pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
         let Self { context, dockerfile: Dockerfile { directory, name, read: _read }, request, lent, place, progress } =
             self;
+        let network = request.network;
         let mut agent = connect::connect(connection).await?;
         let path = directory.join(&name);
         let lending = lend::Lending::build(context.clone(), directory, name.as_ref(), lent);
@@ -119,7 +120,11 @@ impl Asked {
         if let (Ok(_), Some(taken)) = (&done, taken) {
             taken.keep()?;
         }
-        done.map_err(|failure| located(ignored::explain(session.explain(failure), &context, &path), &path, &name))
+        done.map_err(|failure| {
+            let failure = ignored::explain(session.explain(failure), &context, &path);
+            let failure = missing::explain(cause::explain(failure, network), &context, &path);
+            located(failure, &path, &name)
+        })
     }
 }
 

@@ -9,10 +9,12 @@
 //! | `lend` | opens the session in which the client serves its context and credentials |
 //! | `build`, `plan`, `push`, `prune`, `info` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
-//! | `progress`, `text` | events > lines |
+//! | `progress` | events > what a person sees of them |
+//! | `text` | lines of our own |
 //! | `summary` | a build's report > lines |
 //! | `metadata` | `--metadata-file` |
 //! | `excerpt`, `ignored` | the lines at fault, of the Dockerfile and of .dockerignore |
+//! | `cause`, `missing` | what a failed step most likely met; a file that is not in the context, and like names |
 //! | `exit` | failure > what a person reads, and the exit code |
 //!
 //! Absent: engine, strategy, service. What this room knows of them comes over the wire.
@@ -20,6 +22,7 @@
 mod args;
 mod ask;
 mod build;
+mod cause;
 mod ci;
 mod connect;
 mod dockerfile;
@@ -31,6 +34,7 @@ mod ignored;
 mod info;
 mod lend;
 mod metadata;
+mod missing;
 mod plan;
 mod progress;
 mod prune;

@@ -34,7 +34,9 @@ pub(super) fn shown<D: Display + 'static>(display: impl FnOnce(Out) -> D, events
     let screen = Screen::default();
     let display = Box::new(display(Box::new(screen.clone())));
     let mut progress = Progress { display, checks: Checks::default() };
-    events.into_iter().for_each(|event| progress.show(event));
+    for event in events {
+        progress.show(event);
+    }
     progress.finish();
     screen.text()
 }

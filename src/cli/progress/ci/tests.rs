@@ -103,7 +103,8 @@ fn what_follows_the_end_of_a_step_is_shown_too() {
 #[test]
 fn many_lines_behind_the_stage_wait_in_order() {
     let mut events = vec![started(1, "a"), log(1, "on stage\n"), started(2, "b")];
-    events.extend((0..1000).map(|n| log(2, &(0..500).map(|m| format!("{n} {m}\n")).collect::<String>())));
+    let lines = |n| (0..500).map(|m| format!("{n} {m}\n")).collect::<Vec<_>>().concat();
+    events.extend((0..1000).map(|n| log(2, &lines(n))));
     events.extend([done(2), done(1)]);
     let text = on(Ci::Other, events);
     let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  ")).collect();
