@@ -70,7 +70,7 @@ pub use host::{Attachables, serve};
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
 #[cfg(feature = "client")]
-pub use pattern::broken_pattern;
+pub use pattern::{broken_pattern, hiding_line};
 pub use pipe::{Chunk, pipe};
 #[cfg(feature = "client")]
 pub use problems::{Counters, Problem, Problems};
