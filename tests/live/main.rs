@@ -50,14 +50,17 @@ macro_rules! on_one_engine {
 mod bad_input;
 mod cache;
 mod cancel;
+mod causes;
 mod context;
 mod exported;
 mod given;
 mod info_and_prune;
 mod main_job;
 mod plan;
+mod progress;
 mod push;
 mod restarts;
 mod rig;
 mod rig_works;
 mod same_image;
+mod terminal;
