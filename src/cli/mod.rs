@@ -7,21 +7,26 @@
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
+//! | `context`, `dockerfile`, `archive` | what the build context is, and where its Dockerfile lies |
 //! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version`, `man` | one command each |
-//! | `context`, `dockerfile` | what the build context is, and where its Dockerfile lies |
 //! | `ask` | what `build` and `plan` ask of the agent |
-//! | `progress`, `text` | events > lines |
+//! | `progress` | events > what a person sees of them |
+//! | `text` | lines of our own |
 //! | `summary` | a build's report > lines |
 //! | `metadata` | `--metadata-file` |
 //! | `excerpt`, `ignored` | the lines at fault, of the Dockerfile and of .dockerignore |
+//! | `fetched` | what a failure means where the engine fetches the context |
+//! | `cause`, `missing` | what a failed step most likely met; a file that is not in the context, and like names |
 //! | `exit` | failure > what a person reads, and the exit code |
 //!
 //! Absent: engine, strategy, service. What this room knows of them comes over the wire.
 
+mod archive;
 mod args;
 mod ask;
 mod build;
 mod cancel;
+mod cause;
 mod ci;
 mod connect;
 mod context;
@@ -30,12 +35,14 @@ mod du;
 mod excerpt;
 mod exit;
 mod export;
+mod fetched;
 mod follow;
 mod ignored;
 mod info;
 mod lend;
 mod man;
 mod metadata;
+mod missing;
 mod plan;
 mod progress;
 mod prune;

@@ -28,7 +28,7 @@ use crate::{
         Tally,
     },
     registry,
-    session::Lent,
+    session::{Lent, methods::UPLOADS},
     strategy::{
         self, Exporter, Facts, Output, PushMechanism,
         retry::{Policy, Trouble},
@@ -171,7 +171,7 @@ impl Run<'_> {
         drop(events.send(Event::Accepted { build_id: id.clone() }).await);
         let work = Box::pin(async {
             let solver = self.agent.engine.solver(self.lent).await?;
-            let view = View::default();
+            let view = View::of(self.request);
             self.watched(&solver, &view, &id, &events, Box::pin(self.work(&solver, &view, &id))).await
         });
         let failure = match self.agent.engine.while_it_answers(work).await {
@@ -343,8 +343,11 @@ impl Run<'_> {
     }
 
     /// Only what BuildKit does not try again by itself is worth another solve: it knows no 429, and takes a refused
-    /// connection at its word.
+    /// connection at its word. A context that can be read once was read.
     fn trouble(&self, failure: &Failure) -> Trouble {
+        if self.request.remote.as_ref().is_some_and(|remote| remote.starts_with(UPLOADS)) {
+            return Trouble::Other;
+        }
         match self.pushed_to(failure).map(|_| Trouble::of_text(&failure.what)) {
             Some(Trouble::RateLimited) => Trouble::RateLimited,
             Some(Trouble::Unreachable) if failure.what.contains("connection refused") => Trouble::Unreachable,

@@ -15,6 +15,7 @@
 //! | `secrets` | secrets that steps mount |
 //! | `ssh` | SSH agents that steps use |
 //! | `send` | takes exported files |
+//! | `upload` | gives what comes on standard input |
 //! | `problems` | what the caller reads afterwards |
 //! | `pipe` | a byte stream made of two streams of gRPC messages |
 //! | `lent` | the agent's half: forwards calls to the client |
@@ -55,6 +56,8 @@ mod send;
 #[cfg(feature = "client")]
 mod ssh;
 #[cfg(feature = "client")]
+mod upload;
+#[cfg(feature = "client")]
 mod walk;
 
 #[cfg(feature = "client")]
@@ -67,7 +70,7 @@ pub use host::{Attachables, serve};
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
 #[cfg(feature = "client")]
-pub use pattern::broken_pattern;
+pub use pattern::{broken_pattern, hiding_line};
 pub use pipe::{Chunk, pipe};
 #[cfg(feature = "client")]
 pub use problems::{Counters, Problem, Problems};
@@ -77,6 +80,8 @@ pub use secrets::{Secret, Secrets};
 pub use send::Sink;
 #[cfg(feature = "client")]
 pub use ssh::SshAgents;
+#[cfg(feature = "client")]
+pub use upload::Upload;
 
 #[cfg(all(test, feature = "client"))]
 mod tests;
