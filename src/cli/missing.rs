@@ -118,7 +118,7 @@ mod tests {
         let files = &["package.json", "web/packages.json", "src/main.rs", "README.md", ".git/package.jso"];
         let next = |what| next(what, "[2/2] COPY x /", files, "");
         let offered = |what| next(what).split_once("there: ").map(|(_, names)| names.to_owned()).unwrap_or_default();
-        assert_eq!(offered("[2/2] COPY x /: \"/packge.json\": not found"), "package.json");
+        assert_eq!(offered("[2/2] COPY x /: \"/packge.json\": not found"), "package.json, web/packages.json");
         assert_eq!(offered("[2/2] COPY x /: \"/main.rs\": not found"), "src/main.rs");
         assert_eq!(offered("\"/readme.md\" not found: not found"), "README.md");
         assert!(next("\"/nothing-like-it\": not found").contains("nothing of a like name"));
