@@ -60,6 +60,14 @@ fn program(path: &str) -> Command {
     command
 }
 
+/// A registry, and an agent at the shared engine of this kind, which has the base image's layers already: it may have
+/// begun to fetch them from another test's registry, which is gone by the time it goes on.
+pub(crate) fn with_base(kind: Kind) -> (Registry, Agent) {
+    let (registry, engine) = (Registry::start(), Engine::shared(kind));
+    engine.pull(&registry.image("base:1"));
+    (registry, Agent::start(&engine))
+}
+
 /// A build context with these files.
 pub(crate) fn context(files: &[(&str, &str)]) -> TempDir {
     let dir = scratch();
