@@ -26,6 +26,8 @@ pub mod config;
 mod digest;
 #[cfg(feature = "agent")]
 pub mod engine;
+#[cfg(feature = "agent")]
+pub mod git;
 mod grpc;
 pub mod model;
 #[cfg(feature = "agent")]

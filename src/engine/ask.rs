@@ -10,8 +10,10 @@ use bollard_buildkit_proto::{
     },
     pb,
 };
+use prost::Message as _;
 
 use crate::{
+    digest::sha256,
     model::{BuildRequest, HostAddress, Network, Reference, RunOptions, Ulimit},
     strategy,
 };
@@ -73,11 +75,42 @@ pub(super) fn whole_request(
     request
 }
 
+/// Build contexts that are taken whole, as a repository's are: their names, and where they are.
+pub(super) type Inputs = HashMap<String, pb::Definition>;
+
+/// The session's own checkouts as build contexts. The main one has the Dockerfile in it. The frontend takes them as it
+/// takes what the engine's git fetches, and reads no `.dockerignore` there.
+pub(super) fn inputs<'a>(checkouts: impl Iterator<Item = (&'a str, &'a str)>) -> Inputs {
+    let mut inputs: Inputs = checkouts.map(|(name, directory)| (name.to_owned(), whole_directory(directory))).collect();
+    if let Some(context) = inputs.get("context").cloned() {
+        inputs.insert("dockerfile".to_owned(), context);
+    }
+    inputs
+}
+
+fn whole_directory(name: &str) -> pb::Definition {
+    let source = pb::SourceOp { identifier: format!("local://{name}"), ..pb::SourceOp::default() };
+    let source = pb::Op { op: Some(pb::op::Op::Source(source)), ..pb::Op::default() }.encode_to_vec();
+    let digest = sha256(&source);
+    let end = pb::Op { inputs: vec![pb::Input { digest: digest.clone(), index: 0 }], ..pb::Op::default() };
+    let named = pb::OpMetadata {
+        description: [("llb.customname".to_owned(), "[internal] load git context".to_owned())].into(),
+        ..pb::OpMetadata::default()
+    };
+    let metadata = [(digest, named)].into();
+    pb::Definition { def: vec![source, end.encode_to_vec()], metadata, ..pb::Definition::default() }
+}
+
 /// Asks the Dockerfile frontend for the build's definition, without doing any of it.
-pub(super) fn frontend_request(request: &BuildRequest, imports: &[(Reference, bool)]) -> frontend::SolveRequest {
+pub(super) fn frontend_request(
+    request: &BuildRequest,
+    inputs: Inputs,
+    imports: &[(Reference, bool)],
+) -> frontend::SolveRequest {
     frontend::SolveRequest {
         frontend: "dockerfile.v0".to_owned(),
         frontend_opt: frontend_attrs(request, imports),
+        frontend_inputs: inputs,
         allow_result_return: true,
         allow_result_array_ref: true,
         ..frontend::SolveRequest::default()

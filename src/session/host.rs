@@ -21,7 +21,7 @@ use tonic_prost::ProstCodec;
 
 use super::auth::Credentials;
 use super::directory::Directory;
-use super::filesync;
+use super::filesync::{self, Told};
 use super::methods;
 use super::problems::{Counters, Problems};
 use super::secrets::Secrets;
@@ -90,7 +90,10 @@ where
 
 async fn route(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
     match request.uri().path() {
-        methods::FILE_SYNC => filesync::diff_copy(request, &attachables),
+        methods::FILE_SYNC => {
+            let told = Told { counters: attachables.counters.clone(), problems: attachables.problems.clone() };
+            filesync::diff_copy(request, &attachables.dirs, told)
+        }
         methods::CREDENTIALS => credentials(request, attachables).await,
         methods::SECRETS => secret(request, attachables).await,
         methods::SSH_CHECK => ssh_check(request, attachables).await,

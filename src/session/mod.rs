@@ -30,23 +30,15 @@ mod pipe;
 
 #[cfg(feature = "client")]
 mod auth;
-#[cfg(feature = "client")]
 mod directory;
-#[cfg(feature = "client")]
 mod filesync;
-#[cfg(feature = "client")]
 mod filter;
 #[cfg(feature = "client")]
 pub mod host;
-#[cfg(feature = "client")]
 mod packet;
-#[cfg(feature = "client")]
 mod path;
-#[cfg(feature = "client")]
 mod pattern;
-#[cfg(feature = "client")]
 mod problems;
-#[cfg(feature = "client")]
 mod root;
 #[cfg(feature = "client")]
 mod secrets;
@@ -54,22 +46,18 @@ mod secrets;
 mod send;
 #[cfg(feature = "client")]
 mod ssh;
-#[cfg(feature = "client")]
 mod walk;
 
 #[cfg(feature = "client")]
 pub use auth::Credentials;
-#[cfg(feature = "client")]
 pub use directory::Directory;
 #[cfg(feature = "client")]
 pub use host::{Attachables, serve};
 #[cfg(feature = "agent")]
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
-#[cfg(feature = "client")]
 pub use pattern::broken_pattern;
 pub use pipe::{Chunk, pipe};
-#[cfg(feature = "client")]
 pub use problems::{Counters, Problem, Problems};
 #[cfg(feature = "client")]
 pub use secrets::{Secret, Secrets};
