@@ -7,6 +7,7 @@
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
+//! | `context`, `dockerfile` | what the build context is, and where its Dockerfile lies |
 //! | `build`, `plan`, `push`, `prune`, `info` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress`, `text` | events > lines |
@@ -22,6 +23,7 @@ mod ask;
 mod build;
 mod ci;
 mod connect;
+mod context;
 mod dockerfile;
 mod excerpt;
 mod exit;

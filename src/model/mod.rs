@@ -4,6 +4,7 @@ mod address;
 mod age;
 mod cache;
 mod capabilities;
+mod context;
 mod credential;
 mod date;
 mod event;
@@ -23,6 +24,7 @@ pub use cache::{
     CI_VARIABLES, CacheMode, CacheRequest, LONGEST_SCOPE, MOST_FALLBACKS, cache_repository, check_scope, ci_variable,
 };
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
+pub use context::ContextKind;
 pub use credential::Credential;
 pub use date::Date;
 pub use event::{Event, StepId};

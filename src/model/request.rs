@@ -27,10 +27,12 @@ impl std::fmt::Debug for SessionId {
 pub struct BuildRequest {
     /// The session that serves context and credentials.
     pub session: SessionId,
-    /// Name of the Dockerfile within the session's directory `dockerfile`.
+    /// Name of the Dockerfile within the session's directory `dockerfile`; its path within a remote context.
     pub dockerfile: String,
     /// A build context that the engine fetches; the session's directory `context` where it is `None`.
     pub remote: Option<String>,
+    /// Whether the Dockerfile of a remote context is the session's nevertheless, and not one within the context.
+    pub dockerfile_lent: bool,
     /// Further build contexts by name. Values may hold credentials: `Debug` hides them.
     pub contexts: BTreeMap<String, String>,
     /// References to give the result.

@@ -102,11 +102,13 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             export: _,
             remote,
             contexts,
+            dockerfile_lent,
         } = request;
         Ok(Self {
             session: session(&id)?,
             dockerfile: if dockerfile.is_empty() { "Dockerfile".to_owned() } else { dockerfile },
             remote: Some(remote).filter(|remote| !remote.is_empty()),
+            dockerfile_lent,
             contexts: contexts.into_iter().collect(),
             tags: names(&tags)?,
             target: Some(target).filter(|target| !target.is_empty()),
@@ -145,6 +147,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             session,
             dockerfile,
             remote,
+            dockerfile_lent,
             contexts,
             tags,
             target,
@@ -208,6 +211,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             export: export.into(),
             remote: remote.unwrap_or_default(),
             contexts: contexts.into_iter().collect(),
+            dockerfile_lent,
         }
     }
 }

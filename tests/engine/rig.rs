@@ -160,6 +160,7 @@ pub(crate) fn request() -> BuildRequest {
         session: SessionId(new_id()),
         dockerfile: "Dockerfile".to_owned(),
         remote: None,
+        dockerfile_lent: false,
         contexts: [].into(),
         tags: Vec::new(),
         target: None,

@@ -46,6 +46,7 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         no_cache_stages: Vec::new(),
         export: Export::Image,
         remote: None,
+        dockerfile_lent: false,
         contexts: BTreeMap::new(),
         ..request()
     };
@@ -78,6 +79,7 @@ fn request() -> BuildRequest {
         session: SessionId("0".repeat(32)),
         dockerfile: "d/Dockerfile".to_owned(),
         remote: Some("https://git.example/a.git#main:d".to_owned()),
+        dockerfile_lent: true,
         contexts: [("base".to_owned(), "docker-image://r.example/b:1".to_owned())].into(),
         tags: vec!["r.example/a:1".parse().unwrap()],
         target: Some("t".to_owned()),
