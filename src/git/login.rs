@@ -27,7 +27,12 @@ const HELPER: &str =
 impl Login {
     /// The user that hosts want with a token, as `BuildKit` has it.
     pub fn token(token: String) -> Self {
-        Self::Password { user: "x-access-token".to_owned(), password: token }
+        Self::Password { user: "x-access-token".to_owned(), password: token.trim().to_owned() }
+    }
+
+    /// The value of a header, as somebody wrote it into a file.
+    pub fn header(value: String) -> Self {
+        Self::Header(value.trim().to_owned())
     }
 
     /// What must be in no message.

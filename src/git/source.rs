@@ -6,6 +6,8 @@
 
 use reqwest::Url;
 
+use super::Login;
+
 /// Bytes that a name of a git context may have.
 const LONGEST: usize = 4096;
 /// What git takes in no name of a ref, and what means something else in a refspec.
@@ -82,6 +84,18 @@ impl Source {
     /// How it is reached.
     pub fn transport(&self) -> Transport {
         self.transport
+    }
+
+    /// Whether `BuildKit` would not take this text, which names it, as git.
+    pub fn was_renamed(&self, text: &str) -> bool {
+        let place = text.split(['?', '#']).next().unwrap_or(text);
+        self.transport == Transport::Http && !place.ends_with(".git") && !place.starts_with("github.com/")
+    }
+
+    /// What its name says to log in with.
+    pub fn login(&self) -> Option<Login> {
+        let (user, password) = self.login.clone()?;
+        Some(Login::Password { user, password })
     }
 
     /// Whether its name holds a password.

@@ -29,6 +29,7 @@ mod probe;
 mod prune;
 mod push;
 mod remaining;
+mod remote;
 mod republish;
 mod serve;
 mod sessions;

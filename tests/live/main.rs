@@ -52,6 +52,7 @@ mod cache;
 mod cancel;
 mod context;
 mod exported;
+mod git;
 mod given;
 mod info_and_prune;
 mod main_job;
