@@ -88,17 +88,34 @@ pub(super) fn inputs<'a>(checkouts: impl Iterator<Item = (&'a str, &'a str)>) ->
     inputs
 }
 
+/// A directory of the session, copied whole. The key that `BuildKit` makes of a whole directory has the root's mode in it,
+/// and not that of what a session sends: so `COPY .` has the key that it has of what the engine's git fetched.
 fn whole_directory(name: &str) -> pb::Definition {
     let source = pb::SourceOp { identifier: format!("local://{name}"), ..pb::SourceOp::default() };
     let source = pb::Op { op: Some(pb::op::Op::Source(source)), ..pb::Op::default() }.encode_to_vec();
-    let digest = sha256(&source);
-    let end = pb::Op { inputs: vec![pb::Input { digest: digest.clone(), index: 0 }], ..pb::Op::default() };
-    let named = pb::OpMetadata {
-        description: [("llb.customname".to_owned(), "[internal] load git context".to_owned())].into(),
+    let copy = pb::FileActionCopy {
+        src: "/".to_owned(),
+        dest: "/".to_owned(),
+        mode: -1,
+        dir_copy_contents: true,
+        timestamp: -1,
+        ..pb::FileActionCopy::default()
+    };
+    let action =
+        pb::FileAction { input: -1, secondary_input: 0, output: 0, action: Some(pb::file_action::Action::Copy(copy)) };
+    let to = |op: &[u8]| vec![pb::Input { digest: sha256(op), index: 0 }];
+    let file = pb::op::Op::File(pb::FileOp { actions: vec![action] });
+    let file = pb::Op { inputs: to(&source), op: Some(file), ..pb::Op::default() }.encode_to_vec();
+    let end = pb::Op { inputs: to(&file), ..pb::Op::default() }.encode_to_vec();
+    let named = |name: &str| pb::OpMetadata {
+        description: [("llb.customname".to_owned(), name.to_owned())].into(),
         ..pb::OpMetadata::default()
     };
-    let metadata = [(digest, named)].into();
-    pb::Definition { def: vec![source, end.encode_to_vec()], metadata, ..pb::Definition::default() }
+    let metadata = [
+        (sha256(&source), named("[internal] load git context")),
+        (sha256(&file), named("[internal] copy git context")),
+    ];
+    pb::Definition { def: vec![source, file, end], metadata: metadata.into(), ..pb::Definition::default() }
 }
 
 /// Asks the Dockerfile frontend for the build's definition, without doing any of it.

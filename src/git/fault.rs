@@ -1,6 +1,6 @@
 //! Git's words > our failures.
 
-use super::{Login, Source, Transport};
+use super::{Login, Source, source::Transport};
 use crate::model::{Failure, FailureKind};
 
 /// What git says, by what to do about it. The words are those of git 2.31 to 2.50, curl and OpenSSH.

@@ -10,9 +10,10 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use super::{
-    Login, Source, Transport,
+    Login, Source,
     fault::failure,
     program::{Fault, Git},
+    source::Transport,
     ssh::{self, AgentSocket},
 };
 use crate::{
@@ -117,16 +118,16 @@ impl Fetch<'_> {
 
     /// The whole name of what is wanted. A branch goes before a tag of its name, as `BuildKit` has it.
     async fn resolve(&self) -> Result<String, Fault> {
-        let Some(named) = &self.source.reference else { return Ok("HEAD".to_owned()) };
-        if is_commit(named) || named.starts_with("refs/") {
-            return Ok(named.clone());
+        let Some(wanted) = &self.source.reference else { return Ok("HEAD".to_owned()) };
+        if is_commit(wanted) || wanted.starts_with("refs/") {
+            return Ok(wanted.clone());
         }
-        let names = ["refs/", "refs/heads/", "refs/tags/"].map(|below| format!("{below}{named}"));
+        let names = ["refs/", "refs/heads/", "refs/tags/"].map(|below| format!("{below}{wanted}"));
         let [whole, branch, tag] = &names;
         let listed = self.git.run(&["ls-remote", "--quiet", "--", &self.source.url, whole, branch, tag]).await?;
         let has =
             |name: &&String| listed.lines().any(|line| line.split_once('\t').is_some_and(|(_, found)| found == *name));
-        names.iter().find(has).cloned().ok_or_else(|| Fault(format!("couldn't find remote ref {named}")))
+        names.iter().find(has).cloned().ok_or_else(|| Fault(format!("couldn't find remote ref {wanted}")))
     }
 
     async fn fetch(&self, reference: &str) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 //! What a repository's host is shown. Git is given it in its environment alone: arguments are anybody's to read.
 
 use super::Source;
+use crate::model::Credential;
 
 /// A credential for the host of one repository. It is not `Debug`, and nothing of it may be printed.
 pub enum Login {
@@ -26,13 +27,21 @@ const HELPER: &str =
 
 impl Login {
     /// The user that hosts want with a token, as `BuildKit` has it.
-    pub fn token(token: String) -> Self {
+    pub fn token(token: &str) -> Self {
         Self::Password { user: "x-access-token".to_owned(), password: token.trim().to_owned() }
     }
 
     /// The value of a header, as somebody wrote it into a file.
-    pub fn header(value: String) -> Self {
+    pub fn header(value: &str) -> Self {
         Self::Header(value.trim().to_owned())
+    }
+
+    /// A login that the client lends to the agent.
+    pub fn lent(credential: Credential) -> Self {
+        match credential {
+            Credential::Basic { username: user, secret: password } => Self::Password { user, password },
+            Credential::Anonymous | Credential::IdentityToken(_) => Self::Anonymous,
+        }
     }
 
     /// What must be in no message.

@@ -29,4 +29,4 @@ pub use fetch::{Checkout, fetch};
 pub use login::Login;
 pub use probe::is_repository;
 pub use program::is_there;
-pub use source::{Named, Source, Transport};
+pub use source::{Named, Source};

@@ -15,7 +15,7 @@ const NOT_IN_REFS: &[char] = &[' ', '~', '^', ':', '?', '*', '[', '\\', '+'];
 
 /// How a repository is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
+pub(super) enum Transport {
     /// `https://`, and `http://`.
     Http,
     /// `ssh://`, and `git@HOST:PATH`.
@@ -76,20 +76,10 @@ impl Source {
         }
     }
 
-    /// Where the repository is, without a password.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// How it is reached.
-    pub fn transport(&self) -> Transport {
-        self.transport
-    }
-
     /// Whether `BuildKit` would not take this text, which names it, as git.
     pub fn was_renamed(&self, text: &str) -> bool {
         let place = text.split(['?', '#']).next().unwrap_or(text);
-        self.transport == Transport::Http && !place.ends_with(".git") && !place.starts_with("github.com/")
+        self.transport == Transport::Http && place.strip_suffix(".git").is_none() && !place.starts_with("github.com/")
     }
 
     /// What its name says to log in with.
@@ -98,20 +88,20 @@ impl Source {
         Some(Login::Password { user, password })
     }
 
-    /// Whether its name holds a password.
-    pub fn has_login(&self) -> bool {
-        self.login.is_some()
-    }
-
     /// Host, with the port where one is named, as `BuildKit` puts it behind the names of secrets. Empty where it is not
     /// reached by HTTP.
     pub fn host(&self) -> &str {
         self.origin.split_once("://").map_or("", |(_, host)| host)
     }
 
-    /// Whether what goes there is encrypted by TLS.
-    pub fn is_https(&self) -> bool {
-        self.origin.starts_with("https://")
+    /// Whether it says which branch, tag or commit is wanted.
+    pub fn names_ref(&self) -> bool {
+        self.reference.is_some()
+    }
+
+    /// Scheme, host and port, where it is reached by https.
+    pub fn https(&self) -> Option<&str> {
+        Some(self.origin.as_str()).filter(|origin| origin.starts_with("https://"))
     }
 
     /// The same with its `.git` kept.
@@ -175,9 +165,8 @@ impl Source {
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
             _ => Err(format!("a git context: {key} is 1 or 0, not '{value}'")),
         };
-        let below = |prefix: &str, name: &str| match name.starts_with(prefix) {
-            true => name.to_owned(),
-            false => format!("{prefix}{name}"),
+        let below = |prefix: &str, name: &str| {
+            if name.starts_with(prefix) { name.to_owned() } else { format!("{prefix}{name}") }
         };
         for (key, value) in url.query_pairs() {
             match key.as_ref() {
@@ -215,12 +204,11 @@ fn of_url(mut url: Url, is_git: bool, fragment: Option<&str>) -> Result<Named, S
     if url.username().starts_with('-') {
         return Err("a git context's URL has a user that is none".to_owned());
     }
-    let named = is_git || transport != Transport::Http || url.path().ends_with(".git");
+    let named = is_git || transport != Transport::Http || url.path().strip_suffix(".git").is_some();
     let asked = url.clone();
     url.set_query(None);
     let password = url.password().map(str::to_owned);
     let mut source = Source::new(String::new(), transport);
-    source.submodules = true;
     if transport == Transport::Http {
         if !url.username().is_empty() || password.is_some() {
             source.login = Some((plain(url.username()), plain(password.as_deref().unwrap_or_default())));

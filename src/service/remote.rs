@@ -57,9 +57,10 @@ impl Begun {
                     format!("input:{name}")
                 }
             };
-            match name == MAIN {
-                true => request.remote = Some(place),
-                false => drop(request.contexts.insert(name, place)),
+            if name == MAIN {
+                request.remote = Some(place);
+            } else {
+                request.contexts.insert(name, place);
             }
         }
         if !fetched.is_empty() {
@@ -83,12 +84,12 @@ impl Begun {
             Named::Perhaps(source) => (source, false),
             Named::Other => return Ok(None),
         };
-        let login = login(&source, &self.lent).await?;
+        let (login, for_agent) = login(&source, &self.lent).await?;
         if !given && !git::is_repository(&source, &login).await {
             return Ok(None);
         }
         let by_engine = self.capabilities.git;
-        if by_engine && !source.has_login() {
+        if by_engine && !for_agent && (self.capabilities.git_head || source.names_ref()) {
             return Ok(Some(Fetcher::Engine(if given && !source.was_renamed(place) {
                 place.to_owned()
             } else {
@@ -128,23 +129,27 @@ async fn checkout(
     Ok(checkout)
 }
 
-/// What the client lends for a repository: what its URL says, else the secrets that `BuildKit` knows, in its order.
-async fn login(source: &Source, lent: &Lent) -> Result<Login, Failure> {
+/// What the client lends for a repository, and whether that is for the agent alone: what its URL says, else the secrets
+/// that `BuildKit` knows, in its order, else the job's own token for the CI's own server.
+async fn login(source: &Source, lent: &Lent) -> Result<(Login, bool), Failure> {
     if let Some(login) = source.login() {
-        return Ok(login);
+        return Ok((login, true));
     }
     if source.host().is_empty() {
-        return Ok(Login::Anonymous);
+        return Ok((Login::Anonymous, false));
     }
     for of_host in [format!(".{}", source.host()), String::new()] {
         if let Some(value) = lent.secret(&format!("GIT_AUTH_HEADER{of_host}")).await? {
-            return Ok(Login::header(value));
+            return Ok((Login::header(&value), false));
         }
         if let Some(token) = lent.secret(&format!("GIT_AUTH_TOKEN{of_host}")).await? {
-            return Ok(Login::token(token));
+            return Ok((Login::token(&token), false));
         }
     }
-    Ok(Login::Anonymous)
+    let Some(origin) = source.https() else { return Ok((Login::Anonymous, false)) };
+    let login = Login::lent(lent.git_credential(origin).await?);
+    let for_agent = !matches!(login, Login::Anonymous);
+    Ok((login, for_agent))
 }
 
 /// A failure with what is known of remote contexts.

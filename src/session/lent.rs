@@ -116,6 +116,11 @@ impl Lent {
         }
     }
 
+    /// The client's login to the git server at this origin, `https://HOST[:PORT]`, which it lends to nobody but the agent.
+    pub async fn git_credential(&self, origin: &str) -> Result<Credential, Failure> {
+        self.credential(&format!("git+{origin}")).await
+    }
+
     /// A secret of the client's. `None` where it lends none of that id.
     pub async fn secret(&self, id: &str) -> Result<Option<String>, Failure> {
         let mut secrets = SecretsClient::new(self.channel.clone());

@@ -7,6 +7,7 @@ use crate::rig::{self, Agent, Client, Engine, GitServer, Kind, Outcome, Registry
 on_every_engine!(
     the_cache_hits_whether_the_engine_fetches_or_the_agent,
     an_engine_without_git_is_given_what_a_name_stands_for,
+    what_the_engine_cannot_fetch_is_said_with_what_to_do,
 );
 on_one_engine!(Docker28:
     a_private_repository_is_fetched_with_a_token_that_nobody_else_sees,
@@ -66,17 +67,20 @@ fn the_cache_hits_whether_the_engine_fetches_or_the_agent(kind: Kind) {
 
     let engine = Engine::start(kind);
     let agent = Agent::start(&engine);
-    let by_engine = build(&agent.client(), &repository.url, &[]).code(0);
+    let main = format!("{}#main", repository.url);
+    let by_engine = build(&agent.client(), &main, &[]).code(0);
     assert!(!by_engine.stderr.contains("the agent fetches"), "{}", by_engine.stderr);
     by_engine.assert_step("RUN echo", "DONE");
     engine.stop();
     engine.run_without_git();
-    let fetched = || build(&agent.client(), &repository.url, &["--wait", "30s"]).code(0);
+    let fetched = || build(&agent.client(), &main, &["--wait", "30s"]).code(0);
     let by_agent = rig::eventually("the agent knows its new engine", Duration::from_secs(20), || {
         Some(fetched()).filter(|built| built.stderr.contains("the agent fetches"))
     });
     by_agent.assert_step("COPY . /all", "CACHED");
     by_agent.assert_all_cached();
+    // What an engine as old as 20.10 would take for `master`.
+    build(&agent.client(), &repository.url, &[]).code(0).assert_all_cached();
     left_nothing(&agent);
 }
 
@@ -208,6 +212,30 @@ fn what_cannot_be_fetched_is_said_with_what_to_do(kind: Kind) {
         build(&agent.client(), &context, &[]).code(code).says(words);
     }
     left_nothing(&agent);
+}
+
+fn what_the_engine_cannot_fetch_is_said_with_what_to_do(kind: Kind) {
+    use base64::Engine as _;
+    let (registry, agent) = (Registry::start(), Agent::start(&Engine::shared(kind)));
+    let token = ["token", &rig::unique(), "canary"].join("-");
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
+    let server = GitServer::start_with(Some(format!("basic {basic}")));
+    let repository = server.repository("repo");
+    repository.commit(&[("Dockerfile", &dockerfile(&registry, ""))], "main");
+    let client = agent.client().env("TOKEN", &token);
+    let lent = ["--secret", "id=GIT_AUTH_TOKEN,env=TOKEN"];
+    let url = &repository.url;
+    let built = build(&client, &format!("{url}#main"), &lent).code(0);
+    assert!(!built.stderr.contains("the agent fetches") && !built.stderr.contains(&token), "{}", built.stderr);
+    for (context, words) in [
+        (format!("{url}#nothing"), "name a branch, a tag"),
+        (format!("{}#main", url.replace("repo", "none")), "check its address"),
+        (format!("{}#main", url.replace(&server.host, "127.0.0.1:1")), "check its host"),
+        ("ssh://git@127.0.0.1:1/repo#main".to_owned(), "--ssh default"),
+    ] {
+        build(&client, &context, &lent).code(1).says(words);
+    }
+    build(&client, &format!("{url}#main"), &[]).code(1).says("--secret id=GIT_AUTH_TOKEN");
 }
 
 fn a_url_without_git_at_its_end_is_asked_what_it_is(kind: Kind) {

@@ -38,7 +38,7 @@ impl Agent {
 
     /// One that finds no git, ready.
     pub(crate) fn start_without_git(engine: &Engine) -> Self {
-        let agent = Self::spawn(engine, &[], &[("PATH", "/nonexistent")]);
+        let agent = Self::spawn(engine, &["--allow-entitlement", "network.host"], &[("PATH", "/nonexistent")]);
         agent.ready();
         agent
     }

@@ -107,7 +107,7 @@ fn answer(connection: TcpStream, root: &Path, authorization: Option<&str>) {
     }
     let body = body(&mut reader, &headers);
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let answer = if authorization.is_some() && headers.get("authorization").map(String::as_str) != authorization {
+    let answer = if !authorized(headers.get("authorization"), authorization) {
         b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec()
     } else if path.contains(".git") {
         let output = backend(root, &method, path, query, &headers, &body);
@@ -126,6 +126,13 @@ fn answer(connection: TcpStream, root: &Path, authorization: Option<&str>) {
     let mut connection = connection;
     // Whoever asked may have left.
     drop(connection.write_all(&answer));
+}
+
+/// The name of a scheme is the same in large and small letters.
+fn authorized(shown: Option<&String>, wanted: Option<&str>) -> bool {
+    let Some((scheme, value)) = wanted.and_then(|wanted| wanted.split_once(' ')) else { return true };
+    let shown = shown.and_then(|shown| shown.split_once(' '));
+    shown.is_some_and(|shown| shown.0.eq_ignore_ascii_case(scheme) && shown.1 == value)
 }
 
 fn body(reader: &mut BufReader<TcpStream>, headers: &HashMap<String, String>) -> Vec<u8> {
