@@ -94,9 +94,11 @@ impl Source {
         self.origin.split_once("://").map_or("", |(_, host)| host)
     }
 
-    /// Whether it says which branch, tag or commit is wanted.
-    pub fn names_ref(&self) -> bool {
-        self.reference.is_some()
+    /// Whether every engine that has git makes the same of this text, which names it: no query, which newer ones alone
+    /// read. For one before Docker 23.0 `old` is true: it takes `master` for the branch of every HEAD, and no `ssh://`.
+    pub fn suits(&self, text: &str, old: bool) -> bool {
+        let same_when_old = self.reference.is_some() && !self.url.starts_with("ssh://");
+        !text.split('#').next().unwrap_or_default().contains('?') && (same_when_old || !old)
     }
 
     /// Scheme, host and port, where it is reached by https.

@@ -48,7 +48,7 @@ pub struct Capabilities {
     pub host_gateway: Option<IpAddr>,
     /// Whether it can fetch git contexts itself.
     pub git: bool,
-    /// Whether its git asks for the branch that a repository's HEAD is; else it takes `master` for it.
+    /// Whether it asks for the branch that a repository's HEAD is, and knows `ssh://`; else it takes `master` for the branch.
     pub git_head: bool,
 }
 

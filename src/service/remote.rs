@@ -89,7 +89,7 @@ impl Begun {
             return Ok(None);
         }
         let by_engine = self.capabilities.git;
-        if by_engine && !for_agent && (self.capabilities.git_head || source.names_ref()) {
+        if by_engine && !for_agent && source.suits(place, !self.capabilities.git_head) {
             return Ok(Some(Fetcher::Engine(if given && !source.was_renamed(place) {
                 place.to_owned()
             } else {
@@ -165,8 +165,13 @@ pub(super) fn explained(failure: Failure, remote: Option<&str>) -> Failure {
              --secret id=GIT_AUTH_TOKEN,env=VARIABLE",
         );
     }
-    let fetching = failure.what.contains("git") && failure.next.is_empty();
-    match git::advice(&failure.what).filter(|_| fetching && matches!(Source::read(remote), Ok(Named::Git(_)))) {
+    // Steps say much of which some sounds like git. Docker 20.10 tells in the step's log alone what git said.
+    let fetching = failure.next.is_empty()
+        && failure.excerpt.is_none()
+        && (failure.what.contains("failed to load cache key") || failure.what.contains("git"))
+        && matches!(Source::read(remote), Ok(Named::Git(_)));
+    let said = std::iter::once(&failure.what).chain(&failure.log).find_map(|line| git::advice(line));
+    match said.filter(|_| fetching) {
         Some(advice) => failure.next(advice),
         None => failure,
     }
