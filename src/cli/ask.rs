@@ -45,8 +45,8 @@ impl Asked {
             return Err(usage("--push without a tag: there is no name to push to")
                 .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
         }
-        if let Some(notice) = args.compat.notice() {
-            text::notice(notice);
+        for notice in args.compat.notices() {
+            text::notice(&notice);
         }
         let build_args = build_args(args.build_args)?;
         let lent = args.lent.open()?;
@@ -105,7 +105,8 @@ impl Asked {
         if let (Ok(_), Some(taken)) = (&done, taken) {
             taken.keep()?;
         }
-        done.map_err(|failure| context.explain(session.explain(failure)))
+        let report = done.map_err(|failure| context.explain(session.explain(failure)))?;
+        Ok(Report { context_bytes: report.context_bytes + context.uploaded(), ..report })
     }
 }
 

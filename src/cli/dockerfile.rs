@@ -8,7 +8,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::usage;
+use super::{
+    archive::{self, Kind},
+    usage,
+};
 use crate::model::Failure;
 
 /// Bytes of a Dockerfile on standard input at most.
@@ -62,7 +65,7 @@ pub(super) fn find_for_remote(file: Option<&Path>) -> Result<Dockerfile, Failure
 }
 
 /// That of a context which the engine fetches, by its path there.
-fn within(file: Option<&Path>) -> Result<Dockerfile, Failure> {
+pub(super) fn within(file: Option<&Path>) -> Result<Dockerfile, Failure> {
     let name = file.unwrap_or(Path::new("Dockerfile")).to_str();
     let name = name.ok_or_else(|| usage("-f: the name of the Dockerfile is not UTF-8"))?;
     Ok(Dockerfile { directory: None, name: name.to_owned(), _read: None })
@@ -83,10 +86,13 @@ fn read(input: impl io::Read) -> Result<Dockerfile, Failure> {
     };
     input.take(LARGEST + 1).read_to_end(&mut text).map_err(cannot)?;
     let problem = match text.as_slice() {
-        [] => "nothing came",
-        text if is_archive(text) => "it is an archive, and contexts from archives are not here yet",
         text if text.len() as u64 > LARGEST => "it is larger than 16 MiB",
-        _ => "",
+        text => match archive::kind(&text[..text.len().min(archive::HEAD)]) {
+            Kind::Nothing => "nothing came",
+            Kind::Text => "",
+            Kind::Binary => "it is no text",
+            _ => "it is an archive, which is a context and no Dockerfile",
+        },
     };
     if !problem.is_empty() {
         return Err(usage(format!("the Dockerfile on standard input: {problem}"))
@@ -108,12 +114,6 @@ pub(super) fn alone(input: impl io::Read) -> Result<(PathBuf, Dockerfile), Failu
     let dockerfile = read(input)?;
     let context = dockerfile.directory.as_deref().unwrap_or(Path::new("")).with_file_name(CONTEXT);
     Ok((context, dockerfile))
-}
-
-/// Whether this begins as tar does, or as what tars are compressed with.
-fn is_archive(text: &[u8]) -> bool {
-    const MAGIC: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"];
-    text.get(257..262) == Some(b"ustar") || MAGIC.iter().any(|magic| text.starts_with(magic))
 }
 
 #[cfg(test)]

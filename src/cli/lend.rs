@@ -29,7 +29,7 @@ impl Lending {
 
     /// What a build needs. Of the Dockerfile's directory, no more than what belongs to the file of that name.
     pub(super) fn build(context: &Context, (secrets, ssh): (Secrets, SshAgents)) -> Self {
-        let mut attachables = Attachables { secrets, ssh, ..attachables() };
+        let mut attachables = Attachables { secrets, ssh, upload: context.upload.clone(), ..attachables() };
         if let Some(directory) = &context.directory {
             attachables.dirs.insert("context".to_owned(), Directory::whole(directory.clone()));
         }
@@ -125,7 +125,7 @@ pub(super) fn lend(client: &Client, lending: Lending) -> Result<Session, Failure
 }
 
 /// 32 hexadecimal digits. Asked of the kernel itself: in an empty root there is no /dev/random to fall back to.
-fn random() -> Result<String, Failure> {
+pub(super) fn random() -> Result<String, Failure> {
     let mut bytes = [0_u8; 16];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
         Ok(16) => Ok(format!("{:032x}", u128::from_ne_bytes(bytes))),

@@ -148,3 +148,12 @@ pub struct PruneRequest {
     /// How long to wait for an engine that is not up yet.
     pub wait: Duration,
 }
+
+/// Ends a build from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelRequest {
+    /// Its id, or the beginning of it.
+    pub build: String,
+    /// Who ends it, for those who read the build's log.
+    pub by: String,
+}

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     agent::Inner,
-    build::{Run, Stop, elapsed_ms},
+    build::{Run, Stop, elapsed_ms, new_id},
     prepare::Begun,
     remote,
 };
@@ -23,7 +23,7 @@ pub(super) async fn plan(
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
     let since = Instant::now();
-    let mut begun = Begun::new(&agent, &request, &events).await?;
+    let mut begun = Begun::new(&agent, new_id(), &request, &events).await?;
     let request = strategy::given(request, &begun.capabilities)?;
     let request = begun.fetch(request, &events).await?;
     tracing::info!(plan = begun.id, ?request, "plan");

@@ -17,7 +17,7 @@ use crate::{
     digest::sha256,
     git::{self, Checkout, Login, Named, Source},
     model::{BuildRequest, Event, Failure, FailureKind},
-    session::{Directory, Lent},
+    session::{Directory, Lent, methods},
 };
 
 /// What `BuildKit` calls the main context.
@@ -78,6 +78,10 @@ impl Begun {
 
     /// Who is to fetch what lies there. `None` where it is no repository.
     async fn look_up(&self, place: &str) -> Result<Option<Fetcher>, Failure> {
+        // What comes on the client's standard input has a URL too.
+        if place.starts_with(methods::UPLOADS) {
+            return Ok(None);
+        }
         let usage = |why| Failure::new(FailureKind::Usage, why).next("name it as URL#REF:DIRECTORY");
         let (source, given) = match Source::read(place).map_err(usage)? {
             Named::Git(source) => (source, true),

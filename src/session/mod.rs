@@ -15,6 +15,7 @@
 //! | `secrets` | secrets that steps mount |
 //! | `ssh` | SSH agents that steps use |
 //! | `send` | takes exported files |
+//! | `upload` | gives what comes on standard input |
 //! | `problems` | what the caller reads afterwards |
 //! | `pipe` | a byte stream made of two streams of gRPC messages |
 //! | `lent` | the agent's half: forwards calls to the client |
@@ -46,6 +47,8 @@ mod secrets;
 mod send;
 #[cfg(feature = "client")]
 mod ssh;
+#[cfg(feature = "client")]
+mod upload;
 mod walk;
 
 #[cfg(feature = "client")]
@@ -65,6 +68,8 @@ pub use secrets::{Secret, Secrets};
 pub use send::Sink;
 #[cfg(feature = "client")]
 pub use ssh::SshAgents;
+#[cfg(feature = "client")]
+pub use upload::Upload;
 
 #[cfg(all(test, feature = "client"))]
 mod tests;

@@ -2,7 +2,9 @@
 //!
 //! Structs are taken apart field by field, so that a new field stops compiling until somebody decides about it.
 
+mod builds;
 mod cache;
+mod disk;
 mod event;
 mod explanation;
 mod failure;

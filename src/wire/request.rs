@@ -18,7 +18,7 @@ pub(super) fn usage(what: impl Into<String>) -> Failure {
 const FIRST_REVISION: u32 = 1;
 
 /// Refuses what a newer client asks and we would silently leave out.
-fn check_revision(revision: u32) -> Result<(), Failure> {
+pub(super) fn check_revision(revision: u32) -> Result<(), Failure> {
     if revision <= REVISION {
         return Ok(());
     }
@@ -65,11 +65,16 @@ fn strings(references: &[Reference]) -> Vec<String> {
     references.iter().map(Reference::to_string).collect()
 }
 
-fn millis(duration: Duration) -> u32 {
+pub(super) fn millis(duration: Duration) -> u32 {
     duration.as_millis().try_into().unwrap_or(u32::MAX)
 }
 
-fn wait(ms: u32) -> Duration {
+/// Half a second is not any age: it is rounded up.
+pub(super) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+}
+
+pub(super) fn wait(ms: u32) -> Duration {
     Duration::from_millis(ms.into())
 }
 
@@ -255,8 +260,7 @@ impl From<PruneRequest> for pb::PruneRequest {
         Self {
             revision: FIRST_REVISION,
             all,
-            // Half a second is not any age.
-            unused_for_seconds: unused_for.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
+            unused_for_seconds: whole_seconds(unused_for),
             keep_bytes,
             dry_run,
             wait_ms: millis(wait),
