@@ -150,7 +150,7 @@ async fn ssh_forward(request: Request<Incoming>, attachables: Arc<Attachables>) 
         let attachables = attachables.clone();
         async move {
             let id = request.metadata().get(ssh::ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-            attachables.ssh.forward(&id, request.into_inner()).await.map(tonic::Response::new)
+            attachables.ssh.forward(&id, request.into_inner()).map(tonic::Response::new)
         }
     });
     let codec = ProstCodec::<sshforward::BytesMessage, sshforward::BytesMessage>::default();

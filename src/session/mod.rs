@@ -14,6 +14,7 @@
 //! | `auth` | credentials from Docker's config file |
 //! | `secrets` | secrets that steps mount |
 //! | `ssh` | SSH agents that steps use |
+//! | `agent`, `key` | what such an agent answers; keys that the client holds itself |
 //! | `send` | takes exported files |
 //! | `upload` | gives what comes on standard input |
 //! | `problems` | what the caller reads afterwards |
@@ -30,12 +31,16 @@ mod lent;
 mod pipe;
 
 #[cfg(feature = "client")]
+mod agent;
+#[cfg(feature = "client")]
 mod auth;
 mod directory;
 mod filesync;
 mod filter;
 #[cfg(feature = "client")]
 pub mod host;
+#[cfg(feature = "client")]
+mod key;
 mod packet;
 mod path;
 mod pattern;

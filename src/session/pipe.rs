@@ -48,7 +48,6 @@ impl Chunk for bollard_buildkit_proto::moby::buildkit::v1::BytesMessage {
     }
 }
 
-#[cfg(feature = "agent")]
 impl Chunk for bollard_buildkit_proto::moby::sshforward::v1::BytesMessage {
     fn wrap(bytes: Bytes) -> Self {
         Self { data: bytes.into() }

@@ -12,6 +12,8 @@ on_every_engine!(
 on_one_engine!(Docker28:
     a_private_repository_is_fetched_with_a_token_that_nobody_else_sees,
     a_repository_behind_ssh_is_fetched_with_the_clients_key,
+    a_key_without_an_agent_is_used_from_its_file,
+    a_key_that_cannot_be_used_is_refused_before_the_build,
     a_submodule_is_part_of_the_context_and_cannot_read_the_agents_files,
     what_cannot_be_fetched_is_said_with_what_to_do,
     a_url_without_git_at_its_end_is_asked_what_it_is,
@@ -167,6 +169,47 @@ fn a_repository_behind_ssh_is_fetched_with_the_clients_key(kind: Kind) {
     let stranger = agent.client().env("SSH_AUTH_SOCK", other.agent.to_str().unwrap());
     build(&stranger, &url, &["--ssh", "default"]).code(1).says("Permission denied (publickey");
     left_nothing(&agent);
+}
+
+fn a_key_without_an_agent_is_used_from_its_file(kind: Kind) {
+    let (registry, server) = (Registry::start(), GitServer::start());
+    let (_engine, agent) = without_git(kind);
+    let repository = server.repository("repo");
+    repository.commit(&[("Dockerfile", &dockerfile(&registry, ""))], "main");
+    for (kind, pem) in [("ed25519", false), ("ecdsa", false), ("rsa", false), ("rsa", true)] {
+        let ssh = SshServer::start(kind);
+        if pem {
+            rig::ssh_keygen(&["-p", "-m", "PEM", "-P", "", "-N", ""], &ssh.key);
+        }
+        let other = SshServer::start("ed25519");
+        let url = format!("ssh://root@127.0.0.1:{}{}", ssh.port, repository.bare.display());
+        let keys = format!("default={},{}", other.key.display(), ssh.key.display());
+        build(&agent.client(), &url, &["--ssh", &keys]).code(0);
+        build(&agent.client(), &url, &["--ssh", &format!("default={}", other.key.display())]).code(1);
+        assert!(!agent.remembers("PRIVATE KEY"), "the agent has a key");
+    }
+}
+
+fn a_key_that_cannot_be_used_is_refused_before_the_build(kind: Kind) {
+    let agent = Agent::start(&Engine::shared(kind));
+    let context = rig::context(&[
+        ("Dockerfile", "FROM scratch\n"),
+        ("none", "no key"),
+        ("short", "-----BEGIN OPENSSH PRIVATE KEY-----\n"),
+    ]);
+    let refused = |name: &str, words: &str| {
+        let path = context.path().join(name);
+        agent.client().build(context.path(), &["--ssh", &format!("default={}", path.display())]).code(2).says(words);
+    };
+    refused("none", "no private SSH key");
+    refused("short", "no private SSH key");
+    rig::ssh_keygen(&["-q", "-t", "ed25519", "-N", "passphrase"], &context.path().join("closed"));
+    refused("closed", "has a passphrase");
+    rig::ssh_keygen(&["-q", "-t", "rsa", "-m", "PEM", "-N", "passphrase"], &context.path().join("old"));
+    refused("old", "has a passphrase");
+    rig::ssh_keygen(&["-q", "-t", "ecdsa", "-b", "521", "-N", ""], &context.path().join("large"));
+    refused("large", "of this kind");
+    refused(".", "neither the socket of an SSH agent nor a key");
 }
 
 fn a_submodule_is_part_of_the_context_and_cannot_read_the_agents_files(kind: Kind) {

@@ -203,7 +203,7 @@ impl SshServer {
         let path = |name: &str| dir.path().join(name);
         let key = path("key");
         for (kind, file) in [(kind, &key), ("ed25519", &path("host"))] {
-            run(Command::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-f"]).arg(file));
+            ssh_keygen(&["-q", "-N", "", "-t", kind], file);
         }
         std::fs::copy(path("key.pub"), path("authorized")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -236,6 +236,11 @@ impl Drop for SshServer {
             drop(process.wait());
         }
     }
+}
+
+/// Runs `ssh-keygen` on the file of a private key.
+pub(crate) fn ssh_keygen(args: &[&str], key: &Path) {
+    run(Command::new("ssh-keygen").args(args).arg("-f").arg(key));
 }
 
 fn run(command: &mut Command) {

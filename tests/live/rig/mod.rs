@@ -13,7 +13,7 @@ pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
 pub(crate) use engine::{Engine, Kind};
 pub(crate) use fault::{Fault, FaultyRegistry};
-pub(crate) use git::{GitServer, SshServer};
+pub(crate) use git::{GitServer, SshServer, ssh_keygen};
 pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
 pub(crate) use registry::{Registry, Request};
