@@ -4,6 +4,7 @@ mod agent;
 mod client;
 mod engine;
 mod fault;
+mod git;
 mod image;
 mod manifests;
 mod registry;
@@ -14,6 +15,7 @@ pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
 pub(crate) use engine::{Engine, Kind};
 pub(crate) use fault::{Fault, FaultyRegistry};
+pub(crate) use git::{GitServer, SshServer, ssh_keygen};
 pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
 pub(crate) use registry::{Registry, Request};
@@ -112,8 +114,13 @@ pub(crate) fn unique() -> String {
 
 /// Runs one of the scripts in tests/lib and returns the last line it printed.
 fn script(name: &str, args: &[&str]) -> String {
+    script_with(&[], name, args)
+}
+
+/// The same with these variables.
+fn script_with(variables: &[(&str, &str)], name: &str, args: &[&str]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lib").join(name);
-    let output = Command::new(path).args(args).output().unwrap();
+    let output = Command::new(path).args(args).envs(variables.iter().copied()).output().unwrap();
     assert!(output.status.success(), "{name} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().last().unwrap_or_default().to_owned()
 }
