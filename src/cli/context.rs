@@ -11,7 +11,9 @@ use super::{
     dockerfile::{self, Dockerfile},
     excerpt,
     fetched::Origin,
-    ignored, lend, usage,
+    ignored, lend,
+    named::Named,
+    usage,
 };
 use crate::{
     model::{ContextKind, Failure, FailureKind},
@@ -32,6 +34,8 @@ pub(super) struct Context {
     /// Where that is, to a person.
     origin: Option<Origin>,
     pub(super) dockerfile: Dockerfile,
+    /// Further contexts.
+    pub(super) named: Named,
 }
 
 impl Context {
@@ -51,13 +55,20 @@ impl Context {
             ContextKind::Git | ContextKind::Url => {
                 let dockerfile = dockerfile::find_for_remote(file)?;
                 let (origin, remote) = (Some(Origin::url(&text)), Some(text.into_owned()));
-                Ok(Self { directory: None, remote, upload: None, origin, dockerfile })
+                Ok(Self { directory: None, remote, upload: None, origin, dockerfile, named: Named::default() })
             }
         }
     }
 
     fn lent(directory: PathBuf, dockerfile: Dockerfile) -> Self {
-        Self { directory: Some(directory), remote: None, upload: None, origin: None, dockerfile }
+        Self {
+            directory: Some(directory),
+            remote: None,
+            upload: None,
+            origin: None,
+            dockerfile,
+            named: Named::default(),
+        }
     }
 
     /// What comes on standard input: an archive, or a Dockerfile that needs no context.
@@ -82,7 +93,13 @@ impl Context {
         };
         let upload = Upload::new(&lend::random()?, io::Cursor::new([before, head].concat()).chain(input));
         let (remote, origin) = (Some(upload.url()), Some(Origin::stdin(kind == Kind::Xz)));
-        Ok(Self { directory: None, remote, upload: Some(upload), origin, dockerfile: dockerfile::within(file)? })
+        let dockerfile = dockerfile::within(file)?;
+        Ok(Self { directory: None, remote, upload: Some(upload), origin, dockerfile, named: Named::default() })
+    }
+
+    /// The same with further contexts.
+    pub(super) fn with(self, named: Named) -> Self {
+        Self { named, ..self }
     }
 
     /// Bytes that the engine took of standard input.

@@ -15,14 +15,18 @@
 //! | `secrets` | secrets that steps mount |
 //! | `ssh` | SSH agents that steps use |
 //! | `send` | takes exported files |
+//! | `layout` | serves the blobs of images that lie in directories |
 //! | `upload` | gives what comes on standard input |
+//! | `chunks` | a file or a pipe, read no faster than it is taken |
 //! | `problems` | what the caller reads afterwards |
+//! | `content` | the messages by which blobs are read |
 //! | `pipe` | a byte stream made of two streams of gRPC messages |
 //! | `lent` | the agent's half: forwards calls to the client |
 //! | `methods` | the names of it all |
 //!
 //! Absent: the engine, the registry, and decisions. The session answers what it is asked, with what it was lent.
 
+pub mod content;
 pub mod methods;
 
 #[cfg(feature = "agent")]
@@ -32,6 +36,8 @@ mod pipe;
 #[cfg(feature = "client")]
 mod auth;
 #[cfg(feature = "client")]
+mod chunks;
+#[cfg(feature = "client")]
 mod directory;
 #[cfg(feature = "client")]
 mod filesync;
@@ -39,6 +45,8 @@ mod filesync;
 mod filter;
 #[cfg(feature = "client")]
 pub mod host;
+#[cfg(feature = "client")]
+mod layout;
 #[cfg(feature = "client")]
 mod packet;
 #[cfg(feature = "client")]
@@ -66,6 +74,8 @@ pub use auth::Credentials;
 pub use directory::Directory;
 #[cfg(feature = "client")]
 pub use host::{Attachables, serve};
+#[cfg(feature = "client")]
+pub use layout::Layout;
 #[cfg(feature = "agent")]
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
