@@ -109,6 +109,7 @@ impl Context {
 
     /// With what the context tells of it.
     pub(super) fn explain(&self, failure: Failure) -> Failure {
+        let failure = self.named.explain(failure);
         let failure = match &self.origin {
             Some(origin) => origin.explain(failure, &self.dockerfile.name),
             None => failure,
@@ -123,14 +124,17 @@ impl Context {
 }
 
 fn directory(path: &Path) -> Result<PathBuf, Failure> {
-    let found = path.canonicalize().and_then(|full| Ok((fs::metadata(&full)?.is_dir(), full)));
-    match found {
-        Ok((true, full)) => Ok(full),
-        Ok((false, _)) => Err(usage(format!("the build context {} is no directory", path.display()))
-            .next("name the directory that holds what the Dockerfile copies, such as .")),
-        Err(error) => Err(usage(format!("the build context {}: {error}", path.display()))
-            .next("name an existing directory, such as .")),
-    }
+    readable(path).map_err(|error| {
+        usage(format!("the build context {}: {error}", path.display()))
+            .next("name an existing directory that you may read, such as .")
+    })
+}
+
+/// The full path of a directory that can be read.
+pub(super) fn readable(path: &Path) -> io::Result<PathBuf> {
+    let full = path.canonicalize()?;
+    fs::read_dir(&full)?;
+    Ok(full)
 }
 
 /// Adds the lines at fault, where the engine did not tell them.

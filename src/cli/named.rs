@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::usage;
+use super::{context, usage};
 use crate::{
     model::{ContextKind, Failure, Reference},
     session::Layout,
@@ -41,6 +41,19 @@ impl Named {
         Ok(named)
     }
 
+    /// BuildKit of 0.24 and some later ones take every URL for git, and say no more than that.
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        let of_url = |(_, value): &(&String, &String)| ContextKind::of(value, false) == ContextKind::Url;
+        match self.values.iter().find(of_url) {
+            Some((name, _)) if failure.what.ends_with("invalid argument") => Failure {
+                what: format!("--build-context {name}: this engine's BuildKit takes no URL but that of git"),
+                next: "download it and name its directory, or have the Dockerfile ADD it".to_owned(),
+                ..failure
+            },
+            _ => failure,
+        }
+    }
+
     /// What the engine is told of one.
     fn one(&mut self, name: &str, value: String) -> Result<String, Failure> {
         if let Some(image) = value.strip_prefix(IMAGE) {
@@ -68,9 +81,8 @@ impl Named {
             return Err(usage(format!("{value} is nothing that is known"))
                 .next("name a directory, a URL, docker-image://IMAGE or oci-layout://DIRECTORY"));
         }
-        let found = path.canonicalize().and_then(|full| std::fs::read_dir(&full).map(|_| full));
-        let full =
-            found.map_err(|error| usage(format!("{value}: {error}")).next("name a directory that can be read"))?;
+        let full = context::readable(path)
+            .map_err(|error| usage(format!("{value}: {error}")).next("name a directory that you may read"))?;
         // These two names are taken.
         let lent = if ["context", "dockerfile"].contains(&name) { format!("_{name}") } else { name.to_owned() };
         self.directories.insert(lent.clone(), full);

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use super::*;
+use super::{urls::Server, *};
 
 on_every_engine!(@ docker_28 Docker28
     further_contexts_are_there_by_their_names an_image_in_a_directory_is_refused
@@ -125,11 +125,16 @@ fn a_context_that_changed_is_never_taken_for_the_old_one(kind: Kind) {
 
 fn a_context_that_is_not_there_is_told_so(kind: Kind) {
     let agent = Agent::start(&Engine::shared(kind));
-    let context = rig::context(&[("Dockerfile", "FROM scratch\nCOPY --from=a x /\n"), ("layout/index.json", "{}")]);
+    let context = rig::context(&[("Dockerfile", "FROM scratch\nCOPY --from=a / /\n"), ("layout/index.json", "{}")]);
     let layout = format!("a=oci-layout://{}/layout", context.path().display());
     for value in ["a=/no/such/directory", "a=docker-image://UPPER", "UPPER=.", "a", "a b=.", "=.", &layout] {
         agent.client().build(context.path(), &["--build-context", value]).code(2).says("--build-context");
     }
+    // Newer ones of this version fetch it.
+    let server = Server::start(context.path());
+    let outcome =
+        agent.client().build(context.path(), &["--build-context", &format!("a={}", server.url("Dockerfile"))]);
+    assert!(outcome.status.success() || outcome.stderr.contains("--build-context a: "), "{}", outcome.stderr);
 }
 
 fn an_engine_without_further_contexts_says_so(kind: Kind) {

@@ -14,10 +14,10 @@ on_every_engine!(
 );
 
 /// Serves the files of a directory, for as long as the test runs.
-struct Server(String);
+pub(super) struct Server(String);
 
 impl Server {
-    fn start(directory: &Path) -> Self {
+    pub(super) fn start(directory: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let directory = directory.to_owned();
@@ -30,7 +30,7 @@ impl Server {
         Self(format!("http://{address}"))
     }
 
-    fn url(&self, name: &str) -> String {
+    pub(super) fn url(&self, name: &str) -> String {
         format!("{}/{name}", self.0)
     }
 }
