@@ -16,7 +16,7 @@ pub(super) async fn plan(connection: &Connection, args: args::Plan) -> Result<()
     let (iidfile, metadata_file) = (args.iidfile.is_some(), args.metadata_file.clone());
     let asked = Asked::new(args)?;
     if let Some(path) = &metadata_file {
-        build::remove(path)?;
+        build::remove("--metadata-file", path)?;
     }
     if iidfile {
         text::notice("--iidfile is left out: a plan makes no image");

@@ -80,7 +80,7 @@ pub use layout::Layout;
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
 #[cfg(feature = "client")]
-pub use pattern::broken_pattern;
+pub use pattern::{broken_pattern, hiding_line};
 pub use pipe::{Chunk, pipe};
 #[cfg(feature = "client")]
 pub use problems::{Counters, Problem, Problems};

@@ -61,19 +61,23 @@ impl Client {
 
     /// `remora ARGS...`, whose output nobody reads as long as the caller does not.
     pub(crate) fn spawn_unread(&self, args: &[&str]) -> Child {
-        let remora = env!("CARGO_BIN_EXE_remora");
-        let mut program = super::program(if self.plain { "setpriv" } else { remora });
-        if self.plain {
-            program.args(["--bounding-set", "-dac_override,-dac_read_search", remora]);
-        }
-        program
-            .args(args)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
+        self.command(args)
             .stdin(self.input.as_deref().map_or_else(Stdio::null, input))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()
+    }
+
+    /// `remora ARGS...`, with the variables of this client.
+    pub(super) fn command(&self, args: &[&str]) -> Command {
+        let remora = env!("CARGO_BIN_EXE_remora");
+        let mut command = super::program(if self.plain { "setpriv" } else { remora });
+        if self.plain {
+            command.args(["--bounding-set", "-dac_override,-dac_read_search", remora]);
+        }
+        command.args(args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {
