@@ -84,7 +84,7 @@ fn a_context_that_changed_is_never_taken_for_the_old_one(kind: Kind) {
     let context = rig::context(&[("Dockerfile", dockerfile)]);
     let data = rig::context(&[("file", &old)]);
     let data_arg = format!("data={}", data.path().display());
-    let build = |basis: &str| {
+    let upon = |basis: &str| {
         let engine = Engine::start(kind);
         let agent = Agent::start(&engine);
         let basis = format!("basis=docker-image://{basis}");
@@ -93,34 +93,31 @@ fn a_context_that_changed_is_never_taken_for_the_old_one(kind: Kind) {
         engine.pull(&tag);
         (outcome, Image::of(&engine, &tag))
     };
-    let (_, image) = build(&base);
+    let (_, image) = upon(&base);
     assert!(image.holds("copied", &old));
-    let (outcome, image) = build(&base);
+    let (outcome, image) = upon(&base);
     outcome.assert_all_cached();
     assert!(image.holds("copied", &old));
     fs::write(data.path().join("file"), &new).unwrap();
-    let (_, image) = build(&base);
+    let (_, image) = upon(&base);
     assert!(image.holds("copied", &new) && image.holds("file", &new), "the old content is in the image");
     // Another image under the same name, and all else as it was.
     let engine = Engine::shared(kind);
-    let upon = rig::context(&[("Dockerfile", &format!("FROM {base}\nRUN echo {new} >/other\n"))]);
-    Agent::start(&engine).client().build(upon.path(), &["--push", "-t", &other]).code(0);
-    let (_, image) = build(&other);
+    let making = rig::context(&[("Dockerfile", &format!("FROM {base}\nRUN echo {new} >/other\n"))]);
+    Agent::start(&engine).client().build(making.path(), &["--push", "-t", &other]).code(0);
+    let (_, image) = upon(&other);
     assert!(image.holds("copied", &new) && image.holds("other", &format!("{new}\n")), "the old base is in the image");
     // The same of an archive on standard input.
-    let engine = Engine::start(kind);
-    let agent = Agent::start(&engine);
-    let build = |content: &str| {
+    let tag = registry.image("tar:1");
+    fs::write(context.path().join("Dockerfile"), format!("FROM {base}\nCOPY file /f\nRUN cp /f /g\n")).unwrap();
+    for content in [&old, &old, &new, &old] {
         fs::write(context.path().join("file"), content).unwrap();
-        fs::write(context.path().join("Dockerfile"), format!("FROM {base}\nRUN true\nCOPY file /f\nRUN cp /f /g\n"))
-            .unwrap();
-        super::build(&agent, written(context.path(), "tar -c ."), &["--push", "-t", &registry.image("tar:1")]).code(0);
-        engine.pull(&registry.image("tar:1"));
-        assert!(Image::of(&engine, &registry.image("tar:1")).holds("g", content), "the old content is in the image");
-    };
-    build(&old);
-    build(&new);
-    build(&old);
+        let engine = Engine::start(kind);
+        let agent = Agent::start(&engine);
+        build(&agent, written(context.path(), "tar -c ."), &["--push", "-t", &tag]).code(0);
+        engine.pull(&tag);
+        assert!(Image::of(&engine, &tag).holds("g", content), "the old content is in the image");
+    }
 }
 
 fn a_context_that_is_not_there_is_told_so(kind: Kind) {

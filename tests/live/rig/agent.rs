@@ -69,6 +69,11 @@ impl Agent {
         std::fs::read_to_string(self.dir.path().join("agent.log")).unwrap()
     }
 
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether this is anywhere in its memory.
     pub(crate) fn remembers(&self, text: &str) -> bool {
         let proc = std::path::PathBuf::from(format!("/proc/{}", self.process.id()));

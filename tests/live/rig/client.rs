@@ -118,6 +118,11 @@ impl Running {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn runs(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
     }
