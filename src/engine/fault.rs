@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tonic::{Code, Status};
 
 use super::status::Translator;
-use crate::model::{Excerpt, Failure, FailureKind, base_image, own_step};
+use crate::model::{Excerpt, Failure, FailureKind, base_image, own_step, without_credentials};
 
 /// How BuildKit words it that a RUN ended with an error; the second one is 20.10's.
 const RUN_FAILED: &[&str] = &["did not complete successfully", "executor failed running"];
@@ -59,7 +59,7 @@ fn clean(message: &str) -> String {
     {
         rest = cause;
     }
-    rest.to_owned()
+    without_credentials(rest).into_owned()
 }
 
 fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> FailureKind {

@@ -10,7 +10,8 @@ on_every_engine!(@ docker_28 Docker28
 on_every_engine!(@ containerd_store Containerd28
     further_contexts_are_there_by_their_names an_image_in_a_directory_is_built_upon
     a_context_that_changed_is_never_taken_for_the_old_one);
-on_every_engine!(@ docker_26_over_tls Tls26 further_contexts_are_there_by_their_names);
+on_every_engine!(@ docker_26_over_tls Tls26
+    further_contexts_are_there_by_their_names a_password_in_a_url_is_not_shown);
 on_every_engine!(@ docker_20_10 Docker20 an_engine_without_further_contexts_says_so);
 
 fn further_contexts_are_there_by_their_names(kind: Kind) {
@@ -118,6 +119,15 @@ fn a_context_that_changed_is_never_taken_for_the_old_one(kind: Kind) {
         engine.pull(&tag);
         assert!(Image::of(&engine, &tag).holds("g", content), "the old content is in the image");
     }
+}
+
+fn a_password_in_a_url_is_not_shown(kind: Kind) {
+    let agent = Agent::start(&Engine::shared(kind));
+    let context = rig::context(&[("Dockerfile", "FROM scratch\nCOPY --from=page / /\n"), ("page", "x")]);
+    let url = Server::start(context.path()).url("page").replace("http://", "http://me:canary@");
+    let built = agent.client().build(context.path(), &["--build-context", &format!("page={url}")]).code(0);
+    assert!(!built.stderr.contains("canary") && !agent.log().contains("canary"), "{}", built.stderr);
+    built.says("[context page] http://127.0.0.1");
 }
 
 fn a_context_that_is_not_there_is_told_so(kind: Kind) {

@@ -109,6 +109,9 @@ fn what_cannot_be_fetched_is_told_so(kind: Kind) {
     said("nothing.tar", &["the server answered 404", "nothing.tar"]);
     said("repo", &["is a web page", ".git"]);
     said("page", &["is a web page", ".git"]);
+    let url = server.url("nothing.tar").replace("http://", "http://me:canary@");
+    let secret = agent.client().build(Path::new(&url), &[]).code(1).says("the server answered 404");
+    assert!(!secret.stderr.contains("canary") && !agent.log().contains("canary"), "{}", secret.stderr);
     fs::write(files.path().join("broken.tar.gz"), [&b"\x1f\x8b\x08\0"[..], &[7; 3000]].concat()).unwrap();
     said("broken.tar.gz", &["no whole archive"]);
     let outcome = agent.client().build(Path::new("http://127.0.0.1:9/c.tar"), &[]);
