@@ -128,6 +128,10 @@ fn a_password_in_a_url_is_not_shown(kind: Kind) {
     let built = agent.client().build(context.path(), &["--build-context", &format!("page={url}")]).code(0);
     assert!(!built.stderr.contains("canary") && !agent.log().contains("canary"), "{}", built.stderr);
     built.says("[context page] http://127.0.0.1");
+    let raw =
+        agent.client().build(context.path(), &["--progress", "rawjson", "--build-context", &format!("page={url}")]);
+    assert!(raw.stderr.contains("[context page]") && !raw.stderr.contains("canary"), "{}", raw.stderr);
+    raw.code(0);
 }
 
 fn a_context_that_is_not_there_is_told_so(kind: Kind) {
