@@ -8,6 +8,7 @@ use super::{
     context::Context,
     export::{Destination, Place},
     follow, lend,
+    named::Named,
     progress::{Choice, Progress},
     text, usage,
 };
@@ -39,7 +40,8 @@ impl Asked {
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
         let progress = args.display();
         let Destination { export, place, push, load, names } = Destination::of(&args)?;
-        let context = Context::find(&args.context, args.file.as_deref())?;
+        let named = Named::find(args.contexts)?;
+        let context = Context::find(&args.context, args.file.as_deref())?.with(named);
         let tags: Vec<_> = args.tags.into_iter().chain(names).collect();
         if push && tags.is_empty() {
             return Err(usage("--push without a tag: there is no name to push to")
@@ -56,7 +58,7 @@ impl Asked {
             dockerfile: context.dockerfile.name.clone(),
             remote: context.remote.clone(),
             dockerfile_lent: context.remote.is_some() && context.dockerfile.directory.is_some(),
-            contexts: BTreeMap::new(),
+            contexts: context.named.values.clone(),
             tags,
             target: args.target,
             build_args,
@@ -88,7 +90,7 @@ impl Asked {
         let Self { context, request, lent, place, progress } = self;
         let network = request.network;
         let mut agent = connect::connect(connection).await?;
-        let lending = lend::Lending::build(&context, lent);
+        let lending = lend::Lending::build(&context, lent)?;
         let (taken, lending) = match place.filter(|_| call == Call::Build) {
             Some(place) => {
                 let (taken, sink) = place.open()?;

@@ -7,7 +7,7 @@
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
-//! | `context`, `dockerfile`, `archive` | what the build context is, and where its Dockerfile lies |
+//! | `context`, `dockerfile`, `archive`, `named` | what the build context is, where its Dockerfile lies, further contexts |
 //! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version`, `man` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress` | events > what a person sees of them |
@@ -43,6 +43,7 @@ mod lend;
 mod man;
 mod metadata;
 mod missing;
+mod named;
 mod plan;
 mod progress;
 mod prune;

@@ -12,6 +12,7 @@ use bollard_buildkit_proto::{
 };
 use prost::Message as _;
 
+use super::content;
 use crate::{
     digest::sha256,
     model::{BuildRequest, HostAddress, Network, Reference, RunOptions, Ulimit},
@@ -159,7 +160,7 @@ pub(super) fn in_registries(imports: &[(Reference, bool)]) -> Vec<FrontendCache>
 
 /// A cache that the engine reads through the session, by the digest of its index.
 pub(super) fn in_session(index: &str) -> FrontendCache {
-    let attrs = [("src", "remora"), ("digest", index)];
+    let attrs = [("src", content::STORE), ("digest", index)];
     let attrs = attrs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     FrontendCache { r#type: "local".to_owned(), attrs }
 }
@@ -182,6 +183,10 @@ fn frontend_attrs(request: &BuildRequest, imports: &[(Reference, bool)]) -> Hash
         if request.dockerfile_lent {
             set("dockerfilekey", "dockerfile".to_owned());
         }
+    }
+    if !request.contexts.is_empty() {
+        // A frontend that knows no further contexts refuses, unless the Dockerfile names one that may.
+        set("frontend.caps", "moby.buildkit.frontend.contexts+forward".to_owned());
     }
     for (name, place) in &request.contexts {
         set(&format!("context:{name}"), place.clone());

@@ -124,7 +124,7 @@ async fn answer(
     content: Content,
     call: Request<Incoming>,
 ) -> Result<Response<tonic::body::Body>, Infallible> {
-    if Content::answers(call.uri().path()) {
+    if Content::answers(&call) {
         return Ok(content.answer(call).await);
     }
     let method = call.uri().path().to_owned();

@@ -21,8 +21,10 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::auth::Credentials;
+use super::content::{self, InfoRequest, InfoResponse, ReadRequest, ReadResponse};
 use super::directory::Directory;
 use super::filesync::{self, Told};
+use super::layout::Layout;
 use super::methods;
 use super::problems::{Counters, Problems};
 use super::secrets::Secrets;
@@ -53,6 +55,8 @@ pub struct Attachables {
     pub ssh: SshAgents,
     /// Where exported files go; without it, exports to the client are refused.
     pub sink: Option<Sink>,
+    /// Images in the layout of OCI, by the names that the engine knows them by.
+    pub layouts: BTreeMap<String, Layout>,
     /// What the engine takes as what a URL serves.
     pub upload: Option<Upload>,
     /// Counts what is sent; keep a clone to read it.
@@ -104,6 +108,8 @@ async fn route(request: Request<Incoming>, attachables: Arc<Attachables>) -> Res
         methods::SSH => ssh_forward(request, attachables).await,
         methods::FILE_SEND => file_send(request, attachables).await,
         methods::UPLOAD => upload(request, attachables).await,
+        methods::BLOB_INFO => blob_info(request, attachables).await,
+        methods::BLOB_READ => blob_read(request, attachables).await,
         methods::HEALTH => health(request).await,
         other => Status::unimplemented(format!("the client does not serve {other}")).into_http(),
     }
@@ -179,6 +185,31 @@ async fn upload(request: Request<Incoming>, attachables: Arc<Attachables>) -> Re
     });
     let codec = ProstCodec::<uploading::BytesMessage, uploading::BytesMessage>::default();
     Grpc::new(codec).streaming(answer, request).await
+}
+
+/// The store that a call is for.
+fn layout<T>(request: &tonic::Request<T>, attachables: &Attachables) -> Result<Layout, Status> {
+    let store = request.metadata().get(content::STORE).and_then(|store| store.to_str().ok()).unwrap_or_default();
+    let name = store.strip_prefix("oci:").unwrap_or(store);
+    attachables.layouts.get(name).cloned().ok_or_else(|| Status::not_found("the client lends no image of this name"))
+}
+
+async fn blob_info(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<InfoRequest>| {
+        let layout = layout(&request, &attachables);
+        let info = layout.and_then(|layout| layout.info(request.into_inner(), &attachables.problems));
+        async { info.map(tonic::Response::new) }
+    });
+    Grpc::new(ProstCodec::<InfoResponse, InfoRequest>::default()).unary(answer, request).await
+}
+
+async fn blob_read(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<ReadRequest>| {
+        let layout = layout(&request, &attachables);
+        let pieces = layout.and_then(|layout| layout.read(request.get_ref(), &attachables.problems));
+        async { pieces.map(tonic::Response::new) }
+    });
+    Grpc::new(ProstCodec::<ReadResponse, ReadRequest>::default()).server_streaming(answer, request).await
 }
 
 /// An engine that gets no answer ends the session in the middle of a build.

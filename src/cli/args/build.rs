@@ -29,6 +29,9 @@ pub(in crate::cli) struct Build {
     /// Build this stage instead of the last
     #[arg(long, value_name = "STAGE")]
     pub(in crate::cli) target: Option<String>,
+    /// Something else to copy from or build upon, by name: a directory, a URL or an image; repeatable
+    #[arg(long = "build-context", value_name = "NAME=VALUE", value_parser = values::build_context)]
+    pub(in crate::cli) contexts: Vec<(String, String)>,
     /// Set a build arg; without a value it is taken from the environment; repeatable
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", value_parser = values::build_arg)]
     pub(in crate::cli) build_args: Vec<(String, Option<String>)>,

@@ -96,6 +96,13 @@ pub(crate) fn eventually<T>(what: &str, within: Duration, mut ask: impl FnMut() 
     }
 }
 
+/// MB that a process has used at most; 0 where it is gone.
+pub(crate) fn peak_memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
 /// The processes, in whatever container, whose command line is these words.
 pub(crate) fn processes(command: &[&str]) -> Vec<u32> {
     let wanted: Vec<u8> = command.iter().flat_map(|word| word.bytes().chain([0])).collect();
