@@ -2,7 +2,9 @@
 
 mod build;
 mod cache;
+mod call;
 mod compat;
+mod described;
 mod lent;
 mod output;
 mod run;
@@ -14,7 +16,9 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
 
 pub(super) use build::{Build, Network, Told};
 pub(super) use cache::Cache;
+pub(super) use call::{Asked, Call};
 use compat::Compat;
+use described::Described;
 pub(super) use lent::Lent;
 pub(super) use output::Output;
 use run::Run;

@@ -37,7 +37,7 @@ pub(super) struct Asked {
     /// Session and time to wait come later.
     request: BuildRequest,
     lent: (Secrets, SshAgents),
-    /// What takes an archive.
+    /// What takes an export.
     place: Option<Place>,
     quiet: bool,
 }
@@ -46,7 +46,12 @@ impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
         let quiet = args.is_quiet() || args.progress == Told::None;
-        let Destination { export, place, push, load, names } = Destination::of(&args)?;
+        let subrequest = args.call.asked().subrequest;
+        let Destination { export, place, push, load, names } = match subrequest {
+            None => Destination::of(&args)?,
+            // Nothing is made.
+            Some(_) => Destination::default(),
+        };
         let (context, dockerfile) = if args.context == Path::new("-") && args.file.is_none() {
             dockerfile::alone(io::stdin().lock())?
         } else {
@@ -61,6 +66,7 @@ impl Asked {
             text::notice(notice);
         }
         let build_args = build_args(args.build_args)?;
+        let (annotations, attestations) = args.described.request();
         let lent = args.lent.open()?;
         let (cache_from, cache) = args.cache.request(ci::variables())?;
         let request = BuildRequest {
@@ -86,6 +92,9 @@ impl Asked {
             cache_from,
             cache,
             export,
+            annotations,
+            attestations,
+            subrequest,
             push,
             load,
             wait: Duration::ZERO,
@@ -102,8 +111,8 @@ impl Asked {
         let lending = lend::Lending::build(context.clone(), directory, name.as_ref(), lent);
         let (taken, lending) = match place.filter(|_| call == Call::Build) {
             Some(place) => {
-                let (taken, sink) = place.open()?;
-                (Some(taken), lending.taking(sink))
+                let (taken, taker) = place.open()?;
+                (Some(taken), lending.taking(taker))
             }
             None => (None, lending),
         };

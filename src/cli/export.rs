@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Access, access};
 use tempfile::NamedTempFile;
 
 use super::{
@@ -15,10 +16,11 @@ use super::{
 };
 use crate::{
     model::{Export, Failure, Reference},
-    session::Sink,
+    session::{Sink, Taker},
 };
 
 /// Where the result goes.
+#[derive(Default)]
 pub(super) struct Destination {
     pub(super) export: Export,
     pub(super) place: Option<Place>,
@@ -28,10 +30,12 @@ pub(super) struct Destination {
     pub(super) names: Vec<Reference>,
 }
 
-/// What takes an archive.
+/// What takes an export.
 pub(super) enum Place {
     /// This file.
     File(PathBuf),
+    /// What is below this directory.
+    Directory(PathBuf),
     /// Standard output.
     Out,
 }
@@ -59,6 +63,9 @@ impl Destination {
                     .next("name a file with dest=FILE, or redirect"));
             }
             Some(Output::Export(export, None, names)) => Self { export, place: Some(Place::Out), names, ..plain },
+            Some(Output::Export(Export::Local, Some(path), names)) => {
+                Self { export: Export::Local, place: Some(Place::Directory(path)), names, ..plain }
+            }
             Some(Output::Export(export, Some(path), names)) => {
                 Self { export, place: Some(Place::File(path)), names, ..plain }
             }
@@ -67,16 +74,23 @@ impl Destination {
 }
 
 impl Place {
-    /// Begins the file.
-    pub(super) fn open(self) -> Result<(Taken, Sink), Failure> {
+    /// Begins the file, or sees that the directory takes some.
+    pub(super) fn open(self) -> Result<(Taken, Taker), Failure> {
         match self {
-            Self::Out => Ok((Taken(None), Sink::new(tokio::io::stdout()))),
+            Self::Out => Ok((Taken(None), Taker::Archive(Sink::new(tokio::io::stdout())))),
+            Self::Directory(path) => {
+                check(&path).map_err(|error| {
+                    usage(format!("-o: the directory {} cannot be written: {error}", path.display()))
+                        .next("name another directory")
+                })?;
+                Ok((Taken(None), Taker::Directory(path)))
+            }
             Self::File(path) => {
                 let begun = Self::begin(&path).map_err(|error| {
                     usage(format!("-o: {} cannot be written: {error}", path.display())).next("name another file")
                 })?;
                 let (file, taken) = begun;
-                Ok((Taken(taken), Sink::new(tokio::fs::File::from_std(file))))
+                Ok((Taken(taken), Taker::Archive(Sink::new(tokio::fs::File::from_std(file)))))
             }
         }
     }
@@ -98,6 +112,20 @@ impl Place {
             .tempfile_in(directory)?;
         Ok((begun.reopen()?, Some((begun, path))))
     }
+}
+
+/// Whether files can be made in a directory, or where it is to be made. It is made when there is something for it.
+fn check(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
+    for above in there {
+        match fs::metadata(above) {
+            Ok(found) if !found.is_dir() => return Err(io::Error::other(format!("{} is a file", above.display()))),
+            Ok(_) => return Ok(access(above, Access::WRITE_OK | Access::EXEC_OK)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 impl Taken {

@@ -6,6 +6,7 @@ mod cache;
 mod capabilities;
 mod credential;
 mod date;
+mod described;
 mod event;
 mod explanation;
 mod failure;
@@ -16,6 +17,7 @@ mod request;
 mod run;
 mod seen;
 mod step;
+mod subrequest;
 
 pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
 pub use age::age;
@@ -25,6 +27,7 @@ pub use cache::{
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use credential::Credential;
 pub use date::Date;
+pub use described::{Annotated, Annotation, check_attestation};
 pub use event::{Event, StepId};
 pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Retag, Source, StageCache, Whose};
 pub use failure::{Excerpt, Failure, FailureKind};
@@ -35,6 +38,7 @@ pub use request::{BuildRequest, Export, Network, PruneRequest, PushRequest, Sess
 pub use run::{HostAddress, RunOptions, Ulimit, check_host};
 pub use seen::{NodeState, Seen};
 pub use step::{base_image, own_step};
+pub use subrequest::{Answer, Subrequest};
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.
 pub const REVISION: u32 = 3;

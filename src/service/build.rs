@@ -47,6 +47,15 @@ pub(super) async fn build(
     tracing::info!(build = begun.id, ?request, "build");
     let (tee, tally) = tee(events);
     let run = begun.run(&agent, &request, &tee);
+    if let Some(subrequest) = request.subrequest {
+        let answer = begun.while_lent(run.answer(subrequest)).await?;
+        return Ok(Report {
+            build_id: begun.id.clone(),
+            elapsed_ms: elapsed_ms(since),
+            answer: Some(answer),
+            ..Report::default()
+        });
+    }
     for text in &begun.output.notes {
         run.notice(true, text.clone()).await;
     }
@@ -255,6 +264,7 @@ impl Run<'_> {
             cache_exports: self.inline(),
             entitlements: &self.output.entitlements,
             platforms: &self.request.platforms,
+            attestations: Some(&self.request.attestations),
             internal: false,
         }
     }
@@ -274,7 +284,7 @@ impl Run<'_> {
     /// What makes an image carry the cache of its own steps.
     pub(super) fn inline(&self) -> Vec<Exporter> {
         match self.request.cache.mode {
-            _ if matches!(self.request.export, Export::Tar | Export::CacheOnly) => Vec::new(),
+            _ if matches!(self.request.export, Export::Tar | Export::Local | Export::CacheOnly) => Vec::new(),
             CacheMode::Off => Vec::new(),
             _ => vec![Exporter { kind: "inline", attrs: std::collections::BTreeMap::new() }],
         }

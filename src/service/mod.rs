@@ -7,6 +7,7 @@
 //! | `builds` | the builds that run |
 //! | `build`, `plan`, `push`, `prune`, `info` | one call each; orchestration of one build has one owner, `build` |
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
+//! | `subrequest` | what the frontend is asked in place of a build |
 //! | `republish` | what `build` publishes without loading a layer |
 //! | `chores`, `merge` | what goes on beside a build: cache that is written, and made one |
 //! | `stream` | events to the caller; the report that they fold into |
@@ -33,6 +34,7 @@ mod republish;
 mod serve;
 mod sessions;
 mod stream;
+mod subrequest;
 mod unite;
 
 pub use agent::{Agent, Settings};

@@ -50,6 +50,7 @@ impl Run<'_> {
             cache_exports: Vec::new(),
             entitlements: &self.output.entitlements,
             platforms: &self.request.platforms,
+            attestations: None,
             internal: true,
         };
         let solve = solver.start(self.id, &outer)?;

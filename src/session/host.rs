@@ -24,9 +24,11 @@ use super::directory::Directory;
 use super::filesync;
 use super::methods;
 use super::problems::{Counters, Problems};
+use super::receive;
 use super::secrets::Secrets;
-use super::send::Sink;
+use super::send::{Sink, Taker};
 use super::ssh::{self, SshAgents};
+use crate::grpc::CONNECTION_WINDOW;
 
 /// Bytes that either side may have on its way in one HTTP/2 frame, where the other agrees.
 const FRAME: u32 = 1 << 20;
@@ -49,8 +51,8 @@ pub struct Attachables {
     pub secrets: Secrets,
     /// SSH agents that steps may use.
     pub ssh: SshAgents,
-    /// Where exported files go; without it, exports to the client are refused.
-    pub sink: Option<Sink>,
+    /// Where an export goes; without it, exports to the client are refused.
+    pub taker: Option<Taker>,
     /// Counts what is sent; keep a clone to read it.
     pub counters: Arc<Counters>,
     /// Collects what goes wrong; keep a clone to read it.
@@ -78,7 +80,7 @@ where
     });
     hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(FRAME)
-        .initial_connection_window_size(4 * FRAME)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
         .max_header_list_size(HEADERS)
         .max_concurrent_streams(CALLS)
@@ -95,7 +97,11 @@ async fn route(request: Request<Incoming>, attachables: Arc<Attachables>) -> Res
         methods::SECRETS => secret(request, attachables).await,
         methods::SSH_CHECK => ssh_check(request, attachables).await,
         methods::SSH => ssh_forward(request, attachables).await,
-        methods::FILE_SEND => file_send(request, attachables).await,
+        methods::FILE_SEND => match &attachables.taker {
+            Some(Taker::Archive(sink)) => archive(request, sink.clone()).await,
+            Some(Taker::Directory(place)) => receive::diff_copy(request, place.clone(), &attachables),
+            None => Status::permission_denied("the client takes no exported files").into_http(),
+        },
         methods::HEALTH => health(request).await,
         other => Status::unimplemented(format!("the client does not serve {other}")).into_http(),
     }
@@ -149,11 +155,10 @@ async fn ssh_forward(request: Request<Incoming>, attachables: Arc<Attachables>) 
     Grpc::new(codec).streaming(answer, request).await
 }
 
-async fn file_send(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+async fn archive(request: Request<Incoming>, sink: Sink) -> Response<Body> {
     let answer = tower::service_fn(move |request: tonic::Request<Streaming<BytesMessage>>| {
-        let sink = attachables.sink.clone();
+        let sink = sink.clone();
         async move {
-            let sink = sink.ok_or_else(|| Status::permission_denied("the client takes no exported files"))?;
             sink.drain(request.into_inner()).await?;
             Ok(tonic::Response::new(tokio_stream::empty()))
         }

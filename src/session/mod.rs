@@ -14,7 +14,9 @@
 //! | `auth` | credentials from Docker's config file |
 //! | `secrets` | secrets that steps mount |
 //! | `ssh` | SSH agents that steps use |
-//! | `send` | takes exported files |
+//! | `send` | takes an exported archive |
+//! | `receive` | takes exported files, below one directory |
+//! | `output` | the way out of a transfer |
 //! | `problems` | what the caller reads afterwards |
 //! | `pipe` | a byte stream made of two streams of gRPC messages |
 //! | `lent` | the agent's half: forwards calls to the client |
@@ -39,6 +41,8 @@ mod filter;
 #[cfg(feature = "client")]
 pub mod host;
 #[cfg(feature = "client")]
+mod output;
+#[cfg(feature = "client")]
 mod packet;
 #[cfg(feature = "client")]
 mod path;
@@ -46,6 +50,8 @@ mod path;
 mod pattern;
 #[cfg(feature = "client")]
 mod problems;
+#[cfg(feature = "client")]
+mod receive;
 #[cfg(feature = "client")]
 mod root;
 #[cfg(feature = "client")]
@@ -74,7 +80,7 @@ pub use problems::{Counters, Problem, Problems};
 #[cfg(feature = "client")]
 pub use secrets::{Secret, Secrets};
 #[cfg(feature = "client")]
-pub use send::Sink;
+pub use send::{Sink, Taker};
 #[cfg(feature = "client")]
 pub use ssh::SshAgents;
 

@@ -1,5 +1,6 @@
 //! `Event` and `Report` <-> protobuf.
 
+use super::described::{from_answer, to_answer};
 use super::explanation::{from_explanation, to_explanation};
 use crate::{
     model::{Event, Report},
@@ -70,6 +71,7 @@ fn to_report(report: Report) -> pb::Report {
         exporter,
         explanation,
         build_id,
+        answer,
     } = report;
     pb::Report {
         steps,
@@ -85,6 +87,7 @@ fn to_report(report: Report) -> pb::Report {
         exporter: exporter.into_iter().collect(),
         explanation: explanation.map(|explanation| to_explanation(*explanation)),
         build_id,
+        answer: answer.map(to_answer),
     }
 }
 
@@ -103,6 +106,7 @@ fn from_report(report: pb::Report) -> Report {
         exporter,
         explanation,
         build_id,
+        answer,
     } = report;
     Report {
         steps,
@@ -118,5 +122,6 @@ fn from_report(report: pb::Report) -> Report {
         exporter: exporter.into_iter().collect(),
         explanation: explanation.map(|explanation| Box::new(from_explanation(explanation))),
         build_id,
+        answer: answer.map(from_answer),
     }
 }

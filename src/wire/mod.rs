@@ -3,6 +3,7 @@
 //! Structs are taken apart field by field, so that a new field stops compiling until somebody decides about it.
 
 mod cache;
+mod described;
 mod event;
 mod explanation;
 mod failure;

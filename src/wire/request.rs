@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::described::{attestations, from_subrequest, to_subrequest};
 use crate::{
     model::{
-        BuildRequest, CacheRequest, Export, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION,
-        Reference, RunOptions, SessionId, is_platform,
+        Annotation, BuildRequest, CacheRequest, Export, Failure, FailureKind, Network, PruneRequest, PushRequest,
+        REVISION, Reference, RunOptions, SessionId, is_platform,
     },
     pb,
 };
@@ -78,7 +79,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
 
     fn try_from(request: pb::BuildRequest) -> Result<Self, Failure> {
         check_revision(request.revision)?;
-        let (network, export) = (request.network(), request.export());
+        let (network, export, subrequest) = (request.network(), request.export(), request.subrequest());
         let pb::BuildRequest {
             revision: _,
             session: id,
@@ -102,6 +103,9 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             export: _,
             remote,
             contexts,
+            annotations,
+            attestations: attested,
+            subrequest: _,
         } = request;
         Ok(Self {
             session: session(&id)?,
@@ -131,7 +135,11 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
                 pb::Export::Oci => Export::Oci,
                 pb::Export::Docker => Export::Docker,
                 pb::Export::CacheOnly => Export::CacheOnly,
+                pb::Export::Local => Export::Local,
             },
+            annotations: annotations.into_iter().map(Annotation::try_from).collect::<Result<_, _>>()?,
+            attestations: attestations(attested)?,
+            subrequest: from_subrequest(subrequest),
             push,
             load,
             wait: wait(wait_ms),
@@ -160,6 +168,9 @@ impl From<BuildRequest> for pb::BuildRequest {
             cache_from,
             cache,
             export,
+            annotations,
+            attestations,
+            subrequest,
             push,
             load,
             wait,
@@ -170,12 +181,14 @@ impl From<BuildRequest> for pb::BuildRequest {
             Export::Oci => pb::Export::Oci,
             Export::Docker => pb::Export::Docker,
             Export::CacheOnly => pb::Export::CacheOnly,
+            Export::Local => pb::Export::Local,
         };
         let run = if run == RunOptions::default() { None } else { Some(run.into()) };
         // An older agent would ignore what it does not know. What the CI says it may: then there is no scope.
         let revision = match () {
             () if run.is_some() || !entitlements.is_empty() || !no_cache_stages.is_empty() => 3,
             () if export != pb::Export::Image || remote.is_some() || !contexts.is_empty() => 3,
+            () if !annotations.is_empty() || !attestations.is_empty() || subrequest.is_some() => 3,
             () if cache.asks() => 2,
             () => FIRST_REVISION,
         };
@@ -208,6 +221,9 @@ impl From<BuildRequest> for pb::BuildRequest {
             export: export.into(),
             remote: remote.unwrap_or_default(),
             contexts: contexts.into_iter().collect(),
+            annotations: annotations.into_iter().map(pb::Annotation::from).collect(),
+            attestations: attestations.into_iter().collect(),
+            subrequest: to_subrequest(subrequest).into(),
         }
     }
 }

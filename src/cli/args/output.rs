@@ -11,18 +11,18 @@ pub(in crate::cli) enum Output {
     Push(Vec<Reference>),
     /// `--load`, and further names.
     Load(Vec<Reference>),
-    /// Something else than an image of the engine, the file that takes it, where `None` is standard output, and further
+    /// Something else than an image of the engine, the file or directory that takes it, where `None` is standard output, and further
     /// names.
     Export(Export, Option<PathBuf>, Vec<Reference>),
 }
 
-/// `type=TYPE[,dest=FILE][,name=NAME][,push=true]`, or `-`.
+/// `type=TYPE[,dest=PLACE][,name=NAME][,push=true]`, a directory, or `-`.
 pub(super) fn output(text: &str) -> Result<Output, String> {
     if text == "-" {
         return Ok(Output::Export(Export::Tar, None, Vec::new()));
     }
-    if !text.contains('=') {
-        return Err("exports to a directory are not here yet: type=tar,dest=FILE writes an archive".to_owned());
+    if !text.is_empty() && !text.contains('=') {
+        return Ok(Output::Export(Export::Local, Some(PathBuf::from(text)), Vec::new()));
     }
     let (mut kind, mut dest, mut names, mut push) = ("", None, Vec::new(), None);
     for field in super::values::fields(text) {
@@ -42,13 +42,16 @@ pub(super) fn output(text: &str) -> Result<Output, String> {
         ("oci", dest, None) => Ok(Output::Export(Export::Oci, dest.flatten(), names)),
         ("tar", dest, None) if names.is_empty() => Ok(Output::Export(Export::Tar, dest.flatten(), names)),
         ("cacheonly", None, None) if names.is_empty() => Ok(Output::Export(Export::CacheOnly, None, names)),
-        ("local", ..) => {
-            Err("exports to a directory are not here yet: type=tar,dest=FILE writes an archive".to_owned())
+        ("local", Some(Some(dest)), None) if names.is_empty() && !dest.as_os_str().is_empty() => {
+            Ok(Output::Export(Export::Local, Some(dest), names))
         }
+        ("local", ..) => Err("type=local needs a directory, as in type=local,dest=DIR, and nothing else".to_owned()),
         ("registry" | "image" | "docker" | "oci" | "tar" | "cacheonly", ..) => {
             Err(format!("type={kind} does not go with the rest of it"))
         }
-        _ => Err(format!("there is no type '{kind}': registry, image, docker, oci, tar and cacheonly are known")),
+        _ => {
+            Err(format!("there is no type '{kind}': registry, image, docker, oci, tar, local and cacheonly are known"))
+        }
     }
 }
 
@@ -69,6 +72,8 @@ mod tests {
             ("type=docker,dest=a.tar", Output::Export(Export::Docker, file("a.tar"), Vec::new())),
             ("type=docker,dest=-", Output::Export(Export::Docker, None, Vec::new())),
             ("type=docker,dest=a.tar,name=r.example/app:1", Output::Export(Export::Docker, file("a.tar"), named())),
+            ("dir/out", Output::Export(Export::Local, file("dir/out"), Vec::new())),
+            ("type=local,dest=dir", Output::Export(Export::Local, file("dir"), Vec::new())),
             ("type=docker", Output::Load(Vec::new())),
             ("type=cacheonly", Output::Export(Export::CacheOnly, None, Vec::new())),
             ("type=registry", Output::Push(Vec::new())),
@@ -78,8 +83,11 @@ mod tests {
             assert_eq!(output(text), Ok(wanted), "{text}");
         }
         for odd in [
-            "dir",
-            "type=local,dest=dir",
+            "",
+            "type=local",
+            "type=local,dest=",
+            "type=local,dest=-",
+            "type=local,dest=dir,name=r.example/a:1",
             "type=zip",
             "dest=x",
             "type=tar,level=9",

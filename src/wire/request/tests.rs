@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{CacheMode, HostAddress, Ulimit};
+use crate::model::{Annotated, CacheMode, HostAddress, Subrequest, Ulimit};
 
 #[test]
 fn a_request_of_a_newer_client_is_refused_and_not_half_done() {
@@ -47,6 +47,9 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         export: Export::Image,
         remote: None,
         contexts: BTreeMap::new(),
+        annotations: Vec::new(),
+        attestations: BTreeMap::new(),
+        subrequest: None,
         ..request()
     };
     let revision = |cache| pb::BuildRequest::from(BuildRequest { cache, ..plain.clone() }).revision;
@@ -68,6 +71,9 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         BuildRequest { export: Export::Tar, ..plain.clone() },
         BuildRequest { remote: request().remote, ..plain.clone() },
         BuildRequest { contexts: request().contexts, ..plain.clone() },
+        BuildRequest { annotations: request().annotations, ..plain.clone() },
+        BuildRequest { attestations: request().attestations, ..plain.clone() },
+        BuildRequest { subrequest: request().subrequest, ..plain.clone() },
     ] {
         assert_eq!(pb::BuildRequest::from(asked).revision, 3);
     }
@@ -104,6 +110,14 @@ fn request() -> BuildRequest {
             variables: [("GIT_BRANCH".to_owned(), "origin/main".to_owned())].into(),
         },
         export: Export::Oci,
+        annotations: vec![Annotation {
+            of: Annotated::ManifestDescriptor,
+            platform: Some("linux/arm64".to_owned()),
+            key: "org.example.a".to_owned(),
+            value: "b".to_owned(),
+        }],
+        attestations: [("provenance".to_owned(), "mode=max".to_owned())].into(),
+        subrequest: Some(Subrequest::Outline),
         push: true,
         load: true,
         wait: Duration::from_secs(60),
