@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::described;
 use crate::model::{
     BuildRequest, Capabilities, EngineKind, Export, Failure, FailureKind, ImageStore, Network, Reference,
 };
@@ -87,9 +88,13 @@ pub fn output(facts: Facts<'_>) -> Result<Output, Failure> {
         )
         .next("build twice, once for each: the second time every step is cached"));
     }
+    described::check(facts)?;
     let mut notes = Vec::new();
     let groups = if request.push { push_groups(&request.tags) } else { Vec::new() };
-    let (exporter, push, local_tags) = destination(facts, &groups, &mut notes)?;
+    let (mut exporter, push, local_tags) = destination(facts, &groups, &mut notes)?;
+    if let Some(exporter) = &mut exporter {
+        described::annotate(exporter, &request.annotations);
+    }
     Ok(Output { exporter, push, groups, local_tags, entitlements: entitlements(facts)?, notes })
 }
 

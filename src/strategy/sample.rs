@@ -64,6 +64,7 @@ fn engine(kind: EngineKind, image_store: Option<ImageStore>, cache_exports: &[&'
         cache_exports: cache_exports.to_vec(),
         cache_manifests: true,
         run_limits: true,
+        attestations: image_store != Some(ImageStore::Graphdriver),
         host_gateway: None,
         git: true,
     }

@@ -52,26 +52,24 @@ async fn many_small_messages_may_wait() {
             messages.send(BytesMessage { data: vec![7; 3] }).await.unwrap();
         }
     });
-    let exporting = engine.clone();
-    let export = tokio::spawn(async move {
-        let mut grpc = exporting.grpc();
+    let export = async {
+        let mut grpc = engine.grpc();
         grpc.ready().await.map_err(|_| Status::unavailable("gone"))?;
         let codec = ProstCodec::<BytesMessage, BytesMessage>::default();
-        let call = grpc.streaming(
-            Request::new(ReceiverStream::new(receiver)),
-            PathAndQuery::from_static(methods::FILE_SEND),
-            codec,
-        );
+        let request = Request::new(ReceiverStream::new(receiver));
+        let call = grpc.streaming(request, PathAndQuery::from_static(methods::FILE_SEND), codec);
         call.await?.into_inner().message().await
-    });
-    while !filling.is_finished() {
-        let health: Result<HealthCheckResponse, _> = engine.unary(methods::HEALTH, HealthCheckRequest::default()).await;
-        assert!(health.is_ok(), "the session broke");
-    }
-    let mut content = Vec::new();
-    tokio::io::AsyncReadExt::read_to_end(&mut written, &mut content).await.unwrap();
-    export.await.unwrap().unwrap();
-    assert_eq!(content.len(), 3 * MESSAGES);
+    };
+    let look = async {
+        while !filling.is_finished() {
+            let health: Result<HealthCheckResponse, _> =
+                engine.unary(methods::HEALTH, HealthCheckRequest::default()).await;
+            assert!(health.is_ok(), "the session broke");
+        }
+        let mut content = vec![0; 3 * MESSAGES];
+        tokio::io::AsyncReadExt::read_exact(&mut written, &mut content).await.unwrap();
+    };
+    assert_eq!(tokio::join!(export, look).0.unwrap(), None);
 }
 
 #[tokio::test]
