@@ -1,6 +1,9 @@
 //! What the Dockerfile's frontend was asked, told as Docker tells it, and the exit code that it comes to.
 
-use std::process::ExitCode;
+use std::{
+    path::{Component, Path, PathBuf},
+    process::ExitCode,
+};
 
 use serde::Deserialize;
 
@@ -53,11 +56,23 @@ struct Position {
     line: u32,
 }
 
+/// What the Dockerfile is called before a person: as it was named, or by its context.
+pub(super) fn dockerfile(context: &Path, file: Option<&Path>) -> PathBuf {
+    match file {
+        Some(file) if file != Path::new("-") => file.to_owned(),
+        None if context != Path::new("-") => {
+            let inside = context.join("Dockerfile");
+            inside.components().filter(|part| *part != Component::CurDir).collect()
+        }
+        _ => PathBuf::from("stdin"),
+    }
+}
+
 /// Tells it. A linter's finding is exit code 1.
 ///
 /// # Errors
 /// The Dockerfile cannot be read as one.
-pub(super) fn tell(answer: &Answer, asked: Asked) -> Result<ExitCode, Failure> {
+pub(super) fn tell(answer: &Answer, asked: Asked, dockerfile: &Path) -> Result<ExitCode, Failure> {
     let linted = match asked.subrequest {
         Some(Subrequest::Lint) => serde_json::from_str(&answer.json).unwrap_or_default(),
         _ => Linted::default(),
@@ -72,7 +87,10 @@ pub(super) fn tell(answer: &Answer, asked: Asked) -> Result<ExitCode, Failure> {
             1 => text::data("Check complete, 1 warning has been found!"),
             _ => text::data(&format!("Check complete, {found} warnings have been found!")),
         }
-        text::raw(&answer.text);
+        text::raw(&linted.named(&answer.text, dockerfile));
+        if found > 0 && linted.error.is_some() {
+            text::data("");
+        }
     } else {
         text::raw(&answer.text);
     }
@@ -84,6 +102,18 @@ pub(super) fn tell(answer: &Answer, asked: Asked) -> Result<ExitCode, Failure> {
 }
 
 impl Linted {
+    /// The findings with the Dockerfile as a person knows it, where the frontend knows its last name alone.
+    fn named(&self, text: &str, dockerfile: &Path) -> String {
+        let known: Vec<_> = self.sources.iter().flatten().map(|source| source.filename.as_str()).collect();
+        let rename = |line: &str| match line.trim_end().rsplit_once(':') {
+            Some((name, number)) if known.contains(&name) && number.parse::<u32>().is_ok() => {
+                format!("{}:{number}\n", dockerfile.display())
+            }
+            _ => line.to_owned(),
+        };
+        text.split_inclusive('\n').map(rename).collect()
+    }
+
     fn failure(self) -> Option<Failure> {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         const AROUND: u32 = 3;
@@ -108,6 +138,19 @@ impl Linted {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_dockerfile_is_called_as_it_was_named() {
+        let name = |context: &str, file: Option<&str>| dockerfile(Path::new(context), file.map(Path::new));
+        assert_eq!(name(".", None), Path::new("Dockerfile"));
+        assert_eq!(name("./app/", None), Path::new("app/Dockerfile"));
+        assert_eq!(name("app", Some("other/File")), Path::new("other/File"));
+        assert_eq!((name("app", Some("-")), name("-", None)), ("stdin".into(), "stdin".into()));
+        let linted: Linted = serde_json::from_str(r#"{"sources": [{"filename": "Dockerfile"}]}"#).unwrap();
+        let text = "\nWARNING: x\nDockerfile:7\n----\n   7 | >>> FROM a:1\n";
+        let named = linted.named(text, Path::new("app/Dockerfile"));
+        assert_eq!(named, "\nWARNING: x\napp/Dockerfile:7\n----\n   7 | >>> FROM a:1\n");
+    }
 
     #[test]
     fn a_dockerfile_that_is_none_is_told_with_its_lines() {

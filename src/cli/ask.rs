@@ -111,8 +111,8 @@ impl Asked {
         let lending = lend::Lending::build(context.clone(), directory, name.as_ref(), lent);
         let (taken, lending) = match place.filter(|_| call == Call::Build) {
             Some(place) => {
-                let (taken, taker) = place.open()?;
-                (Some(taken), lending.taking(taker))
+                let (begun, taker) = place.open()?;
+                (Some(begun), lending.taking(taker))
             }
             None => (None, lending),
         };

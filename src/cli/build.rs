@@ -14,13 +14,14 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<ExitCo
     let (iidfile, metadata_file) = (args.iidfile.clone(), args.metadata_file.clone());
     let (quiet, silent) = (args.is_quiet(), args.progress == Told::None);
     let call = args.call.asked();
+    let dockerfile = answer::dockerfile(&args.context, args.file.as_deref());
     let asked = Asked::new(args)?;
     for path in [&iidfile, &metadata_file].into_iter().flatten() {
         remove(path)?;
     }
     let report = asked.ask(connection, Call::Build).await?;
     if let Some(answer) = &report.answer {
-        return answer::tell(answer, call);
+        return answer::tell(answer, call, &dockerfile);
     }
     if let Some(path) = &iidfile {
         if report.image_id.is_empty() {

@@ -22,6 +22,7 @@ pub enum ImageStore {
 
 /// What an engine is and can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each is an ability of its own
 pub struct Capabilities {
     /// What it is.
     pub kind: EngineKind,

@@ -205,7 +205,9 @@ impl Receiver {
             return Ok(());
         }
         let mut piece = Vec::new();
-        packets.iter().for_each(|packet| frame(packet, &mut piece));
+        for packet in packets {
+            frame(packet, &mut piece);
+        }
         Ok(self.output.send(piece.into())?)
     }
 }

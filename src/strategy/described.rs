@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use super::{Exporter, Facts};
 use crate::model::{Annotation, Export, Failure, FailureKind};
 
+const ELSEWHERE: &str = "leave it out, or give the engine the containerd image store (Docker 24.0 or later)";
+
 /// Refuses attestations and annotations where they would get lost.
 pub(super) fn check(facts: Facts<'_>) -> Result<(), Failure> {
     let Facts { request, capabilities, .. } = facts;
     let refused = |what: String, next| Err(Failure::new(FailureKind::Usage, what).next(next));
-    const ELSEWHERE: &str = "leave it out, or give the engine the containerd image store (Docker 24.0 or later)";
     if let Some(kind) = request.attestations.keys().next().filter(|_| !capabilities.attestations) {
         return refused(format!("--attest type={kind}: this engine makes no attestations"), ELSEWHERE);
     }

@@ -49,9 +49,12 @@ macro_rules! on_one_engine {
 
 mod bad_input;
 mod cache;
+mod called;
 mod cancel;
 mod context;
+mod described;
 mod exported;
+mod exported_directory;
 mod given;
 mod info_and_prune;
 mod main_job;

@@ -178,7 +178,7 @@ impl Tree {
                 remove(parent, name, DEEPEST)?;
                 make(parent, name)
             }
-            made => made,
+            done => done,
         }
     }
 

@@ -68,19 +68,17 @@ impl Client {
         loop {
             // It answers when it hears nothing more: as late as it may.
             let next = transfer.packets.message();
-            let packet = match tokio::time::timeout(std::time::Duration::from_millis(20), next).await {
-                Ok(packet) => packet.map_err(|status| status.message().to_owned())?,
-                Err(_) => {
-                    for id in std::mem::take(&mut asked) {
-                        let (_, content) = files[id as usize];
-                        for piece in content.chunks(3).chain([&b""[..]]) {
-                            let data = Bytes::copy_from_slice(piece);
-                            transfer.tell(Packet { kind: Kind::Data.into(), id, data, ..Packet::default() }).await;
-                        }
+            let Ok(packet) = tokio::time::timeout(std::time::Duration::from_millis(20), next).await else {
+                for id in std::mem::take(&mut asked) {
+                    let (_, content) = files[id as usize];
+                    for piece in content.chunks(3).chain([&b""[..]]) {
+                        let data = Bytes::copy_from_slice(piece);
+                        transfer.tell(Packet { kind: Kind::Data.into(), id, data, ..Packet::default() }).await;
                     }
-                    continue;
                 }
+                continue;
             };
+            let packet = packet.map_err(|status| status.message().to_owned())?;
             let packet = packet.expect("a FIN before the end");
             match packet.kind() {
                 Kind::Req => asked.push(packet.id),
