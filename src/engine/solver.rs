@@ -264,9 +264,7 @@ impl Solve {
     /// Has the Dockerfile frontend make the result. Nothing of it is done yet.
     pub async fn dockerfile(&self, request: &BuildRequest, imports: &[(Reference, bool)]) -> Result<Made, Fault> {
         let response = self.solve(ask::frontend_request(request, imports)).await?;
-        let made = Made::read(response.result.unwrap_or_default());
-        // Attestations are of what the frontend made: of a definition that is solved again, provenance would know nothing.
-        Ok(if request.attestations.is_empty() { made } else { Made { definition: None, ..made } })
+        Ok(Made::read(response.result.unwrap_or_default()))
     }
 
     /// What the Dockerfile frontend says of that; `None` where it is an old one, which took it for a build. Nothing of it

@@ -21,7 +21,7 @@ use super::{
     stream::tee,
 };
 use crate::{
-    engine::{Fault, Made, Outcome, Outer, Solve, Solver, View},
+    engine::{Definition, Fault, Made, Outcome, Outer, Solve, Solver, View},
     model::{
         BuildRequest, CacheMode, Capabilities, Event, Export, Failure, FailureKind, ImageStore, Reference, Report,
         Tally,
@@ -238,9 +238,9 @@ impl Run<'_> {
             uniting.await;
             let imports = prepared.imports();
             let _share = self.agent.solving.read().await;
-            match solve.define(definition, None, imports).await {
-                Ok(part) => {
-                    let report = self.export(solve, Ok(made.with(part))).await?;
+            match self.with_cache(&solve, &made, definition, imports).await {
+                Ok(made) => {
+                    let report = self.export(solve, Ok(made)).await?;
                     // What its steps did decides what is written to the cache.
                     if prepared.plan.cache.target.is_some() {
                         view.all_seen().await;
@@ -255,6 +255,21 @@ impl Run<'_> {
             done = chores.beside(main) => done,
             never = look.hold(), if prepared.explanation.retag.possible => match never {},
         }
+    }
+
+    /// The result, which takes what it can from the cache.
+    async fn with_cache(
+        &self,
+        solve: &Solve,
+        made: &Made,
+        definition: &Definition,
+        imports: &[(Reference, bool)],
+    ) -> Result<Made, Fault> {
+        if self.request.attestations.is_empty() {
+            return Ok(made.with(solve.define(definition, None, imports).await?));
+        }
+        // The provenance of a definition tells of no frontend, and a list of packages hangs on what the frontend made.
+        solve.dockerfile(self.request, imports).await
     }
 
     /// Exports the result as the request has it, with its cache in it.

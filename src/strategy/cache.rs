@@ -279,7 +279,7 @@ pub fn is_blind(facts: Facts<'_>) -> bool {
     let mode = mode(facts.request.cache.mode, facts.capabilities);
     // An older BuildKit does not know how to go on where the cache cannot be written.
     let can = facts.capabilities.cache_manifests && mode.is_ok_and(|(mode, _)| mode == Mode::Registry);
-    can && (facts.request.platforms.len() > 1 || !facts.request.attestations.is_empty())
+    can && facts.request.platforms.len() > 1
 }
 
 /// The same, and the build goes on where it fails. `BuildKit` knows this from 0.11 on.

@@ -28,9 +28,9 @@ fn docker(engine: &Engine, args: &[&str], context: &Path) -> (i32, String) {
 /// Without what names the session and hangs on it.
 fn steady(text: &str) -> String {
     let Ok(mut json) = serde_json::from_str::<serde_json::Value>(text) else { return text.to_owned() };
-    for source in json["sources"].as_array_mut().into_iter().flatten() {
-        source.as_object_mut().unwrap().remove("definition");
-        source.as_object_mut().unwrap().remove("Definition");
+    let sources = json["sources"].as_array_mut().into_iter().flatten();
+    for source in sources.filter_map(serde_json::Value::as_object_mut) {
+        source.remove("definition");
     }
     json.to_string()
 }

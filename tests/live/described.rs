@@ -109,23 +109,33 @@ fn attestations_are_those_that_docker_makes(kind: Kind) {
 
 fn attestations_stay_with_every_tag_and_the_cache_stays_warm(kind: Kind) {
     let (registry, engine) = (Registry::start(), Engine::start(kind));
-    let context = rig::context(&[("Dockerfile", &dockerfile(&registry))]);
-    let (one, two) = (registry.image("app:1"), registry.image("app:2"));
-    let args = ["--push", "-t", &one, "-t", &two, "--provenance", "mode=min"];
-    Agent::start(&engine).client().build(context.path(), &args).code(0).assert_step("RUN echo", "DONE");
-    // Another machine, which has nothing.
+    let (base, salt) = (registry.image("base:1"), rig::unique());
+    let dockerfile =
+        format!("FROM {base} AS one\nRUN echo {salt} >/made\nFROM {base}\nCOPY --from=one /made /\nRUN cat /made\n");
+    let context = rig::context(&[("Dockerfile", &dockerfile)]);
+    let build = |tags: &[&str], args: &[&str]| {
+        let tags: Vec<_> = tags.iter().map(|tag| registry.image(&format!("app:{tag}"))).collect();
+        let tags: Vec<_> = tags.iter().flat_map(|tag| ["-t", tag.as_str()]).collect();
+        let args = [&["--push", "--cache-scope", "main"], args, &tags[..]].concat();
+        Agent::start(&engine).client().build(context.path(), &args).code(0)
+    };
+    let attested = ["--provenance", "mode=min"];
+    build(&["1", "2"], &attested).assert_step("RUN echo", "DONE");
+    // Each time another machine, which has nothing.
     engine.replace();
-    let agent = Agent::start(&engine);
-    agent.client().build(context.path(), &args).code(0).assert_all_cached();
-    for tag in ["1", "2"] {
+    build(&["3", "4"], &attested).assert_all_cached();
+    for tag in ["1", "2", "3", "4"] {
         assert!(provenance(&registry, "app", tag).is_object(), "{tag} has lost its provenance");
     }
-    // What was built with attestations warms what is built without, and the other way round.
     engine.replace();
-    let agent = Agent::start(&engine);
-    let plain = registry.image("app:3");
-    agent.client().build(context.path(), &["--push", "-t", &plain]).code(0).assert_all_cached();
-    assert_eq!(registry.manifest("app", "3").json["manifests"], Value::Null, "nobody asked for an attestation");
+    build(&["5"], &[]).assert_all_cached();
+    assert_eq!(registry.manifest("app", "5").json["manifests"], Value::Null, "nobody asked for an attestation");
+    // The image with attestations is an index, and its cache is inline.
+    engine.replace();
+    let from = registry.image("app:1");
+    let inline = ["--push", "-t", &registry.image("app:6"), "--cache-from", &from, "--cache", "inline"];
+    let again = Agent::start(&engine).client().build(context.path(), &inline).code(0);
+    again.assert_step("RUN cat /made", "CACHED");
 }
 
 fn an_archive_and_a_directory_are_attested(kind: Kind) {
