@@ -20,7 +20,7 @@ pub(super) use call::{Asked, Call};
 use compat::Compat;
 use described::Described;
 pub(super) use lent::Lent;
-pub(super) use output::Output;
+pub(super) use output::{Goal, Output};
 use run::Run;
 
 use crate::model::Reference;

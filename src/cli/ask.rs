@@ -47,7 +47,7 @@ impl Asked {
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
         let quiet = args.is_quiet() || args.progress == Told::None;
         let subrequest = args.call.asked().subrequest;
-        let Destination { export, place, push, load, names } = match subrequest {
+        let Destination { export, options, place, push, load, names } = match subrequest {
             None => Destination::of(&args)?,
             // Nothing is made.
             Some(_) => Destination::default(),
@@ -92,6 +92,7 @@ impl Asked {
             cache_from,
             cache,
             export,
+            export_options: options,
             annotations,
             attestations,
             subrequest,

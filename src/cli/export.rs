@@ -1,6 +1,7 @@
 //! Where the result goes, by `--push`, `--load` and `-o`, and the file that takes an archive.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, IsTerminal as _},
     os::unix::fs::PermissionsExt as _,
@@ -11,7 +12,7 @@ use rustix::fs::{Access, access};
 use tempfile::NamedTempFile;
 
 use super::{
-    args::{Build, Output},
+    args::{Build, Goal, Output},
     usage,
 };
 use crate::{
@@ -23,6 +24,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Destination {
     pub(super) export: Export,
+    /// How it is made.
+    pub(super) options: BTreeMap<String, String>,
     pub(super) place: Option<Place>,
     pub(super) push: bool,
     pub(super) load: bool,
@@ -45,30 +48,29 @@ pub(super) struct Taken(Option<(NamedTempFile, PathBuf)>);
 
 impl Destination {
     pub(super) fn of(args: &Build) -> Result<Self, Failure> {
-        let plain = Self { export: Export::Image, place: None, push: args.push, load: args.load, names: Vec::new() };
-        Ok(match args.output.clone() {
-            None => plain,
-            Some(Output::Push(names)) => Self { push: true, names, ..plain },
-            Some(Output::Load(names)) => Self { load: true, names, ..plain },
-            Some(Output::Export(..)) if args.push || args.load => {
+        let plain = Self { push: args.push, load: args.load, ..Self::default() };
+        let Some(Output { goal, names, options }) = args.output.clone() else { return Ok(plain) };
+        let plain = Self { options, names, ..plain };
+        Ok(match goal {
+            Goal::Push => Self { push: true, ..plain },
+            Goal::Load => Self { load: true, ..plain },
+            Goal::Export(..) if args.push || args.load => {
                 return Err(usage("-o: what is exported is no image that could be pushed or loaded")
                     .next("build twice, once for each: the second time every step is cached"));
             }
-            Some(Output::Export(..)) if args.iidfile.is_some() => {
+            Goal::Export(..) if args.iidfile.is_some() => {
                 return Err(usage("--iidfile: what is exported has no id").next("leave it out"));
             }
-            Some(Output::Export(Export::CacheOnly, ..)) => Self { export: Export::CacheOnly, ..plain },
-            Some(Output::Export(_, None, _)) if args.is_quiet() || io::stdout().is_terminal() => {
+            Goal::Export(Export::CacheOnly, _) => Self { export: Export::CacheOnly, ..plain },
+            Goal::Export(_, None) if args.is_quiet() || io::stdout().is_terminal() => {
                 return Err(usage("-o: an archive on standard output needs it for itself, and no terminal")
                     .next("name a file with dest=FILE, or redirect"));
             }
-            Some(Output::Export(export, None, names)) => Self { export, place: Some(Place::Out), names, ..plain },
-            Some(Output::Export(Export::Local, Some(path), names)) => {
-                Self { export: Export::Local, place: Some(Place::Directory(path)), names, ..plain }
+            Goal::Export(export, None) => Self { export, place: Some(Place::Out), ..plain },
+            Goal::Export(Export::Local, Some(path)) => {
+                Self { export: Export::Local, place: Some(Place::Directory(path)), ..plain }
             }
-            Some(Output::Export(export, Some(path), names)) => {
-                Self { export, place: Some(Place::File(path)), names, ..plain }
-            }
+            Goal::Export(export, Some(path)) => Self { export, place: Some(Place::File(path)), ..plain },
         })
     }
 }

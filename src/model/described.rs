@@ -1,6 +1,6 @@
 //! What is said of an image beside its layers and its config: annotations and attestations.
 
-use super::is_platform;
+use super::{Export, is_platform};
 
 /// A key and a value in an image's manifest or index, or in what describes these elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,20 @@ impl Annotation {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether this option of `BuildKit`'s exporter may be asked for. The error is one line.
+pub fn check_export_option(export: Export, option: &str) -> Result<(), String> {
+    let known: &[&str] = match export {
+        Export::Image | Export::Oci | Export::Docker => {
+            &["compression", "compression-level", "force-compression", "oci-mediatypes", "rewrite-timestamp"]
+        }
+        Export::Tar | Export::Local | Export::CacheOnly => &[],
+    };
+    if known.contains(&option) {
+        return Ok(());
+    }
+    Err(format!("'{option}' is not known here: {}", [&["type", "dest", "name", "push"], known].concat().join(", ")))
 }
 
 /// Whether there is such an attestation, with such parameters (`KEY=VALUE,KEY=VALUE`). The error is one line.

@@ -27,7 +27,7 @@ pub use cache::{
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use credential::Credential;
 pub use date::Date;
-pub use described::{Annotated, Annotation, check_attestation};
+pub use described::{Annotated, Annotation, check_attestation, check_export_option};
 pub use event::{Event, StepId};
 pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Retag, Source, StageCache, Whose};
 pub use failure::{Excerpt, Failure, FailureKind};

@@ -61,6 +61,8 @@ pub struct BuildRequest {
     pub cache: CacheRequest,
     /// What is made.
     pub export: Export,
+    /// How it is made: options of `BuildKit`'s exporter, such as `compression`.
+    pub export_options: BTreeMap<String, String>,
     /// What the image is annotated with.
     pub annotations: Vec<Annotation>,
     /// What is attested of the result: `provenance` or `sbom`, with its parameters (`KEY=VALUE,KEY=VALUE`).

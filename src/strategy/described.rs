@@ -1,9 +1,7 @@
 //! What is said of an image beside its layers, as this engine can say it.
 
-use std::collections::BTreeMap;
-
 use super::{Exporter, Facts};
-use crate::model::{Annotation, Export, Failure, FailureKind};
+use crate::model::{Annotation, BuildRequest, Export, Failure, FailureKind, ImageStore};
 
 const ELSEWHERE: &str = "leave it out, or give the engine the containerd image store (Docker 24.0 or later)";
 
@@ -13,6 +11,11 @@ pub(super) fn check(facts: Facts<'_>) -> Result<(), Failure> {
     let refused = |what: String, next| Err(Failure::new(FailureKind::Usage, what).next(next));
     if let Some(kind) = request.attestations.keys().next().filter(|_| !capabilities.attestations) {
         return refused(format!("--attest type={kind}: this engine makes no attestations"), ELSEWHERE);
+    }
+    if let (Export::Image, Some(ImageStore::Graphdriver), Some(option)) =
+        (request.export, capabilities.image_store, request.export_options.keys().next())
+    {
+        return refused(format!("-o {option}: this engine's graphdriver store has no such choice"), ELSEWHERE);
     }
     let Some(Annotation { key, of, .. }) = request.annotations.first() else { return Ok(()) };
     if !matches!(request.export, Export::Image | Export::Oci | Export::Docker) {
@@ -34,13 +37,14 @@ pub(super) fn check(facts: Facts<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gives an exporter the annotations.
-pub(super) fn annotate(exporter: &mut Exporter, annotations: &[Annotation]) {
+/// Tells an exporter of the annotations, and of how it is to be done.
+pub(super) fn describe(exporter: &mut Exporter, request: &BuildRequest) {
     let attr = |Annotation { of, platform, key, value }: &Annotation| {
         let platform = platform.as_ref().map(|platform| format!("[{platform}]")).unwrap_or_default();
         (format!("annotation-{}{platform}.{key}", of.as_str()), value.clone())
     };
-    exporter.attrs.extend(annotations.iter().map(attr).collect::<BTreeMap<_, _>>());
+    exporter.attrs.extend(request.annotations.iter().map(attr));
+    exporter.attrs.extend(request.export_options.clone());
 }
 
 #[cfg(test)]
@@ -48,7 +52,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{
-        model::{Annotated, BuildRequest, Capabilities},
+        model::{Annotated, Capabilities},
         strategy::{
             output,
             sample::{buildkitd, containerd, graphdriver, request},
@@ -68,7 +72,8 @@ mod tests {
     fn every_exporter_of_an_image_is_told_of_its_annotations() {
         let annotations =
             vec![annotation(Annotated::Manifest, Some("linux/amd64")), annotation(Annotated::ManifestDescriptor, None)];
-        let plain = BuildRequest { annotations, ..request() };
+        let export_options = [("compression".to_owned(), "zstd".to_owned())].into();
+        let plain = BuildRequest { export_options, annotations, ..request() };
         let oci = BuildRequest { export: Export::Oci, ..plain.clone() };
         let with_oci = Capabilities { exporters: vec!["oci"], ..buildkitd() };
         for (request, engine) in [
@@ -80,6 +85,7 @@ mod tests {
             let attrs = decide(&request, &engine).unwrap().unwrap().attrs;
             assert_eq!(attrs["annotation-manifest[linux/amd64].org.example.a"], "b");
             assert_eq!(attrs["annotation-manifest-descriptor.org.example.a"], "b");
+            assert_eq!(attrs["compression"], "zstd");
         }
     }
 
@@ -90,6 +96,8 @@ mod tests {
         let refused = |request: &BuildRequest, engine: &Capabilities| decide(request, engine).unwrap_err().kind;
         assert_eq!(refused(&attested, &graphdriver()), FailureKind::Usage);
         assert_eq!(refused(&annotated(Annotated::Manifest), &graphdriver()), FailureKind::Usage);
+        let export_options = [("compression".to_owned(), "zstd".to_owned())].into();
+        assert_eq!(refused(&BuildRequest { export_options, ..request() }, &graphdriver()), FailureKind::Usage);
         assert_eq!(refused(&annotated(Annotated::Index), &containerd()), FailureKind::Usage);
         let local = BuildRequest { export: Export::Local, ..annotated(Annotated::Manifest) };
         assert_eq!(refused(&local, &containerd()), FailureKind::Usage);

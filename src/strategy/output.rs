@@ -93,7 +93,7 @@ pub fn output(facts: Facts<'_>) -> Result<Output, Failure> {
     let groups = if request.push { push_groups(&request.tags) } else { Vec::new() };
     let (mut exporter, push, local_tags) = destination(facts, &groups, &mut notes)?;
     if let Some(exporter) = &mut exporter {
-        described::annotate(exporter, &request.annotations);
+        described::describe(exporter, request);
     }
     Ok(Output { exporter, push, groups, local_tags, entitlements: entitlements(facts)?, notes })
 }

@@ -31,6 +31,7 @@ pub(super) fn request() -> BuildRequest {
         cache_from: Vec::new(),
         cache: CacheRequest::default(),
         export: Export::Image,
+        export_options: BTreeMap::new(),
         annotations: Vec::new(),
         attestations: BTreeMap::new(),
         subrequest: None,

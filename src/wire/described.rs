@@ -1,10 +1,10 @@
-//! Annotations, attestations and subrequests <-> protobuf.
+//! What is made, what is said of it, and what is asked in its place <-> protobuf.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::request::usage;
 use crate::{
-    model::{Annotated, Annotation, Answer, Failure, Subrequest, check_attestation},
+    model::{Annotated, Annotation, Answer, Export, Failure, Subrequest, check_attestation, check_export_option},
     pb,
 };
 
@@ -58,4 +58,34 @@ pub(super) fn to_answer(Answer { text, json, status }: Answer) -> pb::Answer {
 
 pub(super) fn from_answer(pb::Answer { text, json, status }: pb::Answer) -> Answer {
     Answer { text, json, status }
+}
+
+pub(super) fn from_export(export: pb::Export) -> Export {
+    match export {
+        pb::Export::Image => Export::Image,
+        pb::Export::Tar => Export::Tar,
+        pb::Export::Oci => Export::Oci,
+        pb::Export::Docker => Export::Docker,
+        pb::Export::CacheOnly => Export::CacheOnly,
+        pb::Export::Local => Export::Local,
+    }
+}
+
+pub(super) fn to_export(export: Export) -> pb::Export {
+    match export {
+        Export::Image => pb::Export::Image,
+        Export::Tar => pb::Export::Tar,
+        Export::Oci => pb::Export::Oci,
+        Export::Docker => pb::Export::Docker,
+        Export::CacheOnly => pb::Export::CacheOnly,
+        Export::Local => pb::Export::Local,
+    }
+}
+
+pub(super) fn checked_options(
+    export: Export,
+    options: HashMap<String, String>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    options.keys().try_for_each(|option| check_export_option(export, option)).map_err(usage)?;
+    Ok(options.into_iter().collect())
 }

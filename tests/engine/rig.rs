@@ -176,6 +176,7 @@ pub(crate) fn request() -> BuildRequest {
         run: RunOptions::default(),
         entitlements: Vec::new(),
         export: Export::Image,
+        export_options: [].into(),
         annotations: Vec::new(),
         attestations: [].into(),
         subrequest: None,

@@ -11,8 +11,8 @@ on_every_engine!(
     every_platform_has_a_directory_of_its_own,
     what_lies_there_is_treated_as_docker_does,
     a_directory_that_cannot_be_written_is_named_before_anything_is_built,
-    many_files_arrive,
 );
+on_both_stores!(many_files_arrive);
 
 /// Every file below a directory: name, type, mode, owner, size, time, links, target, and a checksum. The client of 20.10
 /// leaves directories with the time of their writing.

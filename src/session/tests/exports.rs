@@ -138,6 +138,11 @@ async fn files_arrive_as_they_were_sent() {
         assert_eq!((made.mtime(), made.mtime_nsec()), (981_173_106, 500_000_000), "{name}");
     }
     assert_eq!(fs::metadata(&place).unwrap().mode() & 0o777, 0o700);
+    let mut value = [0; 8];
+    match rustix::fs::getxattr(place.join("z"), "user.a", &mut value) {
+        Ok(length) => assert_eq!(&value[..length], b"b"),
+        Err(cause) => assert_eq!(cause, rustix::io::Errno::OPNOTSUPP, "this file system has none"),
+    }
     fs::set_permissions(place.join("ro"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{Annotated, CacheMode, HostAddress, Subrequest, Ulimit};
+use crate::model::{Annotated, CacheMode, Export, HostAddress, Subrequest, Ulimit};
 
 #[test]
 fn a_request_of_a_newer_client_is_refused_and_not_half_done() {
@@ -47,6 +47,7 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         export: Export::Image,
         remote: None,
         contexts: BTreeMap::new(),
+        export_options: BTreeMap::new(),
         annotations: Vec::new(),
         attestations: BTreeMap::new(),
         subrequest: None,
@@ -71,6 +72,7 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         BuildRequest { export: Export::Tar, ..plain.clone() },
         BuildRequest { remote: request().remote, ..plain.clone() },
         BuildRequest { contexts: request().contexts, ..plain.clone() },
+        BuildRequest { export_options: request().export_options, ..plain.clone() },
         BuildRequest { annotations: request().annotations, ..plain.clone() },
         BuildRequest { attestations: request().attestations, ..plain.clone() },
         BuildRequest { subrequest: request().subrequest, ..plain.clone() },
@@ -110,6 +112,7 @@ fn request() -> BuildRequest {
             variables: [("GIT_BRANCH".to_owned(), "origin/main".to_owned())].into(),
         },
         export: Export::Oci,
+        export_options: [("compression".to_owned(), "zstd".to_owned())].into(),
         annotations: vec![Annotation {
             of: Annotated::ManifestDescriptor,
             platform: Some("linux/arm64".to_owned()),
