@@ -30,7 +30,7 @@ pub(super) struct Asked {
     /// Session and time to wait come later.
     request: BuildRequest,
     lent: (Secrets, SshAgents),
-    /// What takes an archive.
+    /// What takes an export.
     place: Option<Place>,
     progress: Choice,
 }
@@ -39,7 +39,12 @@ impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
         let progress = args.display();
-        let Destination { export, place, push, load, names } = Destination::of(&args)?;
+        let subrequest = args.call.asked().subrequest;
+        let Destination { export, options, place, push, load, names } = match subrequest {
+            None => Destination::of(&args)?,
+            // Nothing is made.
+            Some(_) => Destination::default(),
+        };
         let named = Named::find(args.contexts)?;
         let context = Context::find(&args.context, args.file.as_deref())?.with(named);
         let tags: Vec<_> = args.tags.into_iter().chain(names).collect();
@@ -51,6 +56,7 @@ impl Asked {
             text::notice(&notice);
         }
         let build_args = build_args(args.build_args)?;
+        let (annotations, attestations) = args.described.request();
         let lent = args.lent.open()?;
         let (cache_from, cache) = args.cache.request(ci::variables())?;
         let request = BuildRequest {
@@ -77,6 +83,10 @@ impl Asked {
             cache_from,
             cache,
             export,
+            export_options: options,
+            annotations,
+            attestations,
+            subrequest,
             push,
             load,
             raw_status: progress.raw(),
@@ -93,8 +103,8 @@ impl Asked {
         let lending = lend::Lending::build(&context, lent)?;
         let (taken, lending) = match place.filter(|_| call == Call::Build) {
             Some(place) => {
-                let (taken, sink) = place.open()?;
-                (Some(taken), lending.taking(sink))
+                let (begun, taker) = place.open()?;
+                (Some(begun), lending.taking(taker))
             }
             None => (None, lending),
         };

@@ -12,7 +12,7 @@ use crate::{
     digest::sha256,
     model::{Failure, FailureKind, SessionId},
     pb::SessionData,
-    session::{self, Attachables, Credentials, Directory, METHODS, Secrets, Sink, SshAgents, pipe},
+    session::{self, Attachables, Credentials, Directory, METHODS, Secrets, SshAgents, Taker, pipe},
 };
 
 /// What is lent.
@@ -51,8 +51,8 @@ impl Lending {
 
 impl Lending {
     /// The same, and what the engine exports goes there.
-    pub(super) fn taking(mut self, sink: Sink) -> Self {
-        self.attachables.sink = Some(sink);
+    pub(super) fn taking(mut self, taker: Taker) -> Self {
+        self.attachables.taker = Some(taker);
         self
     }
 }

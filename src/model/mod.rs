@@ -7,6 +7,7 @@ mod capabilities;
 mod context;
 mod credential;
 mod date;
+mod described;
 mod disk;
 mod event;
 mod explanation;
@@ -19,6 +20,7 @@ mod request;
 mod run;
 mod seen;
 mod step;
+mod subrequest;
 
 pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
 pub use age::age;
@@ -29,6 +31,7 @@ pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use context::ContextKind;
 pub use credential::Credential;
 pub use date::Date;
+pub use described::{Annotated, Annotation, check_attestation, check_export_option};
 pub use disk::{DiskSum, DiskUsage, DiskUsageRequest, Held, HeldRecord, IMAGE};
 pub use event::{Event, StepId};
 pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Retag, Source, StageCache, Whose};
@@ -41,6 +44,7 @@ pub use request::{BuildRequest, CancelRequest, Export, Network, PruneRequest, Pu
 pub use run::{HostAddress, RunOptions, Ulimit, check_host};
 pub use seen::{NodeState, Seen};
 pub use step::{base_image, own_step};
+pub use subrequest::{Answer, Subrequest};
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.
 pub const REVISION: u32 = 3;

@@ -15,7 +15,9 @@
 //! | `secrets` | secrets that steps mount |
 //! | `ssh` | SSH agents that steps use |
 //! | `agent`, `key` | what such an agent answers; keys that the client holds itself |
-//! | `send` | takes exported files |
+//! | `send` | takes an exported archive |
+//! | `receive` | takes exported files, below one directory |
+//! | `output` | the way out of a transfer |
 //! | `layout` | serves the blobs of images that lie in directories |
 //! | `upload` | gives what comes on standard input |
 //! | `chunks` | a file or a pipe, read no faster than it is taken |
@@ -49,10 +51,13 @@ pub mod host;
 mod key;
 #[cfg(feature = "client")]
 mod layout;
+mod output;
 mod packet;
 mod path;
 mod pattern;
 mod problems;
+#[cfg(feature = "client")]
+mod receive;
 mod root;
 #[cfg(feature = "client")]
 mod secrets;
@@ -80,7 +85,7 @@ pub use problems::{Counters, Problem, Problems};
 #[cfg(feature = "client")]
 pub use secrets::{Secret, Secrets};
 #[cfg(feature = "client")]
-pub use send::Sink;
+pub use send::{Sink, Taker};
 #[cfg(feature = "client")]
 pub use ssh::SshAgents;
 #[cfg(feature = "client")]

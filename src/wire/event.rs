@@ -1,5 +1,6 @@
 //! `Event` and `Report` <-> protobuf.
 
+use super::described::{from_answer, to_answer};
 use super::explanation::{from_explanation, to_explanation};
 use crate::{
     model::{Event, Report},
@@ -74,6 +75,7 @@ fn to_report(report: Report) -> pb::Report {
         exporter,
         explanation,
         build_id,
+        answer,
     } = report;
     pb::Report {
         steps,
@@ -89,6 +91,7 @@ fn to_report(report: Report) -> pb::Report {
         exporter: exporter.into_iter().collect(),
         explanation: explanation.map(|explanation| to_explanation(*explanation)),
         build_id,
+        answer: answer.map(to_answer),
     }
 }
 
@@ -107,6 +110,7 @@ fn from_report(report: pb::Report) -> Report {
         exporter,
         explanation,
         build_id,
+        answer,
     } = report;
     Report {
         steps,
@@ -122,6 +126,7 @@ fn from_report(report: pb::Report) -> Report {
         exporter: exporter.into_iter().collect(),
         explanation: explanation.map(|explanation| Box::new(from_explanation(explanation))),
         build_id,
+        answer: answer.map(from_answer),
     }
 }
 

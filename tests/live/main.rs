@@ -49,11 +49,14 @@ macro_rules! on_one_engine {
 
 mod bad_input;
 mod cache;
+mod called;
 mod cancel;
 mod causes;
 mod context;
 mod contexts;
+mod described;
 mod exported;
+mod exported_directory;
 mod git;
 mod given;
 mod info_and_prune;

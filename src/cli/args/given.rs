@@ -126,7 +126,7 @@ mod tests {
             "build --build-arg A=1 TOKEN=hunter2 .",
             "build --build-args=TOKEN=hunter2 .",
             "build --no-such=hunter2 .",
-            "build --provenance=mode=hunter2 --attest type=hunter2 .",
+            "build --annotation =hunter2 .",
         ] {
             let shown = read_line(line, &[]).err().unwrap().to_string();
             assert!(!shown.contains("hunter2"), "{line}: {shown}");
