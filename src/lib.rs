@@ -15,6 +15,7 @@
 //! | [`session`] | what a client lends: context, credentials | engine, registry, decisions |
 //! | [`engine`] | BuildKit and Docker | our protobuf, decisions |
 //! | [`registry`] | manifests and tags | our protobuf, decisions |
+//! | [`git`] | the agent's own git: a repository > a directory | engine, decisions |
 //! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
 //! | [`cli`] | the client's commands and display | engine, strategy |
 
@@ -26,6 +27,8 @@ pub mod config;
 mod digest;
 #[cfg(feature = "agent")]
 pub mod engine;
+#[cfg(feature = "agent")]
+pub mod git;
 mod grpc;
 pub mod model;
 #[cfg(feature = "agent")]

@@ -37,12 +37,21 @@ const RULES: &[Rule] = &[
     },
     Rule {
         room: "session",
-        rooms: AllBut(&["engine", "registry", "strategy", "service"]),
+        rooms: AllBut(&["engine", "registry", "strategy", "service", "git"]),
         crates: AllBut(&["bollard"]),
     },
-    Rule { room: "engine", rooms: AllBut(&["wire", "pb", "cli", "service"]), crates: AllBut(&[]) },
-    Rule { room: "registry", rooms: AllBut(&["wire", "pb", "cli", "service", "engine"]), crates: AllBut(BUILDKIT) },
-    Rule { room: "cli", rooms: AllBut(&["engine", "strategy", "service"]), crates: AllBut(BUILDKIT) },
+    Rule { room: "engine", rooms: AllBut(&["wire", "pb", "cli", "service", "git"]), crates: AllBut(&[]) },
+    Rule {
+        room: "registry",
+        rooms: AllBut(&["wire", "pb", "cli", "service", "engine", "git"]),
+        crates: AllBut(BUILDKIT),
+    },
+    Rule {
+        room: "git",
+        rooms: AllBut(&["wire", "pb", "cli", "service", "engine", "registry", "strategy"]),
+        crates: AllBut(BUILDKIT),
+    },
+    Rule { room: "cli", rooms: AllBut(&["engine", "strategy", "service", "git"]), crates: AllBut(BUILDKIT) },
     // Nothing asks upward.
     Rule { room: "service", rooms: AllBut(&["cli"]), crates: AllBut(BUILDKIT) },
     Rule { room: "config", rooms: Only(&["model"]), crates: AllBut(BUILDKIT) },

@@ -59,7 +59,7 @@ fn print_engine(engine: &pb::Engine, line: impl Fn(&str, &str)) {
     line("platforms", &engine.platforms.join(", "));
     line("exporters", &engine.exporters.join(", "));
     line("cache exports", &engine.cache_exports.join(", "));
-    line("git", if engine.git { "yes" } else { "no: git contexts cannot be fetched by the engine" });
+    line("git", if engine.git { "yes" } else { "no: the agent fetches git contexts, where it has git" });
 }
 
 fn json(info: &pb::InfoResponse) -> serde_json::Value {

@@ -10,8 +10,10 @@ use bollard_buildkit_proto::{
     },
     pb,
 };
+use prost::Message as _;
 
 use crate::{
+    digest::sha256,
     model::{BuildRequest, HostAddress, Network, Reference, RunOptions, Ulimit},
     strategy,
 };
@@ -73,11 +75,59 @@ pub(super) fn whole_request(
     request
 }
 
+/// Build contexts that are taken whole, as a repository's are: their names, and where they are.
+pub(super) type Inputs = HashMap<String, pb::Definition>;
+
+/// The session's own checkouts as build contexts. The main one has the Dockerfile in it. The frontend takes them as it
+/// takes what the engine's git fetches, and reads no `.dockerignore` there.
+pub(super) fn inputs<'a>(checkouts: impl Iterator<Item = (&'a str, &'a str)>) -> Inputs {
+    let mut inputs: Inputs = checkouts.map(|(name, directory)| (name.to_owned(), whole_directory(directory))).collect();
+    if let Some(context) = inputs.get("context").cloned() {
+        inputs.insert("dockerfile".to_owned(), context);
+    }
+    inputs
+}
+
+/// A directory of the session, copied whole. The key that `BuildKit` makes of a whole directory has the root's mode in it,
+/// and not that of what a session sends: so `COPY .` has the key that it has of what the engine's git fetched.
+fn whole_directory(name: &str) -> pb::Definition {
+    let source = pb::SourceOp { identifier: format!("local://{name}"), ..pb::SourceOp::default() };
+    let source = pb::Op { op: Some(pb::op::Op::Source(source)), ..pb::Op::default() }.encode_to_vec();
+    let copy = pb::FileActionCopy {
+        src: "/".to_owned(),
+        dest: "/".to_owned(),
+        mode: -1,
+        dir_copy_contents: true,
+        timestamp: -1,
+        ..pb::FileActionCopy::default()
+    };
+    let action =
+        pb::FileAction { input: -1, secondary_input: 0, output: 0, action: Some(pb::file_action::Action::Copy(copy)) };
+    let to = |op: &[u8]| vec![pb::Input { digest: sha256(op), index: 0 }];
+    let file = pb::op::Op::File(pb::FileOp { actions: vec![action] });
+    let file = pb::Op { inputs: to(&source), op: Some(file), ..pb::Op::default() }.encode_to_vec();
+    let end = pb::Op { inputs: to(&file), ..pb::Op::default() }.encode_to_vec();
+    let named = |name: &str| pb::OpMetadata {
+        description: [("llb.customname".to_owned(), name.to_owned())].into(),
+        ..pb::OpMetadata::default()
+    };
+    let metadata = [
+        (sha256(&source), named("[internal] load git context")),
+        (sha256(&file), named("[internal] copy git context")),
+    ];
+    pb::Definition { def: vec![source, file, end], metadata: metadata.into(), ..pb::Definition::default() }
+}
+
 /// Asks the Dockerfile frontend for the build's definition, without doing any of it.
-pub(super) fn frontend_request(request: &BuildRequest, imports: &[(Reference, bool)]) -> frontend::SolveRequest {
+pub(super) fn frontend_request(
+    request: &BuildRequest,
+    inputs: Inputs,
+    imports: &[(Reference, bool)],
+) -> frontend::SolveRequest {
     frontend::SolveRequest {
         frontend: "dockerfile.v0".to_owned(),
         frontend_opt: frontend_attrs(request, imports),
+        frontend_inputs: inputs,
         allow_result_return: true,
         allow_result_array_ref: true,
         ..frontend::SolveRequest::default()

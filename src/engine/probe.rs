@@ -42,6 +42,8 @@ const CACHE_MANIFESTS_SINCE_BUILDKIT: (u32, u32) = (0, 12);
 const RUN_LIMITS_SINCE: (u32, u32) = (1, 42);
 /// The first version of `BuildKit` that does.
 const RUN_LIMITS_SINCE_BUILDKIT: (u32, u32) = (0, 10);
+/// The first API version of Docker whose git looks at a repository's HEAD: 23.0 has `BuildKit` 0.10, which does since 0.9.
+const GIT_HEAD_SINCE: (u32, u32) = (1, 42);
 
 pub(super) async fn probe(url: &EngineUrl) -> Result<Found, Error> {
     match tokio::time::timeout(PATIENCE, docker::version(url)).await {
@@ -92,6 +94,7 @@ async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
         run_limits,
         host_gateway: host_gateway(&worker),
         git,
+        git_head: api >= GIT_HEAD_SINCE,
     };
     Ok(Found { capabilities, transport, connection, docker: Some(docker) })
 }
@@ -113,6 +116,7 @@ async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
         cache_exports: vec!["inline", "registry", "local"],
         host_gateway: host_gateway(&worker),
         git: has_git(&connection).await,
+        git_head: true,
     };
     Ok(Found { capabilities, transport, connection, docker: None })
 }

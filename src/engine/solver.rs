@@ -66,6 +66,7 @@ pub struct Solver {
     url: EngineUrl,
     channel: Channel,
     session: Attachment,
+    inputs: ask::Inputs,
     _connection: Grpc,
 }
 
@@ -86,7 +87,7 @@ impl Engine {
         let connection = self.grpc().await?;
         let session = attach::attach(&self.url, &connection, lent.clone())?;
         let (url, channel) = (self.url.clone(), connection.channel.clone());
-        Ok(Solver { url, channel, session, _connection: connection })
+        Ok(Solver { url, channel, session, inputs: ask::inputs(lent.checkouts()), _connection: connection })
     }
 }
 
@@ -147,7 +148,7 @@ impl Solver {
         });
         let channel = InterceptedService::new(self.channel.clone(), Tag(build_id));
         let bridge = LlbBridgeClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
-        Ok(Solve { bridge, ended, outer: AbortOnDrop(outer) })
+        Ok(Solve { bridge, ended, outer: AbortOnDrop(outer), inputs: self.inputs.clone() })
     }
 
     /// Does a definition, or its part that ends at one node of its graph, and exports it: a solve by itself.
@@ -259,12 +260,13 @@ pub struct Solve {
     /// Cancelled when the outer solve has ended.
     ended: CancellationToken,
     outer: AbortOnDrop,
+    inputs: ask::Inputs,
 }
 
 impl Solve {
     /// Has the Dockerfile frontend make the result. Nothing of it is done yet.
     pub async fn dockerfile(&self, request: &BuildRequest, imports: &[(Reference, bool)]) -> Result<Made, Fault> {
-        let response = self.solve(ask::frontend_request(request, imports)).await?;
+        let response = self.solve(ask::frontend_request(request, self.inputs.clone(), imports)).await?;
         Ok(Made::read(response.result.unwrap_or_default()))
     }
 
@@ -321,7 +323,7 @@ impl Solve {
 
     /// Hands the result over for the export, and waits for its end.
     pub async fn export(self, made: Result<Made, Fault>) -> Result<Outcome, Fault> {
-        let Self { mut bridge, mut outer, ended } = self;
+        let Self { mut bridge, mut outer, ended, .. } = self;
         // What came to an end by itself says why, and the call that met it does not.
         let refused = ended.is_cancelled();
         let answer = match &made {

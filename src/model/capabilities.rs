@@ -22,6 +22,7 @@ pub enum ImageStore {
 
 /// What an engine is and can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each is a fact of its own
 pub struct Capabilities {
     /// What it is.
     pub kind: EngineKind,
@@ -47,6 +48,8 @@ pub struct Capabilities {
     pub host_gateway: Option<IpAddr>,
     /// Whether it can fetch git contexts itself.
     pub git: bool,
+    /// Whether it asks for the branch that a repository's HEAD is, and knows `ssh://`; else it takes `master` for the branch.
+    pub git_head: bool,
 }
 
 impl EngineKind {

@@ -18,6 +18,7 @@ use super::{
     chores::Chores,
     prepare::{Begun, Prepared},
     push::Pusher,
+    remote,
     republish::Look,
     stream::tee,
 };
@@ -58,8 +59,9 @@ async fn entered(
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
     let since = Instant::now();
-    let begun = Begun::new(agent, id, &request, &events).await?;
+    let mut begun = Begun::new(agent, id, &request, &events).await?;
     let request = strategy::given(request, &begun.capabilities)?;
+    let request = begun.fetch(request, &events).await?;
     tracing::info!(build = begun.id, ?request, "build");
     let (tee, tally) = tee(events, entry.watcher());
     let run = begun.run(agent, &request, &tee);
@@ -67,7 +69,8 @@ async fn entered(
         run.notice(true, text.clone()).await;
     }
     run.warn_of_secrets().await;
-    let report = begun.while_lent(run.run()).await?;
+    let report = begun.while_lent(run.run()).await;
+    let report = report.map_err(|failure| remote::explained(failure, request.remote.as_deref()))?;
     let prepared = run.prepared.into_inner();
     drop(tee);
     let mut tally = tally.await.unwrap_or_default();

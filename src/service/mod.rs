@@ -7,6 +7,7 @@
 //! | `builds` | the builds that run |
 //! | `build`, `plan`, `push`, `prune`, `info`, `disk` | one call each; orchestration of one build has one owner, `build` |
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
+//! | `remote` | git contexts: who fetches them |
 //! | `republish` | what `build` publishes without loading a layer |
 //! | `chores`, `merge`, `places` | what goes on beside a build: cache that is written, and made one |
 //! | `stream` | events to the caller; the report that they fold into |
@@ -31,6 +32,7 @@ mod probe;
 mod prune;
 mod push;
 mod remaining;
+mod remote;
 mod republish;
 mod serve;
 mod sessions;

@@ -8,6 +8,7 @@ use super::{
     agent::Inner,
     build::{Run, Stop, elapsed_ms, new_id},
     prepare::Begun,
+    remote,
 };
 use crate::{
     engine::{Outer, Solver, View},
@@ -22,12 +23,14 @@ pub(super) async fn plan(
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
     let since = Instant::now();
-    let begun = Begun::new(&agent, new_id(), &request, &events).await?;
+    let mut begun = Begun::new(&agent, new_id(), &request, &events).await?;
     let request = strategy::given(request, &begun.capabilities)?;
+    let request = begun.fetch(request, &events).await?;
     tracing::info!(plan = begun.id, ?request, "plan");
     let run = begun.run(&agent, &request, &events);
     run.warn_of_secrets().await;
-    let report = begun.while_lent(run.plan()).await?;
+    let report = begun.while_lent(run.plan()).await;
+    let report = report.map_err(|failure| remote::explained(failure, request.remote.as_deref()))?;
     let tags = request.tags.iter().map(ToString::to_string).collect();
     Ok(Report { tags, elapsed_ms: elapsed_ms(since), ..report })
 }

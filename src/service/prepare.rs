@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     engine::{Definition, Made},
+    git::Checkout,
     model::{BuildRequest, CacheOutcome, Capabilities, Event, Explanation, Failure, FailureKind, Reference, Report},
     session::Lent,
     strategy::{self, Output, Plan},
@@ -23,6 +24,8 @@ pub(super) struct Begun {
     pub(super) lent: Lent,
     pub(super) capabilities: Arc<Capabilities>,
     pub(super) output: Output,
+    /// Git contexts that the agent fetched.
+    pub(super) checkouts: Vec<Checkout>,
 }
 
 /// What is known once the Dockerfile was read and the registries were asked.
@@ -46,7 +49,7 @@ impl Begun {
         let capabilities = agent.engine_within(request.wait, events).await?;
         let output = strategy::output(agent.facts(request, &capabilities))?;
         strategy::mode(request.cache.mode, &capabilities)?;
-        Ok(Self { id, lent, capabilities, output })
+        Ok(Self { id, lent, capabilities, output, checkouts: Vec::new() })
     }
 
     pub(super) fn run<'a>(
@@ -55,7 +58,7 @@ impl Begun {
         request: &'a BuildRequest,
         events: &'a mpsc::Sender<Event>,
     ) -> Run<'a> {
-        let Self { id, lent, capabilities, output } = self;
+        let Self { id, lent, capabilities, output, .. } = self;
         Run { agent, id, request, capabilities, output, lent, events, prepared: OnceCell::new() }
     }
 
@@ -63,11 +66,14 @@ impl Begun {
     pub(super) async fn while_lent<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::select! {
             done = work => done,
-            () = self.lent.ended() => {
-                Err(Failure::new(FailureKind::Cancelled, "the client that lent the build context is gone"))
-            }
+            () = self.lent.ended() => Err(gone()),
         }
     }
+}
+
+/// Why nothing more is done for a client that has left.
+pub(super) fn gone() -> Failure {
+    Failure::new(FailureKind::Cancelled, "the client that lent the build context is gone")
 }
 
 impl Prepared {

@@ -30,7 +30,12 @@ pub struct Credentials {
     text_config: OnceLock<Result<Value, Problem>>,
     /// The CI's own registry.
     ci: Option<Login>,
+    /// The CI's own git server, as `https://HOST[:PORT]`.
+    git: Option<Login>,
 }
+
+/// Begins what the agent asks for a git server by: no engine asks so, and no step can.
+const GIT: &str = "git+";
 
 struct Login {
     registry: String,
@@ -53,6 +58,7 @@ impl Credentials {
 
     /// And from variables of the environment: `DOCKER_AUTH_CONFIG`, the text of such a file, before it, as Docker's client
     /// has it; the job's own login of GitLab, `CI_REGISTRY` with `CI_REGISTRY_USER` and `CI_REGISTRY_PASSWORD`, after it.
+    /// `CI_JOB_TOKEN` is for the git server at `CI_SERVER_URL` alone, by https.
     #[must_use]
     pub fn with_variables(self, variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -60,11 +66,20 @@ impl Credentials {
             let (username, password) = (set("CI_REGISTRY_USER")?, set("CI_REGISTRY_PASSWORD")?);
             Some(Login { registry: set("CI_REGISTRY")?, username, password })
         };
-        Self { text: set("DOCKER_AUTH_CONFIG"), ci: login(), ..self }
+        let git = || {
+            let (url, password) = (set("CI_SERVER_URL")?, set("CI_JOB_TOKEN")?);
+            let host = host_of(url.strip_prefix("https://")?);
+            let registry = format!("https://{}", host.strip_suffix(":443").unwrap_or(host));
+            Some(Login { registry, username: "gitlab-ci-token".to_owned(), password })
+        };
+        Self { text: set("DOCKER_AUTH_CONFIG"), ci: login(), git: git(), ..self }
     }
 
     /// What to log in to `host` with; empty where there is nothing. Blocks.
     pub(super) fn get(&self, host: &str) -> Result<CredentialsResponse, Problem> {
+        if let Some(server) = host.strip_prefix(GIT) {
+            return Ok(answer(self.git.as_ref().filter(|login| login.registry == server)));
+        }
         if let Some(text) = &self.text {
             let config = self.text_config.get_or_init(|| parse(text.as_bytes(), VARIABLE));
             if let Some(found) = look_up(config.as_ref().map_err(Clone::clone)?, host, VARIABLE)? {
@@ -78,11 +93,15 @@ impl Credentials {
             return Ok(found);
         }
         let login = self.ci.as_ref().filter(|login| host_of(&login.registry) == host);
-        Ok(login.map_or_else(CredentialsResponse::default, |login| CredentialsResponse {
-            username: login.username.clone(),
-            secret: login.password.clone(),
-        }))
+        Ok(answer(login))
     }
+}
+
+fn answer(login: Option<&Login>) -> CredentialsResponse {
+    login.map_or_else(CredentialsResponse::default, |login| CredentialsResponse {
+        username: login.username.clone(),
+        secret: login.password.clone(),
+    })
 }
 
 /// What a helper prints where it has nothing for a registry.

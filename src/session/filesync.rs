@@ -4,6 +4,7 @@
 //! its buffers, and by the table of paths. An unreadable file fails the transfer, is told to the engine, and is kept for
 //! the caller: fsutil's own sender puts an empty file in its place.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::from_utf8;
 use std::sync::{Arc, PoisonError};
@@ -18,9 +19,8 @@ use tonic_prost::ProstDecoder;
 
 use super::directory::Directory;
 use super::filter::{self, Filter, Selection};
-use super::host::Attachables;
 use super::packet::{Kind, Packet, frame};
-use super::problems::{Problem, Problems};
+use super::problems::{Counters, Problem, Problems};
 use super::root::Root;
 use super::walk::{self, Walk, mode};
 
@@ -39,8 +39,21 @@ const PACKET_MAX: usize = 64 * 1024;
 const BATCH: usize = 32 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(5);
 
-/// Answers one `DiffCopy` call.
-pub(super) fn diff_copy<B>(request: Request<B>, attachables: &Arc<Attachables>) -> Response<Body>
+/// What a transfer leaves behind.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    pub(super) counters: Arc<Counters>,
+    pub(super) problems: Problems,
+}
+
+/// Which directory a call asks for. `None` where that cannot be read.
+#[cfg(feature = "agent")]
+pub(super) fn directory(headers: &http::HeaderMap) -> Option<String> {
+    Ask::read(headers).ok().map(|ask| ask.directory)
+}
+
+/// Answers one `DiffCopy` call with one of `dirs`, by the name that it asks for.
+pub(super) fn diff_copy<B>(request: Request<B>, dirs: &BTreeMap<String, Directory>, told: Told) -> Response<Body>
 where
     B: http_body::Body + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -49,13 +62,13 @@ where
         Ok(ask) => ask,
         Err(reason) => return Status::invalid_argument(reason).into_http(),
     };
-    let Some(directory) = attachables.dirs.get(&ask.directory) else {
+    let Some(directory) = dirs.get(&ask.directory) else {
         return Status::not_found(format!("no access allowed to dir \"{}\"", ask.directory)).into_http();
     };
     let packets =
         Streaming::new_request(ProstDecoder::<Packet>::default(), request.into_body(), None, Some(PACKET_MAX));
     let (output, pieces) = output::channel();
-    tokio::spawn(transfer(directory.clone(), ask.selection, packets, output, attachables.clone()));
+    tokio::spawn(transfer(directory.clone(), ask.selection, packets, output, told));
     let mut response = Response::new(Body::new(pieces));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     response
@@ -67,16 +80,16 @@ async fn transfer(
     selection: Selection,
     mut packets: Streaming<Packet>,
     output: Output,
-    attachables: Arc<Attachables>,
+    told: Told,
 ) {
     let path = directory.path.clone();
     let readers = match spawn_blocking(move || Root::open(&path)).await {
-        Ok(Ok(root)) => Arc::new(Readers::new(root.into(), output.clone(), attachables.counters.clone())),
-        Ok(Err(cause)) => return fail(unreadable(&directory.path, &cause), &output, &attachables).await,
+        Ok(Ok(root)) => Arc::new(Readers::new(root.into(), output.clone(), told.counters.clone())),
+        Ok(Err(cause)) => return fail(unreadable(&directory.path, &cause), &output, &told).await,
         Err(_) => return,
     };
     let mut threads = JoinSet::new();
-    let (walker, problems) = (readers.clone(), attachables.problems.clone());
+    let (walker, problems) = (readers.clone(), told.problems.clone());
     threads.spawn_blocking(move || send_stats(&walker, &directory, selection, &problems));
     loop {
         tokio::select! {
@@ -87,7 +100,7 @@ async fn transfer(
                     threads.spawn_blocking(move || reader.run());
                 }
                 Reaction::Fail(problem) => {
-                    fail(problem, &output, &attachables).await;
+                    fail(problem, &output, &told).await;
                     break;
                 }
                 Reaction::End(last, result) => {
@@ -98,7 +111,7 @@ async fn transfer(
             Some(thread) = threads.join_next() => match thread {
                 Ok(Ok(())) => {}
                 Ok(Err(Error::Problem(problem))) => {
-                    fail(problem, &output, &attachables).await;
+                    fail(problem, &output, &told).await;
                     break;
                 }
                 Ok(Err(Error::Gone)) | Err(_) => break,
@@ -141,10 +154,10 @@ fn react(packet: Result<Option<Packet>, Status>, readers: &Readers) -> Reaction 
 }
 
 /// Ends the call, and tells both the engine and the caller why.
-async fn fail(problem: Problem, output: &Output, attachables: &Attachables) {
+async fn fail(problem: Problem, output: &Output, told: &Told) {
     let last = framed(Kind::Err, problem.what.clone().into());
     let status = Status::failed_precondition(&problem.what);
-    attachables.problems.add(problem);
+    told.problems.add(problem);
     output.finish(last, Err(status)).await;
 }
 

@@ -22,7 +22,7 @@ use tonic_prost::ProstCodec;
 
 use super::auth::Credentials;
 use super::directory::Directory;
-use super::filesync;
+use super::filesync::{self, Told};
 use super::methods;
 use super::problems::{Counters, Problems};
 use super::secrets::Secrets;
@@ -94,7 +94,10 @@ where
 
 async fn route(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
     match request.uri().path() {
-        methods::FILE_SYNC => filesync::diff_copy(request, &attachables),
+        methods::FILE_SYNC => {
+            let told = Told { counters: attachables.counters.clone(), problems: attachables.problems.clone() };
+            filesync::diff_copy(request, &attachables.dirs, told)
+        }
         methods::CREDENTIALS => credentials(request, attachables).await,
         methods::SECRETS => secret(request, attachables).await,
         methods::SSH_CHECK => ssh_check(request, attachables).await,
@@ -147,7 +150,7 @@ async fn ssh_forward(request: Request<Incoming>, attachables: Arc<Attachables>) 
         let attachables = attachables.clone();
         async move {
             let id = request.metadata().get(ssh::ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-            attachables.ssh.forward(&id, request.into_inner()).await.map(tonic::Response::new)
+            attachables.ssh.forward(&id, request.into_inner()).map(tonic::Response::new)
         }
     });
     let codec = ProstCodec::<sshforward::BytesMessage, sshforward::BytesMessage>::default();

@@ -1,18 +1,28 @@
 //! The agent's half: what a client lends, forwarded call by call.
 
-use bollard_buildkit_proto::moby::filesync::v1::{CredentialsRequest, CredentialsResponse, auth_client::AuthClient};
+use std::{collections::BTreeMap, sync::Arc};
+
+use bollard_buildkit_proto::moby::{
+    buildkit::secrets::v1::{GetSecretRequest, secrets_client::SecretsClient},
+    filesync::v1::{CredentialsRequest, CredentialsResponse, auth_client::AuthClient},
+    sshforward::v1::{BytesMessage, CheckAgentRequest, ssh_client::SshClient},
+};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::Code;
+use tonic::{Code, Status, metadata::MetadataValue};
 use tower::ServiceExt as _;
 
+use super::{Directory, filesync, methods, pipe};
 use crate::{
     grpc::Channel,
     model::{Credential, Failure, FailureKind},
 };
+
+/// Begins the names of the agent's own directories: the client has some that are named like contexts.
+const CHECKOUT: &str = "checkout-of-";
 
 /// What a client says of itself when it opens a session.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +37,8 @@ pub struct Offer {
 #[derive(Clone)]
 pub struct Lent {
     offer: Offer,
+    /// Directories of the agent's own, by the names that the engine asks for.
+    checkouts: Arc<BTreeMap<String, Directory>>,
     channel: Channel,
     ended: CancellationToken,
 }
@@ -44,7 +56,7 @@ impl Lent {
             driver.await;
             drop(guard);
         });
-        Ok(Self { offer, channel, ended })
+        Ok(Self { offer, checkouts: Arc::default(), channel, ended })
     }
 
     /// What the client said of itself.
@@ -57,8 +69,28 @@ impl Lent {
         self.ended.cancelled().await;
     }
 
-    /// Hands a call of `BuildKit` to the client: the body flows through, frame by frame, and is never gathered.
+    /// The same, and directories of the agent's own, by the build contexts that they are. `shared_key` takes the place of
+    /// the client's.
+    #[must_use]
+    pub fn with_checkouts(mut self, checkouts: BTreeMap<String, Directory>, shared_key: String) -> Self {
+        self.checkouts =
+            Arc::new(checkouts.into_iter().map(|(name, path)| (format!("{CHECKOUT}{name}"), path)).collect());
+        self.offer.shared_key = shared_key;
+        self
+    }
+
+    /// The build contexts that are directories of the agent's own: the name of each, and that of its directory.
+    pub fn checkouts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.checkouts.keys().filter_map(|directory| Some((directory.strip_prefix(CHECKOUT)?, directory.as_str())))
+    }
+
+    /// Hands a call of `BuildKit` to the client: the body flows through, frame by frame, and is never gathered. Asked for
+    /// a directory of the agent's own, it sends that.
     pub async fn forward(&self, request: Request<Incoming>) -> Result<Response<tonic::body::Body>, hyper::Error> {
+        let asks = || filesync::directory(request.headers()).is_some_and(|name| self.checkouts.contains_key(&name));
+        if !self.checkouts.is_empty() && request.uri().path() == methods::FILE_SYNC && asks() {
+            return Ok(filesync::diff_copy(request, &self.checkouts, filesync::Told::default()));
+        }
         let response = self.channel.clone().oneshot(request.map(tonic::body::Body::new)).await?;
         Ok(response.map(tonic::body::Body::new))
     }
@@ -82,5 +114,40 @@ impl Lent {
             )
             .next("check the Docker configuration where the client runs")),
         }
+    }
+
+    /// The client's login to the git server at this origin, `https://HOST[:PORT]`, which it lends to nobody but the agent.
+    pub async fn git_credential(&self, origin: &str) -> Result<Credential, Failure> {
+        self.credential(&format!("git+{origin}")).await
+    }
+
+    /// A secret of the client's. `None` where it lends none of that id.
+    pub async fn secret(&self, id: &str) -> Result<Option<String>, Failure> {
+        let mut secrets = SecretsClient::new(self.channel.clone());
+        let request = GetSecretRequest { id: id.to_owned(), ..GetSecretRequest::default() };
+        let cannot = |why: &str| Failure::new(FailureKind::Usage, format!("the secret {id} cannot be had: {why}"));
+        match secrets.get_secret(request).await {
+            Ok(answer) => match String::from_utf8(answer.into_inner().data) {
+                Ok(value) => Ok(Some(value)),
+                Err(_) => Err(cannot("it is no text")),
+            },
+            Err(status) if matches!(status.code(), Code::Unimplemented | Code::NotFound) => Ok(None),
+            Err(status) => Err(cannot(status.message()).next("check what --secret names where the client runs")),
+        }
+    }
+
+    /// Whether the client lends an SSH agent of that id.
+    pub async fn has_ssh_agent(&self, id: &str) -> bool {
+        SshClient::new(self.channel.clone()).check_agent(CheckAgentRequest { id: id.to_owned() }).await.is_ok()
+    }
+
+    /// Connects with the client's SSH agent of that id.
+    pub async fn ssh_agent(&self, id: &str) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, Status> {
+        let (writer, outgoing) = pipe::<BytesMessage>();
+        let mut request = tonic::Request::new(outgoing);
+        let id = MetadataValue::try_from(id).map_err(|_| Status::invalid_argument("an id that is no header value"))?;
+        request.metadata_mut().insert("buildkit.ssh.id", id);
+        let answer = SshClient::new(self.channel.clone()).forward_agent(request).await?;
+        Ok(writer.join(answer.into_inner()))
     }
 }

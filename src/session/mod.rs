@@ -14,6 +14,7 @@
 //! | `auth` | credentials from Docker's config file |
 //! | `secrets` | secrets that steps mount |
 //! | `ssh` | SSH agents that steps use |
+//! | `agent`, `key` | what such an agent answers; keys that the client holds itself |
 //! | `send` | takes exported files |
 //! | `upload` | gives what comes on standard input |
 //! | `problems` | what the caller reads afterwards |
@@ -30,24 +31,20 @@ mod lent;
 mod pipe;
 
 #[cfg(feature = "client")]
+mod agent;
+#[cfg(feature = "client")]
 mod auth;
-#[cfg(feature = "client")]
 mod directory;
-#[cfg(feature = "client")]
 mod filesync;
-#[cfg(feature = "client")]
 mod filter;
 #[cfg(feature = "client")]
 pub mod host;
 #[cfg(feature = "client")]
+mod key;
 mod packet;
-#[cfg(feature = "client")]
 mod path;
-#[cfg(feature = "client")]
 mod pattern;
-#[cfg(feature = "client")]
 mod problems;
-#[cfg(feature = "client")]
 mod root;
 #[cfg(feature = "client")]
 mod secrets;
@@ -57,22 +54,18 @@ mod send;
 mod ssh;
 #[cfg(feature = "client")]
 mod upload;
-#[cfg(feature = "client")]
 mod walk;
 
 #[cfg(feature = "client")]
 pub use auth::Credentials;
-#[cfg(feature = "client")]
 pub use directory::Directory;
 #[cfg(feature = "client")]
 pub use host::{Attachables, serve};
 #[cfg(feature = "agent")]
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
-#[cfg(feature = "client")]
 pub use pattern::{broken_pattern, hiding_line};
 pub use pipe::{Chunk, pipe};
-#[cfg(feature = "client")]
 pub use problems::{Counters, Problem, Problems};
 #[cfg(feature = "client")]
 pub use secrets::{Secret, Secrets};

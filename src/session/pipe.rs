@@ -48,6 +48,16 @@ impl Chunk for bollard_buildkit_proto::moby::buildkit::v1::BytesMessage {
     }
 }
 
+impl Chunk for bollard_buildkit_proto::moby::sshforward::v1::BytesMessage {
+    fn wrap(bytes: Bytes) -> Self {
+        Self { data: bytes.into() }
+    }
+
+    fn unwrap(self) -> Bytes {
+        self.data.into()
+    }
+}
+
 /// The writing half: what is written comes out of the second value as messages.
 pub fn pipe<M: Chunk>() -> (PipeWriter<M>, tokio_stream::wrappers::ReceiverStream<M>) {
     let (sender, receiver) = mpsc::channel(WAITING);

@@ -1,41 +1,45 @@
-//! `moby.sshforward.v1.SSH`: lets steps talk to SSH agents of the client, each by its socket.
+//! `moby.sshforward.v1.SSH`: lets steps talk to SSH agents of the client: those that listen on a socket, and keys that
+//! the client holds itself.
 
-use std::{collections::BTreeMap, os::unix::fs::FileTypeExt as _, path::PathBuf};
+use std::{collections::BTreeMap, os::unix::fs::FileTypeExt as _, path::PathBuf, sync::Arc};
 
 use bollard_buildkit_proto::moby::sshforward::v1::BytesMessage;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
-    sync::mpsc,
-};
-use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Status, Streaming};
+
+use super::{agent::Holder, key::Key, pipe};
 
 /// Under which name the engine says which agent it means.
 pub(super) const ID: &str = "buildkit.ssh.id";
 /// The agent of a step that names none.
 const DEFAULT: &str = "default";
-/// Bytes in one message.
-const CHUNK: usize = 32 << 10;
 
 /// SSH agents by the ids that steps know them by.
 #[derive(Debug, Clone, Default)]
-pub struct SshAgents(BTreeMap<String, PathBuf>);
+pub struct SshAgents(BTreeMap<String, Holder>);
 
 impl SshAgents {
-    /// Adds one by its socket; says why not.
-    pub fn add(&mut self, id: String, socket: PathBuf) -> Result<(), String> {
-        match std::fs::metadata(&socket) {
-            Ok(file) if file.file_type().is_socket() => {
-                self.0.insert(id, socket);
-                Ok(())
+    /// Adds one by its socket, or one that holds the keys in these files; says why not. Blocks.
+    pub fn add(&mut self, id: String, paths: &[PathBuf]) -> Result<(), String> {
+        let is_socket = |path: &PathBuf| match std::fs::metadata(path) {
+            Ok(file) if file.file_type().is_socket() => Ok(true),
+            Ok(file) if file.is_file() => Ok(false),
+            Ok(_) => Err(format!("{} is neither the socket of an SSH agent nor a key", path.display())),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        };
+        let sockets = paths.iter().map(is_socket).collect::<Result<Vec<_>, _>>()?;
+        let holder = match (paths, sockets.contains(&true)) {
+            ([socket], true) => Holder::Socket(socket.clone()),
+            (_, true) => {
+                return Err("the socket of an SSH agent stands alone: no other, and no keys beside it".to_owned());
             }
-            Ok(_) => Err(format!("{} is no socket of an SSH agent", socket.display())),
-            Err(error) => Err(format!("{}: {error}", socket.display())),
-        }
+            (keys, false) => Holder::Keys(Arc::new(keys.iter().map(|key| Key::read(key)).collect::<Result<_, _>>()?)),
+        };
+        self.0.insert(id, holder);
+        Ok(())
     }
 
-    fn socket(&self, id: &str) -> Result<&PathBuf, Status> {
+    fn holder(&self, id: &str) -> Result<&Holder, Status> {
         if self.0.is_empty() {
             // As from a client that knows nothing of SSH: a step that can do without goes on.
             return Err(Status::unimplemented("the client lends no SSH agent"));
@@ -46,43 +50,22 @@ impl SshAgents {
 
     /// Whether there is one of that id.
     pub(super) fn check(&self, id: &str) -> Result<(), Status> {
-        self.socket(id).map(drop)
+        self.holder(id).map(drop)
     }
 
-    /// Connects a step with the agent of that id. It ends when either has said all.
-    pub(super) async fn forward(
+    /// Connects a step with the agent of that id. It ends when the step has said all.
+    pub(super) fn forward(
         &self,
         id: &str,
-        mut incoming: Streaming<BytesMessage>,
-    ) -> Result<ReceiverStream<Result<BytesMessage, Status>>, Status> {
-        let socket = self.socket(id)?;
-        let agent = UnixStream::connect(socket).await;
-        let agent =
-            agent.map_err(|error| Status::unavailable(format!("the SSH agent {}: {error}", socket.display())))?;
-        let (mut from_agent, mut to_agent) = agent.into_split();
-        let (sender, outgoing) = mpsc::channel(4);
+        incoming: Streaming<BytesMessage>,
+    ) -> Result<impl Stream<Item = Result<BytesMessage, Status>> + Send + 'static + use<>, Status> {
+        let holder = self.holder(id)?.clone();
+        let (writer, outgoing) = pipe::<BytesMessage>();
         tokio::spawn(async move {
-            let up = async {
-                while let Some(Ok(BytesMessage { data })) = incoming.next().await {
-                    if to_agent.write_all(&data).await.is_err() {
-                        return;
-                    }
-                }
-                drop(to_agent.shutdown().await);
-            };
-            let down = async {
-                let mut buffer = vec![0; CHUNK];
-                while let Ok(count @ 1..) = from_agent.read(&mut buffer).await {
-                    if sender.send(Ok(BytesMessage { data: buffer[..count].to_vec() })).await.is_err() {
-                        return;
-                    }
-                }
-            };
-            tokio::select! {
-                ((), ()) = async { tokio::join!(up, down) } => {}
-                () = sender.closed() => {}
+            if let Err(error) = holder.serve(writer.join(incoming)).await {
+                tracing::debug!(%error, "an SSH agent was left");
             }
         });
-        Ok(ReceiverStream::new(outgoing))
+        Ok(outgoing.map(Ok))
     }
 }

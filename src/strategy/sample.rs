@@ -63,6 +63,7 @@ fn engine(kind: EngineKind, image_store: Option<ImageStore>, cache_exports: &[&'
         cache_exports: cache_exports.to_vec(),
         cache_manifests: true,
         run_limits: true,
+        git_head: true,
         host_gateway: None,
         git: true,
     }

@@ -124,3 +124,24 @@ fn from_report(report: pb::Report) -> Report {
         build_id,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_check_finds_is_a_warning_to_an_older_client() {
+        let check = Event::Check { text: "JSONArgsRecommended".to_owned(), url: "https://d.example/".to_owned() };
+        let sent = to_event(check.clone());
+        let Some(Kind::Notice(notice)) = &sent.kind else { panic!("{sent:?}") };
+        assert!(notice.warning && notice.text == "JSONArgsRecommended");
+        assert_eq!(from_event(sent), Some(check));
+        for event in [
+            Event::Notice { warning: true, text: "slow".to_owned() },
+            Event::Notice { warning: false, text: "waiting".to_owned() },
+            Event::Status { json: b"{}".to_vec() },
+        ] {
+            assert_eq!(from_event(to_event(event.clone())), Some(event));
+        }
+    }
+}

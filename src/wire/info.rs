@@ -18,6 +18,7 @@ pub fn to_engine(capabilities: &Capabilities, address: String) -> pb::Engine {
         cache_exports,
         cache_manifests: _,
         run_limits: _,
+        git_head: _,
         host_gateway: _,
         git,
     } = capabilities;

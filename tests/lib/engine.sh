@@ -16,7 +16,8 @@
 # $REMORA_ENGINE_BRIDGE names a bridge device for containers. Without one the engine has none, and RUN steps use
 # `--network host`. An engine without a bridge deletes docker0: so that is refused where a docker0 is; tests/run.sh
 # starts its engines in a network namespace of their own. $REMORA_ENGINE_INSECURE names registries (HOST:PORT, by spaces)
-# that speak plain http, beside those on loopback, which may always.
+# that speak plain http, beside those on loopback, which may always. $REMORA_ENGINE_GIT=no hides git from the engine, as in
+# images of dind that have none.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/net.sh
@@ -50,15 +51,26 @@ root_of() {
     if [[ ! -d $root ]]; then
       new=$(mktemp -d "$cache/.$release.XXXXXX")
       echo "engine.sh: making the root of Debian $release in $root (a minute)" >&2
-      debian_tree "$release" "$new" docker.io,docker-cli,docker-buildx,ca-certificates,iptables ||
+      debian_tree "$release" "$new" docker.io,docker-cli,docker-buildx,ca-certificates,iptables,git,openssh-client ||
         fail "no root for Debian $release"
       chmod 755 "$new"
       mv "$new" "$root"
     fi
     exec 9>&-
   fi
+  # Roots of an earlier time have none.
+  [[ -x $root/usr/bin/git ]] || add_git "$root" >&2 || fail "no git for Debian $release"
   echo "$root"
 }
+
+# Adds git, and ssh for it, to a root.
+add_git() (
+  exec 9>"$cache/.git.lock"
+  flock 9
+  [[ ! -x $1/usr/bin/git ]] || exit 0
+  chroot "$1" apt-get update -qq
+  chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends git openssh-client
+)
 
 # A certificate authority with a server's and a client's certificate, as DOCKER_CERT_PATH wants them.
 make_certs() {
@@ -127,6 +139,7 @@ run_inside() {
       mkdir -p $fs
       mount -t tmpfs tmpfs $fs
     done
+    hide_git ''
     exec dockerd --config-file "$dir/daemon.json"
   fi
   root=$cache/$release
@@ -136,9 +149,19 @@ run_inside() {
   mount --rbind /sys "$root/sys"
   mount --rbind /dev "$root/dev"
   for fs in run tmp; do mount -t tmpfs tmpfs "$root/$fs"; done
+  hide_git "$root"
   mkdir "$root/run/engine"
   mount --bind "$dir" "$root/run/engine"
   exec chroot "$root" dockerd --config-file /run/engine/daemon.json
+}
+
+# What is no program cannot be found as one.
+hide_git() {
+  local program
+  [[ ${REMORA_ENGINE_GIT:-} == no ]] || return 0
+  for program in "$1"/usr/bin/git "$1"/usr/local/bin/git; do
+    [[ ! -e $program ]] || mount --bind /dev/null "$program"
+  done
 }
 
 start() {

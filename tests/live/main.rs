@@ -54,6 +54,7 @@ mod causes;
 mod context;
 mod contexts;
 mod exported;
+mod git;
 mod given;
 mod info_and_prune;
 mod main_job;

@@ -108,7 +108,7 @@ pub(in crate::cli) enum Told {
     Tty,
     /// One step after the other, folded where the CI can fold
     Ci,
-    /// `BuildKit`'s own status, a JSON text a line
+    /// BuildKit's own status, a JSON text a line
     Rawjson,
     /// As -q
     Quiet,

@@ -17,9 +17,10 @@ pub(in crate::cli) struct Lent {
     /// A secret that steps may mount: a file, or a variable of the environment; repeatable
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=VARIABLE]")]
     secrets: Vec<String>,
-    /// An SSH agent that steps may use, by its socket [default: SSH_AUTH_SOCK]; repeatable
-    #[arg(long = "ssh", value_name = "ID[=SOCKET]", value_parser = ssh)]
-    ssh: Vec<(String, Option<PathBuf>)>,
+    /// An SSH agent that steps may use, by its socket, or private keys without a passphrase [default: SSH_AUTH_SOCK];
+    /// repeatable
+    #[arg(long = "ssh", value_name = "ID[=SOCKET|KEY[,KEY]]", value_parser = ssh)]
+    ssh: Vec<(String, Paths)>,
 }
 
 impl Lent {
@@ -41,14 +42,16 @@ impl Lent {
             secrets.0.insert(id, secret);
         }
         let mut agents = SshAgents::default();
-        for (id, socket) in self.ssh {
-            let of_environment =
-                || std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
-            let next = "start one with: eval $(ssh-agent); ssh-add; or name its socket, as in --ssh default=/path";
-            let socket = socket.or_else(of_environment).ok_or_else(|| {
-                usage(format!("--ssh {id}: no SSH agent is known, for SSH_AUTH_SOCK is not set")).next(next)
-            })?;
-            agents.add(id.clone(), socket).map_err(|why| usage(format!("--ssh {id}: {why}")).next(next))?;
+        for (id, Paths(mut paths)) in self.ssh {
+            let next =
+                "start one with: eval $(ssh-agent); ssh-add; or name its socket or a key, as in --ssh default=/path";
+            if paths.is_empty() {
+                let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty());
+                paths.push(PathBuf::from(socket.ok_or_else(|| {
+                    usage(format!("--ssh {id}: no SSH agent is known, for SSH_AUTH_SOCK is not set")).next(next)
+                })?));
+            }
+            agents.add(id.clone(), &paths).map_err(|why| usage(format!("--ssh {id}: {why}")).next(next))?;
         }
         Ok((secrets, agents))
     }
@@ -81,15 +84,19 @@ fn secret(text: &str) -> Result<(String, Option<Secret>), String> {
     Ok((id, secret))
 }
 
-fn ssh(text: &str) -> Result<(String, Option<PathBuf>), String> {
-    let (id, socket) = match text.split_once('=') {
-        Some((id, socket)) => (id, Some(PathBuf::from(socket))),
-        None => (text, None),
+/// A socket, or keys; none where the environment tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Paths(Vec<PathBuf>);
+
+fn ssh(text: &str) -> Result<(String, Paths), String> {
+    let (id, paths) = match text.split_once('=') {
+        Some((id, paths)) => (id, paths.split(',').map(PathBuf::from).collect()),
+        None => (text, Vec::new()),
     };
-    if id.is_empty() || socket.as_ref().is_some_and(|socket| socket.as_os_str().is_empty()) {
-        return Err("an SSH agent is ID or ID=SOCKET, such as default".to_owned());
+    if id.is_empty() || paths.iter().any(|path| path.as_os_str().is_empty()) {
+        return Err("an SSH agent is ID, ID=SOCKET or ID=KEY, such as default".to_owned());
     }
-    Ok((id.to_owned(), socket))
+    Ok((id.to_owned(), Paths(paths)))
 }
 
 #[cfg(test)]
@@ -121,8 +128,10 @@ mod tests {
 
     #[test]
     fn an_ssh_agent_is_an_id_and_where_it_listens() {
-        assert_eq!(ssh("default").unwrap(), ("default".to_owned(), None));
-        assert_eq!(ssh("git=/run/a").unwrap(), ("git".to_owned(), Some("/run/a".into())));
+        let paths = |paths: &[&str]| Paths(paths.iter().map(PathBuf::from).collect());
+        assert_eq!(ssh("default").unwrap(), ("default".to_owned(), paths(&[])));
+        assert_eq!(ssh("git=/run/a").unwrap(), ("git".to_owned(), paths(&["/run/a"])));
+        assert_eq!(ssh("git=/a,/b").unwrap(), ("git".to_owned(), paths(&["/a", "/b"])));
         assert!(ssh("").is_err() && ssh("=x").is_err() && ssh("a=").is_err());
     }
 }

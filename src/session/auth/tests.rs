@@ -123,3 +123,25 @@ fn variables_of_the_environment_hold_credentials_too() {
     let problem = asked(&broken, "r.test").unwrap_err();
     assert!(problem.what.contains("DOCKER_AUTH_CONFIG") && !problem.what.contains("s3cret"), "{problem:?}");
 }
+
+#[test]
+fn a_jobs_token_is_for_the_agents_git_at_its_own_server_by_https_and_for_nobody_else() {
+    let variables = |url: &'static str| {
+        Credentials::default().with_variables(move |name| match name {
+            "CI_SERVER_URL" => Some(url.to_owned()),
+            "CI_JOB_TOKEN" => Some("canary".to_owned()),
+            _ => None,
+        })
+    };
+    for url in ["https://gitlab.example", "https://gitlab.example:443/", "https://gitlab.example/below"] {
+        let found = variables(url).get("git+https://gitlab.example").unwrap();
+        assert_eq!((found.username.as_str(), found.secret.as_str()), ("gitlab-ci-token", "canary"), "{url}");
+    }
+    let here = variables("https://gitlab.example");
+    for other in
+        ["gitlab.example", "https://gitlab.example", "git+http://gitlab.example", "git+https://gitlab.example.evil"]
+    {
+        assert_eq!(here.get(other).unwrap().secret, "", "{other}");
+    }
+    assert_eq!(variables("http://gitlab.example").get("git+http://gitlab.example").unwrap().secret, "");
+}

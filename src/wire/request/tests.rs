@@ -70,6 +70,7 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         BuildRequest { export: Export::Tar, ..plain.clone() },
         BuildRequest { remote: request().remote, ..plain.clone() },
         BuildRequest { contexts: request().contexts, ..plain.clone() },
+        BuildRequest { raw_status: true, ..plain.clone() },
     ] {
         assert_eq!(pb::BuildRequest::from(asked).revision, 3);
     }

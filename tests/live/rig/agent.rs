@@ -33,11 +33,25 @@ impl Agent {
 
     /// An agent with these flags and no others, which listens, and may not know its engine yet. It finds the engine by `DOCKER_HOST` and its like.
     pub(crate) fn start_with(engine: &Engine, args: &[&str]) -> Self {
+        Self::spawn(engine, args, &[])
+    }
+
+    /// One that finds no git, ready.
+    pub(crate) fn start_without_git(engine: &Engine) -> Self {
+        let agent = Self::spawn(engine, &["--allow-entitlement", "network.host"], &[("PATH", "/nonexistent")]);
+        agent.ready();
+        agent
+    }
+
+    fn spawn(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = super::scratch();
         let log = File::create(dir.path().join("agent.log")).unwrap();
         let socket = format!("unix://{}/agent.sock", dir.path().display());
         let listen = if args.contains(&"--listen") { vec![] } else { vec!["--listen", &socket] };
+        std::fs::create_dir(dir.path().join("tmp")).unwrap();
         let process = super::program(env!("CARGO_BIN_EXE_remora-agent"))
+            .env("TMPDIR", dir.path().join("tmp"))
+            .envs(variables.iter().copied())
             .args(listen)
             .args(args)
             .envs(engine.env())
@@ -67,6 +81,20 @@ impl Agent {
     /// What it has said so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("agent.log")).unwrap()
+    }
+
+    /// What lies in its temporary directory.
+    pub(crate) fn temporary(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir.path().join("tmp")).unwrap().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// How many processes it has started that still run.
+    pub(crate) fn children(&self) -> usize {
+        let file = format!("/proc/{0}/task/{0}/children", self.process.id());
+        let tasks = std::path::Path::new(&file).parent().and_then(std::path::Path::parent).unwrap().to_owned();
+        let lists = std::fs::read_dir(tasks).unwrap().flatten().map(|task| task.path().join("children"));
+        lists.filter_map(|list| std::fs::read_to_string(list).ok()).map(|list| list.split_whitespace().count()).sum()
     }
 
     /// Whether this is anywhere in its memory.

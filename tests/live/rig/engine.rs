@@ -66,6 +66,11 @@ impl Engine {
         super::script("engine.sh", &["start", self.kind.name(), path(&self.dir)]);
     }
 
+    /// The same, and it finds no git.
+    pub(crate) fn run_without_git(&self) {
+        super::script_with(&[("REMORA_ENGINE_GIT", "no")], "engine.sh", &["start", self.kind.name(), path(&self.dir)]);
+    }
+
     /// Ends it at once, as when its pod dies.
     pub(crate) fn stop(&self) {
         super::script("engine.sh", &["stop", path(&self.dir)]);

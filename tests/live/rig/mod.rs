@@ -4,6 +4,7 @@ mod agent;
 mod client;
 mod engine;
 mod fault;
+mod git;
 mod image;
 mod manifests;
 mod registry;
@@ -14,6 +15,7 @@ pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
 pub(crate) use engine::{Engine, Kind};
 pub(crate) use fault::{Fault, FaultyRegistry};
+pub(crate) use git::{GitServer, SshServer, ssh_keygen};
 pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
 pub(crate) use registry::{Registry, Request};
@@ -60,6 +62,14 @@ fn program(path: &str) -> Command {
     command
 }
 
+/// A registry, and an agent at the shared engine of this kind, which has the base image's layers already: it may have
+/// begun to fetch them from another test's registry, which is gone by the time it goes on.
+pub(crate) fn with_base(kind: Kind) -> (Registry, Agent) {
+    let (registry, engine) = (Registry::start(), Engine::shared(kind));
+    engine.pull(&registry.image("base:1"));
+    (registry, Agent::start(&engine))
+}
+
 /// A build context with these files.
 pub(crate) fn context(files: &[(&str, &str)]) -> TempDir {
     let dir = scratch();
@@ -104,8 +114,13 @@ pub(crate) fn unique() -> String {
 
 /// Runs one of the scripts in tests/lib and returns the last line it printed.
 fn script(name: &str, args: &[&str]) -> String {
+    script_with(&[], name, args)
+}
+
+/// The same with these variables.
+fn script_with(variables: &[(&str, &str)], name: &str, args: &[&str]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lib").join(name);
-    let output = Command::new(path).args(args).output().unwrap();
+    let output = Command::new(path).args(args).envs(variables.iter().copied()).output().unwrap();
     assert!(output.status.success(), "{name} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().last().unwrap_or_default().to_owned()
 }

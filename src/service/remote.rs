@@ -1,0 +1,182 @@
+//! Build contexts that lie in git repositories: who fetches them.
+//!
+//! The engine does where it has git. The agent does where the engine has none, and where a credential is meant for git
+//! alone: steps can ask for what the engine is lent, and its log has its URLs. `BuildKit` takes a URL as git where it ends
+//! in `.git`; another one may be a repository too, which its host tells.
+
+use std::{
+    collections::BTreeMap,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+
+use super::prepare::Begun;
+use crate::{
+    digest::sha256,
+    git::{self, Checkout, Login, Named, Source},
+    model::{BuildRequest, Event, Failure, FailureKind},
+    session::{Directory, Lent, methods},
+};
+
+/// What `BuildKit` calls the main context.
+const MAIN: &str = "context";
+/// The build arg that keeps `.git` in a git context.
+const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
+/// Makes keys of what is fetched that nobody can guess.
+static SALT: LazyLock<String> = LazyLock::new(|| uuid::Uuid::new_v4().to_string());
+
+impl Begun {
+    /// Fetches what the engine is not to fetch, and lends it to the engine in place of what the request names. It is there
+    /// as long as this value.
+    pub(super) async fn fetch(
+        &mut self,
+        mut request: BuildRequest,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<BuildRequest, Failure> {
+        let lent = self.lent.clone();
+        let keep = request.build_args.get(KEEP_GIT).is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+        let mut fetched = BTreeMap::new();
+        let main = request.remote.take().map(|place| (MAIN.to_owned(), place));
+        for (name, place) in main.into_iter().chain(std::mem::take(&mut request.contexts)) {
+            let place = match self.look_up(&place).await? {
+                None => place,
+                Some(Fetcher::Engine(url)) => url,
+                Some(Fetcher::Agent(source, login)) => {
+                    let source = source.keeping_git(keep);
+                    let checkout = tokio::select! {
+                        checkout = checkout(&source, &login, &lent, events) => checkout?,
+                        () = lent.ended() => return Err(super::prepare::gone()),
+                    };
+                    fetched.insert(name.clone(), (checkout, source.name()));
+                    if name == MAIN {
+                        continue;
+                    }
+                    format!("input:{name}")
+                }
+            };
+            if name == MAIN {
+                request.remote = Some(place);
+            } else {
+                request.contexts.insert(name, place);
+            }
+        }
+        if !fetched.is_empty() {
+            let directory = |(name, (checkout, _)): (&String, &(Checkout, String))| {
+                (name.clone(), Directory::whole(checkout.directory().to_owned()))
+            };
+            // Files that came anew have other times, so that the engine asks for each of them again.
+            let places: Vec<_> = fetched.values().map(|(_, place)| place.as_str()).collect();
+            let key = sha256(format!("{} {} {}", *SALT, lent.offer().shared_key, places.join(" ")).as_bytes());
+            self.lent = lent.with_checkouts(fetched.iter().map(directory).collect(), key);
+            self.checkouts = fetched.into_values().map(|(checkout, _)| checkout).collect();
+        }
+        Ok(request)
+    }
+
+    /// Who is to fetch what lies there. `None` where it is no repository.
+    async fn look_up(&self, place: &str) -> Result<Option<Fetcher>, Failure> {
+        // What comes on the client's standard input has a URL too.
+        if place.starts_with(methods::UPLOADS) {
+            return Ok(None);
+        }
+        let usage = |why| Failure::new(FailureKind::Usage, why).next("name it as URL#REF:DIRECTORY");
+        let (source, given) = match Source::read(place).map_err(usage)? {
+            Named::Git(source) => (source, true),
+            Named::Perhaps(source) => (source, false),
+            Named::Other => return Ok(None),
+        };
+        let (login, for_agent) = login(&source, &self.lent).await?;
+        if !given && !git::is_repository(&source, &login).await {
+            return Ok(None);
+        }
+        let by_engine = self.capabilities.git;
+        if by_engine && !for_agent && source.suits(place, !self.capabilities.git_head) {
+            return Ok(Some(Fetcher::Engine(if given && !source.was_renamed(place) {
+                place.to_owned()
+            } else {
+                source.name()
+            })));
+        }
+        if git::is_there().await {
+            return Ok(Some(Fetcher::Agent(source, login)));
+        }
+        if by_engine {
+            return Ok(Some(Fetcher::Engine(place.to_owned())));
+        }
+        let what = format!("{}: neither the engine nor the agent has git to fetch it with", source.name());
+        Err(Failure::new(FailureKind::Build, what)
+            .next("install git 2.31 or later where the agent runs, and an SSH client for SSH; or check it out and name its directory"))
+    }
+}
+
+enum Fetcher {
+    /// The engine, by this name.
+    Engine(String),
+    Agent(Source, Login),
+}
+
+async fn checkout(
+    source: &Source,
+    login: &Login,
+    lent: &Lent,
+    events: &mpsc::Sender<Event>,
+) -> Result<Checkout, Failure> {
+    let since = Instant::now();
+    let notice = async |text| drop(events.send(Event::Notice { warning: false, text }).await);
+    notice(format!("git: the agent fetches {}", source.name())).await;
+    let checkout = git::fetch(source, login, lent).await?;
+    let took = Duration::from_millis(since.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
+    notice(format!("git: commit {} in {}", checkout.commit, humantime::format_duration(took))).await;
+    Ok(checkout)
+}
+
+/// What the client lends for a repository, and whether that is for the agent alone: what its URL says, else the secrets
+/// that `BuildKit` knows, in its order, else the job's own token for the CI's own server.
+async fn login(source: &Source, lent: &Lent) -> Result<(Login, bool), Failure> {
+    if let Some(login) = source.login() {
+        return Ok((login, true));
+    }
+    if source.host().is_empty() {
+        return Ok((Login::Anonymous, false));
+    }
+    for of_host in [format!(".{}", source.host()), String::new()] {
+        if let Some(value) = lent.secret(&format!("GIT_AUTH_HEADER{of_host}")).await? {
+            return Ok((Login::header(&value), false));
+        }
+        if let Some(token) = lent.secret(&format!("GIT_AUTH_TOKEN{of_host}")).await? {
+            return Ok((Login::token(&token), false));
+        }
+    }
+    let Some(origin) = source.https() else { return Ok((Login::Anonymous, false)) };
+    let login = Login::lent(lent.git_credential(origin).await?);
+    let for_agent = !matches!(login, Login::Anonymous);
+    Ok((login, for_agent))
+}
+
+/// A failure with what is known of remote contexts.
+pub(super) fn explained(failure: Failure, remote: Option<&str>) -> Failure {
+    let Some(remote) = remote.filter(|_| failure.kind == FailureKind::Build) else { return failure };
+    let page = ["unknown instruction: <!doctype", "unknown instruction: <html", "unknown instruction: <?xml"];
+    let said = failure.what.to_lowercase();
+    if page.iter().any(|start| said.contains(start)) {
+        let name = remote.split(['?', '#']).next().unwrap_or(remote);
+        let what = format!("{name} is a web page: no archive, no Dockerfile, and not known as a git repository");
+        return Failure::new(FailureKind::Build, what).next(
+            "of a git repository, name the URL that is cloned, which ends in .git; of a private one, lend a token with \
+             --secret id=GIT_AUTH_TOKEN,env=VARIABLE",
+        );
+    }
+    // Steps say much of which some sounds like git. Docker 20.10 tells in the step's log alone what git said.
+    let fetching = failure.next.is_empty()
+        && failure.excerpt.is_none()
+        && (failure.what.contains("failed to load cache key") || failure.what.contains("git"))
+        && matches!(Source::read(remote), Ok(Named::Git(_)));
+    let said = std::iter::once(&failure.what).chain(&failure.log).find_map(|line| git::advice(line));
+    match said.filter(|_| fetching) {
+        Some(advice) => failure.next(advice),
+        None => failure,
+    }
+}
