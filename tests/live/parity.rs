@@ -28,6 +28,9 @@ on_every_engine!(@ containerd Containerd28
     archives_hold_the_same
     what_fails_there_fails_here
     flags_that_come_to_nothing_there_come_to_nothing_here);
+on_every_engine!(@ docker_26 Tls26
+    the_same_words_make_the_same_image
+    files_for_scripts_say_the_same);
 
 struct Bed {
     registry: Registry,
@@ -133,7 +136,7 @@ const STEPS: &str = "ARG ONE=none\nARG TWO\nENV SEEN=$ONE$TWO\nCOPY . /context/\
     WORKDIR /w\nUSER 1000\nEXPOSE 80/tcp\nVOLUME /v\nHEALTHCHECK CMD true\nSTOPSIGNAL SIGINT\nSHELL [\"/bin/sh\", \"-ec\"]\n\
     LABEL from=dockerfile\nENTRYPOINT [\"echo\"]\nCMD [\"hello\"]\nFROM first AS second\nRUN --network=none echo second\n\
     FROM scratch AS third\nCOPY --from=second --chmod=0640 --chown=5:6 /context/a /a\n\
-    FROM first AS secrets\nRUN --mount=type=secret,id=s,env=S --mount=type=secret,id=f,mode=0444 test \"$S$(cat /run/secrets/f)\" = valuehello\n\
+    FROM first AS secrets\nRUN --mount=type=secret,id=s,mode=0444 --mount=type=secret,id=f,mode=0444 test \"$(cd /run/secrets; cat s f)\" = valuehello\n\
     FROM first AS ssh\nRUN --mount=type=ssh,mode=0666 test -S \"$SSH_AUTH_SOCK\"\nFROM second";
 
 fn the_same_words_make_the_same_image(kind: Kind) {
