@@ -28,6 +28,9 @@ on_every_engine!(@ containerd Containerd28
     archives_hold_the_same
     what_fails_there_fails_here
     flags_that_come_to_nothing_there_come_to_nothing_here);
+on_every_engine!(@ docker_26 Tls26
+    the_same_words_make_the_same_image
+    files_for_scripts_say_the_same);
 
 struct Bed {
     registry: Registry,
@@ -133,8 +136,8 @@ const STEPS: &str = "ARG ONE=none\nARG TWO\nENV SEEN=$ONE$TWO\nCOPY . /context/\
     WORKDIR /w\nUSER 1000\nEXPOSE 80/tcp\nVOLUME /v\nHEALTHCHECK CMD true\nSTOPSIGNAL SIGINT\nSHELL [\"/bin/sh\", \"-ec\"]\n\
     LABEL from=dockerfile\nENTRYPOINT [\"echo\"]\nCMD [\"hello\"]\nFROM first AS second\nRUN --network=none echo second\n\
     FROM scratch AS third\nCOPY --from=second --chmod=0640 --chown=5:6 /context/a /a\n\
-    FROM first AS secrets\nRUN --mount=type=secret,id=s,env=S --mount=type=secret,id=f,mode=0444 test \"$S$(cat /run/secrets/f)\" = valuehello\n\
-    FROM second";
+    FROM first AS secrets\nRUN --mount=type=secret,id=s,mode=0444 --mount=type=secret,id=f,mode=0444 test \"$(cd /run/secrets; cat s f)\" = valuehello\n\
+    FROM first AS ssh\nRUN --mount=type=ssh,mode=0666 test -S \"$SSH_AUTH_SOCK\"\nFROM second";
 
 fn the_same_words_make_the_same_image(kind: Kind) {
     let bed = Bed::new(kind);
@@ -155,6 +158,10 @@ fn the_same_words_make_the_same_image(kind: Kind) {
     let from = format!("type=registry,ref={base}");
     let (one, two) = (bed.registry.image("one:1"), bed.registry.image("two:2"));
     let none: &[(&str, &str)] = &[];
+    let agents = rig::scratch();
+    let socket = agents.path().join("agent.sock").to_str().unwrap().to_owned();
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let ssh = format!("default={socket}");
     for (flags, env, input) in [
         (&[][..], none, ""),
         (&["--build-arg", "ONE=1", "--build-arg=TWO"], &[("TWO", "two")], ""),
@@ -180,6 +187,8 @@ fn the_same_words_make_the_same_image(kind: Kind) {
         (&["--cache-from", &base, "--cache-from", &from], none, ""),
         (&["--target", "secrets", "--secret", "id=s,env=S", "--secret", &file], &[("S", "value")], ""),
         (&["--target", "secrets", "--secret", "id=s", "--secret", &file], &[("s", "value")], ""),
+        (&["--target", "ssh", "--ssh", &ssh], none, ""),
+        (&["--target", "ssh", "--ssh", "default"], &[("SSH_AUTH_SOCK", &socket)], ""),
         (&["--allow", "network.host"], none, ""),
         (&["-t", &one, "--tag", &two], none, ""),
         (&["--build-arg", "BUILDKIT_MULTI_PLATFORM=0"], none, ""),
@@ -187,6 +196,9 @@ fn the_same_words_make_the_same_image(kind: Kind) {
     ] {
         bed.same(&Job { context: context.path(), flags, env, input });
     }
+    // A Dockerfile alone, and no context.
+    let alone = format!("FROM {base}\nRUN echo {}\n", rig::unique());
+    bed.same(&Job { context: Path::new("-"), flags: &["--label", "a=b"], env: &[], input: &alone });
     for tag in [one, two] {
         bed.engine.docker(&["image", "inspect", &tag]);
     }
