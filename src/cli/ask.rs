@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, env::VarError, time::Duration};
 
 use super::{
-    args::{Build, Connection, Network, Told},
-    ci, connect,
+    args::{Build, Connection, Network},
+    cause, ci, connect,
     context::Context,
     export::{Destination, Place},
     follow, lend,
-    progress::Progress,
+    progress::{Choice, Progress},
     text, usage,
 };
 use crate::{
@@ -31,13 +31,13 @@ pub(super) struct Asked {
     lent: (Secrets, SshAgents),
     /// What takes an archive.
     place: Option<Place>,
-    quiet: bool,
+    progress: Choice,
 }
 
 impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
-        let quiet = args.is_quiet() || args.progress == Told::None;
+        let progress = args.display();
         let Destination { export, place, push, load, names } = Destination::of(&args)?;
         let context = Context::find(&args.context, args.file.as_deref())?;
         let tags: Vec<_> = args.tags.into_iter().chain(names).collect();
@@ -77,14 +77,16 @@ impl Asked {
             export,
             push,
             load,
+            raw_status: progress.raw(),
             wait: Duration::ZERO,
         };
-        Ok(Self { context, request, lent, place, quiet })
+        Ok(Self { context, request, lent, place, progress })
     }
 
     /// Asks the agent, and follows the call to its end.
     pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
-        let Self { context, request, lent, place, quiet } = self;
+        let Self { context, request, lent, place, progress } = self;
+        let network = request.network;
         let mut agent = connect::connect(connection).await?;
         let lending = lend::Lending::build(&context, lent);
         let (taken, lending) = match place.filter(|_| call == Call::Build) {
@@ -97,7 +99,7 @@ impl Asked {
         let session = lend::lend(&agent.client, lending)?;
         let request = BuildRequest { session: session.id.clone(), wait: agent.wait, ..request };
         let request = crate::pb::BuildRequest::from(request);
-        let mut progress = Progress::new(quiet);
+        let mut progress = Progress::new(&progress);
         let done = match call {
             Call::Build => follow::follow(agent.client.build(request), &mut progress).await,
             Call::Plan => follow::follow(agent.client.plan(request), &mut progress).await,
@@ -105,7 +107,7 @@ impl Asked {
         if let (Ok(_), Some(taken)) = (&done, taken) {
             taken.keep()?;
         }
-        let report = done.map_err(|failure| context.explain(session.explain(failure)))?;
+        let report = done.map_err(|failure| context.explain(cause::explain(session.explain(failure), network)))?;
         Ok(Report { context_bytes: report.context_bytes + context.uploaded(), ..report })
     }
 }

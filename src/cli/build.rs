@@ -11,7 +11,7 @@ use crate::model::Failure;
 
 pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Failure> {
     let (iidfile, metadata_file) = (args.iidfile.clone(), args.metadata_file.clone());
-    let (quiet, silent) = (args.is_quiet(), args.progress == Told::None);
+    let (quiet, silent) = (args.is_quiet(), matches!(args.progress, Told::None | Told::Rawjson));
     let asked = Asked::new(args)?;
     for (flag, path) in [("--iidfile", &iidfile), ("--metadata-file", &metadata_file)] {
         path.as_ref().map_or(Ok(()), |path| remove(flag, path))?;

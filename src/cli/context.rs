@@ -11,7 +11,7 @@ use super::{
     dockerfile::{self, Dockerfile},
     excerpt,
     fetched::Origin,
-    ignored, lend, usage,
+    ignored, lend, missing, usage,
 };
 use crate::{
     model::{ContextKind, Failure, FailureKind},
@@ -98,7 +98,7 @@ impl Context {
         };
         let Some(path) = self.dockerfile.path() else { return failure };
         let failure = match &self.directory {
-            Some(directory) => ignored::explain(failure, directory, &path),
+            Some(directory) => missing::explain(ignored::explain(failure, directory, &path), directory, &path),
             None => failure,
         };
         located(failure, &path, &self.dockerfile.name)

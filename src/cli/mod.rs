@@ -10,11 +10,13 @@
 //! | `context`, `dockerfile`, `archive` | what the build context is, and where its Dockerfile lies |
 //! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version`, `man` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
-//! | `progress`, `text` | events > lines |
+//! | `progress` | events > what a person sees of them |
+//! | `text` | lines of our own |
 //! | `summary` | a build's report > lines |
 //! | `metadata` | `--metadata-file` |
 //! | `excerpt`, `ignored` | the lines at fault, of the Dockerfile and of .dockerignore |
 //! | `fetched` | what a failure means where the engine fetches the context |
+//! | `cause`, `missing` | what a failed step most likely met; a file that is not in the context, and like names |
 //! | `exit` | failure > what a person reads, and the exit code |
 //!
 //! Absent: engine, strategy, service. What this room knows of them comes over the wire.
@@ -24,6 +26,7 @@ mod args;
 mod ask;
 mod build;
 mod cancel;
+mod cause;
 mod ci;
 mod connect;
 mod context;
@@ -39,6 +42,7 @@ mod info;
 mod lend;
 mod man;
 mod metadata;
+mod missing;
 mod plan;
 mod progress;
 mod prune;

@@ -67,6 +67,8 @@ pub struct BuildRequest {
     pub push: bool,
     /// Keep the result as an image in the engine.
     pub load: bool,
+    /// Send `BuildKit`'s own status instead of what steps write.
+    pub raw_status: bool,
     /// How long to wait for an engine that is not up yet.
     pub wait: Duration,
 }

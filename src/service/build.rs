@@ -174,7 +174,7 @@ impl Run<'_> {
         drop(events.send(Event::Accepted { build_id: id.clone() }).await);
         let work = Box::pin(async {
             let solver = self.agent.engine.solver(self.lent).await?;
-            let view = View::default();
+            let view = View::of(self.request);
             self.watched(&solver, &view, &id, &events, Box::pin(self.work(&solver, &view, &id))).await
         });
         let failure = match self.agent.engine.while_it_answers(work).await {

@@ -64,7 +64,7 @@ pub use host::{Attachables, serve};
 #[cfg(feature = "agent")]
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
-pub use pattern::broken_pattern;
+pub use pattern::{broken_pattern, hiding_line};
 pub use pipe::{Chunk, pipe};
 pub use problems::{Counters, Problem, Problems};
 #[cfg(feature = "client")]

@@ -34,6 +34,7 @@ pub(super) fn request() -> BuildRequest {
         export: Export::Image,
         push: false,
         load: false,
+        raw_status: false,
         wait: Duration::ZERO,
     }
 }

@@ -9,7 +9,9 @@ use crate::{
 /// As it goes to the client.
 pub fn to_event(event: Event) -> pb::Event {
     let kind = match event {
-        Event::Notice { warning, text } => Kind::Notice(pb::Notice { warning, text }),
+        Event::Notice { warning, text } => Kind::Notice(pb::Notice { warning, text, ..pb::Notice::default() }),
+        Event::Check { text, url } => Kind::Notice(pb::Notice { warning: true, text, check: true, url }),
+        Event::Status { json } => Kind::Status(pb::RawStatus { json }),
         Event::Accepted { build_id } => Kind::Accepted(pb::Accepted { build_id }),
         Event::StepStarted { step, name } => Kind::StepStarted(pb::StepStarted { step, name }),
         Event::StepLog { step, stderr, data } => Kind::StepLog(pb::StepLog { step, stderr, data }),
@@ -34,7 +36,9 @@ pub fn to_event(event: Event) -> pb::Event {
 /// As it comes from the agent. `None` for a kind that a newer agent knows and we do not.
 pub fn from_event(event: pb::Event) -> Option<Event> {
     Some(match event.kind? {
-        Kind::Notice(pb::Notice { warning, text }) => Event::Notice { warning, text },
+        Kind::Notice(pb::Notice { text, check: true, url, warning: _ }) => Event::Check { text, url },
+        Kind::Notice(pb::Notice { warning, text, check: false, url: _ }) => Event::Notice { warning, text },
+        Kind::Status(pb::RawStatus { json }) => Event::Status { json },
         Kind::Accepted(pb::Accepted { build_id }) => Event::Accepted { build_id },
         Kind::StepStarted(pb::StepStarted { step, name }) => Event::StepStarted { step, name },
         Kind::StepLog(pb::StepLog { step, stderr, data }) => Event::StepLog { step, stderr, data },

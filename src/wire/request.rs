@@ -108,6 +108,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             remote,
             contexts,
             dockerfile_lent,
+            raw_status,
         } = request;
         Ok(Self {
             session: session(&id)?,
@@ -141,6 +142,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             },
             push,
             load,
+            raw_status,
             wait: wait(wait_ms),
         })
     }
@@ -170,6 +172,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             export,
             push,
             load,
+            raw_status,
             wait,
         } = request;
         let export = match export {
@@ -184,6 +187,7 @@ impl From<BuildRequest> for pb::BuildRequest {
         let revision = match () {
             () if run.is_some() || !entitlements.is_empty() || !no_cache_stages.is_empty() => 3,
             () if export != pb::Export::Image || remote.is_some() || !contexts.is_empty() => 3,
+            () if raw_status => 3,
             () if cache.asks() => 2,
             () => FIRST_REVISION,
         };
@@ -217,6 +221,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             remote: remote.unwrap_or_default(),
             contexts: contexts.into_iter().collect(),
             dockerfile_lent,
+            raw_status,
         }
     }
 }

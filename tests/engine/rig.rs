@@ -178,6 +178,7 @@ pub(crate) fn request() -> BuildRequest {
         export: Export::Image,
         push: false,
         load: false,
+        raw_status: false,
         wait: LIMIT,
     }
 }

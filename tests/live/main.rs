@@ -50,6 +50,7 @@ macro_rules! on_one_engine {
 mod bad_input;
 mod cache;
 mod cancel;
+mod causes;
 mod context;
 mod contexts;
 mod exported;
@@ -59,8 +60,10 @@ mod info_and_prune;
 mod main_job;
 mod manual;
 mod plan;
+mod progress;
 mod push;
 mod restarts;
 mod rig;
 mod rig_works;
 mod same_image;
+mod terminal;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Cache, Compat, Lent, Output, Run, output, values};
-use crate::model::Reference;
+use crate::{cli::progress::Choice, model::Reference};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -85,6 +85,11 @@ pub(in crate::cli) struct Build {
 }
 
 impl Build {
+    /// How progress is shown.
+    pub(in crate::cli) fn display(&self) -> Choice {
+        Choice::of_process(if self.quiet { Told::Quiet } else { self.progress })
+    }
+
     /// Whether the image's id is all that goes to standard output.
     pub(in crate::cli) fn is_quiet(&self) -> bool {
         self.quiet || self.progress == Told::Quiet
@@ -94,13 +99,17 @@ impl Build {
 /// Ways to tell progress.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Told {
-    /// A line when a step starts, its output, a line when it ends
+    /// tty on a terminal, ci in a CI, else plain
     #[value(alias = "")]
     Auto,
-    /// The same
+    /// Lines as they come: one when a step starts, its output, one when it ends
     Plain,
-    /// The same, so far
+    /// Live, in place
     Tty,
+    /// One step after the other, folded where the CI can fold
+    Ci,
+    /// `BuildKit`'s own status, a JSON text a line
+    Rawjson,
     /// As -q
     Quiet,
     /// Warnings alone

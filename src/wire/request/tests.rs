@@ -48,6 +48,7 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         remote: None,
         dockerfile_lent: false,
         contexts: BTreeMap::new(),
+        raw_status: false,
         ..request()
     };
     let revision = |cache| pb::BuildRequest::from(BuildRequest { cache, ..plain.clone() }).revision;
@@ -108,6 +109,7 @@ fn request() -> BuildRequest {
         export: Export::Oci,
         push: true,
         load: true,
+        raw_status: true,
         wait: Duration::from_secs(60),
     }
 }

@@ -53,14 +53,19 @@ impl Client {
 
     /// `remora ARGS...`, whose output nobody reads as long as the caller does not.
     pub(crate) fn spawn_unread(&self, args: &[&str]) -> Child {
-        super::program(env!("CARGO_BIN_EXE_remora"))
-            .args(args)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
+        self.command(args)
             .stdin(self.input.as_deref().map_or_else(Stdio::null, input))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()
+    }
+
+    /// `remora ARGS...`, with the variables of this client.
+    pub(super) fn command(&self, args: &[&str]) -> Command {
+        let mut command = super::program(env!("CARGO_BIN_EXE_remora"));
+        command.args(args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {

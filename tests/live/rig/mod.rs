@@ -8,6 +8,7 @@ mod git;
 mod image;
 mod manifests;
 mod registry;
+mod terminal;
 
 pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
@@ -17,6 +18,7 @@ pub(crate) use git::{GitServer, SshServer, ssh_keygen};
 pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
 pub(crate) use registry::{Registry, Request};
+pub(crate) use terminal::rows;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,8 +38,20 @@ pub(crate) fn scratch() -> TempDir {
 
 /// One of our programs, which knows nothing of the job that these tests run in: neither its branch nor its settings.
 fn program(path: &str) -> Command {
+    const SHOWN_BY: &[&str] = &[
+        "BUILDKITE",
+        "BUILDKIT_COLORS",
+        "BUILDKIT_PROGRESS",
+        "BUILDKIT_TTY_LOG_LINES",
+        "CI",
+        "CIRCLECI",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "COLUMNS",
+        "GITHUB_ACTIONS",
+    ];
     let mut command = Command::new(path);
-    for name in remora::model::CI_VARIABLES {
+    for name in remora::model::CI_VARIABLES.iter().chain(SHOWN_BY) {
         command.env_remove(name);
     }
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REMORA_")) {
