@@ -43,7 +43,11 @@ impl Origin {
         }
         if has(&PAGE) {
             let what = format!("what lies {place} is a web page, and neither an archive nor a Dockerfile");
-            return Some((what, "give the URL of an archive, or of a git repository, which ends with .git"));
+            return Some((
+                what,
+                "give the URL of an archive, or of a git repository, which ends with .git; of a private one, lend a token with --secret \
+                 id=GIT_AUTH_TOKEN,env=VARIABLE",
+            ));
         }
         if has(&["failed to read dockerfile: open "]) && has(&["no such file"]) {
             // Without that program an engine takes the archive for a file of the context.

@@ -159,18 +159,9 @@ async fn login(source: &Source, lent: &Lent) -> Result<(Login, bool), Failure> {
 /// A failure with what is known of remote contexts.
 pub(super) fn explained(failure: Failure, remote: Option<&str>) -> Failure {
     let Some(remote) = remote.filter(|_| failure.kind == FailureKind::Build) else { return failure };
-    let page = ["unknown instruction: <!doctype", "unknown instruction: <html", "unknown instruction: <?xml"];
-    let said = failure.what.to_lowercase();
-    if page.iter().any(|start| said.contains(start)) {
-        let name = remote.split(['?', '#']).next().unwrap_or(remote);
-        let what = format!("{name} is a web page: no archive, no Dockerfile, and not known as a git repository");
-        return Failure::new(FailureKind::Build, what).next(
-            "of a git repository, name the URL that is cloned, which ends in .git; of a private one, lend a token with \
-             --secret id=GIT_AUTH_TOKEN,env=VARIABLE",
-        );
-    }
     // Steps say much of which some sounds like git. Docker 20.10 tells in the step's log alone what git said.
     let fetching = failure.next.is_empty()
+        && failure.step.is_empty()
         && failure.excerpt.is_none()
         && (failure.what.contains("failed to load cache key") || failure.what.contains("git"))
         && matches!(Source::read(remote), Ok(Named::Git(_)));

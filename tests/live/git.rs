@@ -288,7 +288,7 @@ fn a_url_without_git_at_its_end_is_asked_what_it_is(kind: Kind) {
     repository.commit(&[("Dockerfile", &dockerfile(&registry, ""))], "main");
     build(&agent.client(), repository.url.trim_end_matches(".git"), &[]).code(0).assert_step("RUN echo", "DONE");
     let page = format!("http://{}/group/nothing", server.host);
-    build(&agent.client(), &page, &[]).code(1).says("is a web page").says("ends in .git");
+    build(&agent.client(), &page, &[]).code(1).says("is a web page").says("id=GIT_AUTH_TOKEN");
 }
 
 fn without_any_git_it_is_said_what_to_install(kind: Kind) {
