@@ -5,7 +5,8 @@ use tracing_subscriber::EnvFilter;
 /// Starts the log. `REMORA_LOG` (such as `debug`, or `remora=trace`) sets what it holds; `REMORA_LOG_FORMAT=json` makes
 /// a JSON object of each line.
 pub fn start() {
-    let filter = EnvFilter::try_from_env("REMORA_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var("REMORA_LOG").ok().filter(|wanted| !wanted.is_empty());
+    let filter = wanted.and_then(|wanted| EnvFilter::try_new(wanted).ok()).unwrap_or_else(|| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     if std::env::var("REMORA_LOG_FORMAT").is_ok_and(|format| format == "json") {
         log.json().init();

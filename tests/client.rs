@@ -117,7 +117,12 @@ fn what_is_to_be_lent_is_looked_for_before_anybody_is_asked() {
         ("--output", "type=zip,dest=x", "zip"),
         ("--output", "type=tar,dest=no/such/x.tar", "cannot reach the agent"),
         ("--cache-from", "type=gha", "gha"),
-        ("--provenance", "--sbom=true", "not here yet"),
+        ("--provenance", "mode=most", "min and max"),
+        ("--annotation", "layer:a=b", "manifest-descriptor"),
+        ("--call", "tests", "outline"),
+        ("--output", "Dockerfile", "is a file"),
+        ("--output", "Dockerfile/below", "Dockerfile"),
+        ("--output", "type=local", "dest=DIR"),
         ("--progress", "loud", "loud"),
         ("--progress=quiet", "--output=type=oci", "standard output"),
     ] {
@@ -158,4 +163,114 @@ fn the_version_is_told_without_an_agent_too() {
     let output = remora(dir.path(), &["version"]);
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("client"), "{output:?}");
     refuses(&output, 10, "cannot reach the agent");
+}
+
+/// A wrong value for every flag of `build` that has one, and `None` where every value has a meaning.
+const WRONG: &[(&str, Option<&str>)] = &[
+    ("--add-host", Some("db")),
+    ("--agent", Some("http://x")),
+    ("--allow", None),
+    ("--annotation", Some("layer:key=hunter2")),
+    ("--attest", Some("type=hunter2")),
+    ("--build-arg", Some("=hunter2")),
+    ("--cache", Some("most")),
+    ("--cache-fallback", Some("a,,b")),
+    ("--cache-from", Some("type=gha")),
+    ("--cache-repo", Some("UPPER")),
+    ("--cache-scope", Some("")),
+    ("--cache-to", None),
+    ("--call", Some("tests")),
+    ("--cgroup-parent", None),
+    ("--file", Some("no/such/file")),
+    ("--iidfile", Some("no/such/directory/id")),
+    ("--label", Some("=hunter2")),
+    ("--metadata-file", Some("no/such/directory/metadata")),
+    ("--network", Some("bridge")),
+    ("--no-cache-filter", None),
+    ("--output", Some("type=zip")),
+    ("--platform", Some("a//b")),
+    ("--progress", Some("loud")),
+    ("--provenance", Some("max")),
+    ("--sbom", Some("perhaps")),
+    ("--secret", Some("token=hunter2")),
+    ("--shm-size", Some("much")),
+    ("--ssh", Some("default=no/such/socket")),
+    ("--tag", Some("App")),
+    ("--target", None),
+    ("--ulimit", Some("files=1")),
+    ("--wait", Some("soon")),
+];
+
+#[test]
+fn every_flag_with_a_wrong_value_is_refused_by_its_name_and_shows_no_secret() {
+    let dir = context();
+    let help = remora(dir.path(), &["build", "--help"]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let flags = help.lines().filter_map(|line| {
+        let (_, flag) = line.split_at_checked(6)?;
+        let flag = flag.starts_with("--").then_some(flag)?;
+        let (name, value) = flag.split_once([' ', '[']).unwrap_or((flag, ""));
+        (!value.trim().is_empty()).then_some(name)
+    });
+    let mut flags: Vec<&str> = flags.collect();
+    flags.sort_unstable();
+    assert_eq!(flags, WRONG.iter().map(|(flag, _)| *flag).collect::<Vec<_>>(), "the table has every flag");
+    for (flag, value) in WRONG {
+        let Some(value) = value else { continue };
+        let output = remora(dir.path(), &["build", &format!("{flag}={value}"), "."]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{flag} {value}: {told}");
+        let named = told.contains(flag) || told.contains(" -f,");
+        assert!(named && !told.contains("hunter2"), "{flag} {value}: {told}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_set_and_empty_is_as_one_that_is_not_set() {
+    let dir = context();
+    let names = ["REMORA_CACHE", "REMORA_CACHE_SCOPE", "REMORA_CACHE_FALLBACK", "REMORA_CACHE_REPO", "REMORA_AGENT"];
+    let others = ["REMORA_TOKEN", "BUILDKIT_PROGRESS", "DOCKER_CONFIG", "DOCKER_AUTH_CONFIG", "DOCKER_BUILDKIT"];
+    let output = Command::new(env!("CARGO_BIN_EXE_remora"))
+        .args(["build", "--wait", "0s", "."])
+        .env_clear()
+        .envs(names.iter().chain(&others).map(|name| (name, "")))
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    refuses(&output, 10, "unix:///run/remora/agent.sock");
+}
+
+#[test]
+fn what_scripts_write_is_taken() {
+    let dir = context();
+    for line in [
+        "build --rm --force-rm=true --compress --squash --isolation default -m 2g --memory-swap -1 --cpu-shares 5 \
+         --cpu-quota -1 --cpuset-cpus 0-3 --security-opt seccomp=unconfined --disable-content-trust=false .",
+        "build . -t a -t b --tag=c --pull=true --no-cache=false -f Dockerfile",
+        "build --builder default -D --provenance=false --sbom=false --cache-to type=inline --load .",
+        "build --add-host a:10.0.0.1,b:10.0.0.2 --platform linux/amd64,linux/arm64 .",
+    ] {
+        let words: Vec<_> = line.split_whitespace().collect();
+        refuses(&remora(dir.path(), &words), 10, "cannot reach the agent");
+    }
+    let told = remora(dir.path(), &["build", "--squash", "-m", "2g", "."]).stderr;
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains("--squash is left out") && told.contains("--memory is left out"), "{told}");
+}
+
+#[test]
+fn a_manual_page_is_written_for_every_command() {
+    let dir = context();
+    let output = remora(dir.path(), &["man", "."]);
+    assert!(output.status.success(), "{output:?}");
+    let page = fs::read_to_string(dir.path().join("remora-build.1")).unwrap();
+    for words in [".TH REMORA\\-BUILD 1", "no\\-cache\\-filter", ".SH EXAMPLES", "REMORA_CACHE_SCOPE"] {
+        assert!(page.contains(words) || page.contains(&words.replace("\\-", "-")), "{words}\n{page}");
+    }
+    assert!(fs::read_to_string(dir.path().join("remora.1")).unwrap().contains("EXIT CODES"));
+    for command in ["plan", "push", "prune", "info", "du", "ps", "cancel", "version", "completion", "man"] {
+        let page = fs::read_to_string(dir.path().join(format!("remora-{command}.1"))).unwrap();
+        assert!(page.contains(".SH EXAMPLES"), "{command}: {page}");
+    }
+    refuses(&remora(dir.path(), &["man", "no/such/directory"]), 2, "no/such/directory");
 }

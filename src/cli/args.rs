@@ -5,12 +5,13 @@ mod cache;
 mod call;
 mod compat;
 mod described;
+mod given;
 mod lent;
 mod output;
 mod run;
 mod values;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
 
@@ -19,9 +20,11 @@ pub(super) use cache::Cache;
 pub(super) use call::{Asked, Call};
 use compat::Compat;
 use described::Described;
+pub(super) use given::parse;
 pub(super) use lent::Lent;
 pub(super) use output::{Goal, Output};
 use run::Run;
+pub(super) use values::HeldFilter;
 
 use crate::model::Reference;
 
@@ -45,10 +48,12 @@ Exit codes:
   12   a registry did not take or give what was asked
   13   refused by the agent's policy
   70   a defect of remora
-  130  interrupted (SIGINT), 143 terminated (SIGTERM)";
+  130  interrupted (SIGINT), or ended with remora cancel
+  143  terminated (SIGTERM)";
 
 /// Where the agent is.
 #[derive(ClapArgs)]
+#[command(next_help_heading = "Agent")]
 #[allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows them as they are
 pub(super) struct Connection {
     /// The agent: unix:///path or tcp://host:port (which wants REMORA_TOKEN)
@@ -70,24 +75,84 @@ Examples:
   remora plan --push -t registry.example/app:1 .
   remora plan --json --cache-scope feature/x -t registry.example/app:1 .";
 
+const PUSH_EXAMPLES: &str = "\
+Examples:
+  remora push registry.example/app:1 registry.example/app:latest";
+
+const PRUNE_EXAMPLES: &str = "\
+Examples:
+  remora prune --filter unused-for=72h --keep-bytes 20GB --dry-run
+  remora prune --all";
+
+const INFO_EXAMPLES: &str = "\
+Examples:
+  remora info
+  remora info --json --wait 5s";
+
+const VERSION_EXAMPLES: &str = "\
+Examples:
+  remora version";
+
+const DU_EXAMPLES: &str = "\
+Examples:
+  remora du
+  remora du --filter type=exec.cachemount --verbose
+  remora du --filter unused-for=72h      what remora prune with the same filter looks at";
+
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  source <(remora completion bash)
+  remora completion zsh > ~/.zfunc/_remora";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  remora man /usr/local/share/man/man1";
+
+const PS_EXAMPLES: &str = "\
+Examples:
+  remora ps
+  remora cancel $(remora ps -q)      ends all of them";
+
+const CANCEL_EXAMPLES: &str = "\
+Examples:
+  remora cancel 3f2a
+  remora cancel $(remora ps -q)";
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Build an image from a Dockerfile, with every step cached that can be
-    #[command(after_help = build::EXAMPLES)]
+    #[command(after_help = build::EXAMPLES, args_override_self = true)]
     Build(Box<Build>),
     /// Say what such a build would do about cache, and why; nothing is run or written
-    #[command(after_help = PLAN_EXAMPLES)]
+    #[command(after_help = PLAN_EXAMPLES, args_override_self = true)]
     Plan(Box<Plan>),
     /// Push images that the engine holds
+    #[command(after_help = PUSH_EXAMPLES)]
     Push(Push),
     /// Free disk space of the engine: build cache and dangling images
+    #[command(after_help = PRUNE_EXAMPLES)]
     Prune(Prune),
     /// Show what the agent and its engine are, and what they do; this waits for the agent alone
+    #[command(after_help = INFO_EXAMPLES)]
     Info(Info),
+    /// Show what the engine holds on its disk, by kind and by age
+    #[command(after_help = DU_EXAMPLES)]
+    Du(Du),
+    /// List the builds that run through the agent
+    #[command(after_help = PS_EXAMPLES)]
+    Ps(Ps),
+    /// End builds that run; their own clients say by whom, and exit with 130
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel(Cancel),
     /// Say what client, agent and engine are
+    #[command(after_help = VERSION_EXAMPLES)]
     Version,
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
+    #[command(after_help = COMPLETION_EXAMPLES)]
     Completion(Completion),
+    /// Write the manual pages into a directory
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(Man),
 }
 
 #[derive(ClapArgs)]
@@ -129,6 +194,43 @@ pub(super) struct Prune {
 pub(super) struct Completion {
     /// The shell
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Du {
+    /// Only some of it: type=TYPE (image, regular, source.local, exec.cachemount ...) or unused-for=TIME; repeatable
+    #[arg(long, value_name = "FILTER", value_parser = values::held_filter)]
+    pub(super) filter: Vec<HeldFilter>,
+    /// List the 1000 largest records too
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Ps {
+    /// Print the ids, and nothing else
+    #[arg(short, long, conflicts_with = "json")]
+    pub(super) quiet: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Cancel {
+    /// Id of a running build, or the beginning of one that no other has
+    #[arg(value_name = "BUILD", required = true)]
+    pub(super) builds: Vec<String>,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Man {
+    /// Where the pages go
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 #[derive(ClapArgs)]

@@ -1,25 +1,18 @@
 //! What `build` and `plan` ask of the agent.
 
-use std::{
-    collections::BTreeMap,
-    env::VarError,
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, env::VarError, time::Duration};
 
 use super::{
-    args::{Build, Connection, Network, Told},
-    ci, connect,
-    dockerfile::{self, Dockerfile},
-    excerpt,
+    args::{Build, Connection, Network},
+    cause, ci, connect,
+    context::Context,
     export::{Destination, Place},
-    follow, ignored, lend,
-    progress::Progress,
+    follow, lend,
+    progress::{Choice, Progress},
     text, usage,
 };
 use crate::{
-    model::{self, BuildRequest, Failure, FailureKind, Report, SessionId},
+    model::{self, BuildRequest, Failure, Report, SessionId},
     session::{Secrets, SshAgents},
 };
 
@@ -32,38 +25,33 @@ pub(super) enum Call {
 
 /// A request, with what the client serves for it.
 pub(super) struct Asked {
-    context: PathBuf,
-    dockerfile: Dockerfile,
+    context: Context,
     /// Session and time to wait come later.
     request: BuildRequest,
     lent: (Secrets, SshAgents),
     /// What takes an export.
     place: Option<Place>,
-    quiet: bool,
+    progress: Choice,
 }
 
 impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
-        let quiet = args.is_quiet() || args.progress == Told::None;
+        let progress = args.display();
         let subrequest = args.call.asked().subrequest;
         let Destination { export, options, place, push, load, names } = match subrequest {
             None => Destination::of(&args)?,
             // Nothing is made.
             Some(_) => Destination::default(),
         };
-        let (context, dockerfile) = if args.context == Path::new("-") && args.file.is_none() {
-            dockerfile::alone(io::stdin().lock())?
-        } else {
-            (context(&args.context)?, dockerfile::find(&args.context, args.file.as_deref())?)
-        };
+        let context = Context::find(&args.context, args.file.as_deref())?;
         let tags: Vec<_> = args.tags.into_iter().chain(names).collect();
         if push && tags.is_empty() {
             return Err(usage("--push without a tag: there is no name to push to")
                 .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
         }
-        if let Some(notice) = args.compat.notice() {
-            text::notice(notice);
+        for notice in args.compat.notices() {
+            text::notice(&notice);
         }
         let build_args = build_args(args.build_args)?;
         let (annotations, attestations) = args.described.request();
@@ -71,8 +59,9 @@ impl Asked {
         let (cache_from, cache) = args.cache.request(ci::variables())?;
         let request = BuildRequest {
             session: SessionId(String::new()),
-            dockerfile: dockerfile.name.clone(),
-            remote: None,
+            dockerfile: context.dockerfile.name.clone(),
+            remote: context.remote.clone(),
+            dockerfile_lent: context.remote.is_some() && context.dockerfile.directory.is_some(),
             contexts: BTreeMap::new(),
             tags,
             target: args.target,
@@ -98,18 +87,18 @@ impl Asked {
             subrequest,
             push,
             load,
+            raw_status: progress.raw(),
             wait: Duration::ZERO,
         };
-        Ok(Self { context, dockerfile, request, lent, place, quiet })
+        Ok(Self { context, request, lent, place, progress })
     }
 
     /// Asks the agent, and follows the call to its end.
     pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
-        let Self { context, dockerfile: Dockerfile { directory, name, read: _read }, request, lent, place, quiet } =
-            self;
+        let Self { context, request, lent, place, progress } = self;
+        let network = request.network;
         let mut agent = connect::connect(connection).await?;
-        let path = directory.join(&name);
-        let lending = lend::Lending::build(context.clone(), directory, name.as_ref(), lent);
+        let lending = lend::Lending::build(&context, lent);
         let (taken, lending) = match place.filter(|_| call == Call::Build) {
             Some(place) => {
                 let (begun, taker) = place.open()?;
@@ -120,7 +109,7 @@ impl Asked {
         let session = lend::lend(&agent.client, lending)?;
         let request = BuildRequest { session: session.id.clone(), wait: agent.wait, ..request };
         let request = crate::pb::BuildRequest::from(request);
-        let mut progress = Progress::new(quiet);
+        let mut progress = Progress::new(&progress);
         let done = match call {
             Call::Build => follow::follow(agent.client.build(request), &mut progress).await,
             Call::Plan => follow::follow(agent.client.plan(request), &mut progress).await,
@@ -128,23 +117,8 @@ impl Asked {
         if let (Ok(_), Some(taken)) = (&done, taken) {
             taken.keep()?;
         }
-        done.map_err(|failure| located(ignored::explain(session.explain(failure), &context, &path), &path, &name))
-    }
-}
-
-fn context(path: &Path) -> Result<PathBuf, Failure> {
-    let text = path.to_string_lossy();
-    if text == "-" || text.contains("://") || text.starts_with("git@") {
-        return Err(usage(format!("the build context {text}: only directories are supported so far"))
-            .next("check it out or unpack it, and name its directory"));
-    }
-    let found = path.canonicalize().and_then(|full| Ok((fs::metadata(&full)?.is_dir(), full)));
-    match found {
-        Ok((true, full)) => Ok(full),
-        Ok((false, _)) => Err(usage(format!("the build context {} is no directory", path.display()))
-            .next("name the directory that holds what the Dockerfile copies, such as .")),
-        Err(error) => Err(usage(format!("the build context {}: {error}", path.display()))
-            .next("name an existing directory, such as .")),
+        let report = done.map_err(|failure| context.explain(cause::explain(session.explain(failure), network)))?;
+        Ok(Report { context_bytes: report.context_bytes + context.uploaded(), ..report })
     }
 }
 
@@ -166,12 +140,4 @@ fn build_args(args: Vec<(String, Option<String>)>) -> Result<BTreeMap<String, St
         given.extend(value.map(|value| (name, value)));
     }
     Ok(given)
-}
-
-/// Adds the lines at fault, where the engine did not tell them.
-fn located(mut failure: Failure, path: &Path, name: &str) -> Failure {
-    if failure.excerpt.is_none() && failure.kind == FailureKind::Build {
-        failure.excerpt = fs::read_to_string(path).ok().and_then(|text| excerpt::find(&failure, name, &text));
-    }
-    failure
 }

@@ -12,12 +12,12 @@ use crate::model::Failure;
 
 pub(super) async fn build(connection: &Connection, args: Build) -> Result<ExitCode, Failure> {
     let (iidfile, metadata_file) = (args.iidfile.clone(), args.metadata_file.clone());
-    let (quiet, silent) = (args.is_quiet(), args.progress == Told::None);
+    let (quiet, silent) = (args.is_quiet(), matches!(args.progress, Told::None | Told::Rawjson));
     let call = args.call.asked();
     let dockerfile = answer::dockerfile(&args.context, args.file.as_deref());
     let asked = Asked::new(args)?;
-    for path in [&iidfile, &metadata_file].into_iter().flatten() {
-        remove(path)?;
+    for (flag, path) in [("--iidfile", &iidfile), ("--metadata-file", &metadata_file)] {
+        path.as_ref().map_or(Ok(()), |path| remove(flag, path))?;
     }
     let report = asked.ask(connection, Call::Build).await?;
     if let Some(answer) = &report.answer {
@@ -42,9 +42,9 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<ExitCo
 }
 
 /// What an earlier build wrote must not be taken for this one's. Links and devices are written through, not removed.
-pub(super) fn remove(path: &Path) -> Result<(), Failure> {
+pub(super) fn remove(flag: &str, path: &Path) -> Result<(), Failure> {
     let cannot = |error: &dyn std::fmt::Display| {
-        usage(format!("{} cannot be written: {error}", path.display())).next("name another file")
+        usage(format!("{flag}: {} cannot be written: {error}", path.display())).next("name another file")
     };
     match fs::symlink_metadata(path) {
         Ok(file) if file.is_file() => fs::remove_file(path).map_err(|e| cannot(&e)),

@@ -8,7 +8,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::usage;
+use super::{
+    archive::{self, Kind},
+    usage,
+};
 use crate::model::Failure;
 
 /// Bytes of a Dockerfile on standard input at most.
@@ -16,10 +19,12 @@ const LARGEST: u64 = 16 << 20;
 
 /// A Dockerfile, which may lie outside the context: its own directory is served for it.
 pub(super) struct Dockerfile {
-    pub(super) directory: PathBuf,
+    /// None where it is within a context that the engine fetches.
+    pub(super) directory: Option<PathBuf>,
+    /// Its name there, or its path within that context.
     pub(super) name: String,
     /// What came on standard input lies here, and is gone with it.
-    pub(super) read: Option<TempDir>,
+    pub(super) _read: Option<TempDir>,
 }
 
 /// The file that is named, or the context's; `-` is standard input.
@@ -48,7 +53,29 @@ pub(super) fn find(context: &Path, file: Option<&Path>) -> Result<Dockerfile, Fa
     let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| problem(&"its name is not UTF-8"))?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let directory = directory.canonicalize().map_err(|e| problem(&e))?;
-    Ok(Dockerfile { directory, name: name.to_owned(), read: None })
+    Ok(Dockerfile { directory: Some(directory), name: name.to_owned(), _read: None })
+}
+
+/// That of a context which the engine fetches: within it, unless it is standard input, or named by an absolute path.
+pub(super) fn find_for_remote(file: Option<&Path>) -> Result<Dockerfile, Failure> {
+    match file {
+        Some(path) if path == Path::new("-") || path.is_absolute() => find(Path::new("."), file),
+        _ => within(file),
+    }
+}
+
+/// That of a context which the engine fetches, by its path there.
+pub(super) fn within(file: Option<&Path>) -> Result<Dockerfile, Failure> {
+    let name = file.unwrap_or(Path::new("Dockerfile")).to_str();
+    let name = name.ok_or_else(|| usage("-f: the name of the Dockerfile is not UTF-8"))?;
+    Ok(Dockerfile { directory: None, name: name.to_owned(), _read: None })
+}
+
+impl Dockerfile {
+    /// Where the client has it.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.join(&self.name))
+    }
 }
 
 /// The engine asks for a directory: it lies in one that nobody else reads, until the build is over.
@@ -59,10 +86,13 @@ fn read(input: impl io::Read) -> Result<Dockerfile, Failure> {
     };
     input.take(LARGEST + 1).read_to_end(&mut text).map_err(cannot)?;
     let problem = match text.as_slice() {
-        [] => "nothing came",
-        text if is_archive(text) => "it is an archive, and contexts from archives are not here yet",
         text if text.len() as u64 > LARGEST => "it is larger than 16 MiB",
-        _ => "",
+        text => match archive::kind(&text[..text.len().min(archive::HEAD)]) {
+            Kind::Nothing => "nothing came",
+            Kind::Text => "",
+            Kind::Binary => "it is no text",
+            _ => "it is an archive, which is a context and no Dockerfile",
+        },
     };
     if !problem.is_empty() {
         return Err(usage(format!("the Dockerfile on standard input: {problem}"))
@@ -73,7 +103,7 @@ fn read(input: impl io::Read) -> Result<Dockerfile, Failure> {
     let directory = path.join("dockerfile");
     fs::create_dir(&directory).and_then(|()| fs::create_dir(path.join(CONTEXT))).map_err(cannot)?;
     fs::write(directory.join("Dockerfile"), &text).map_err(cannot)?;
-    Ok(Dockerfile { directory, name: "Dockerfile".to_owned(), read: Some(all) })
+    Ok(Dockerfile { directory: Some(directory), name: "Dockerfile".to_owned(), _read: Some(all) })
 }
 
 /// Beside the Dockerfile, and empty.
@@ -82,13 +112,8 @@ const CONTEXT: &str = "context";
 /// A Dockerfile on standard input that needs no context, and an empty one.
 pub(super) fn alone(input: impl io::Read) -> Result<(PathBuf, Dockerfile), Failure> {
     let dockerfile = read(input)?;
-    Ok((dockerfile.directory.with_file_name(CONTEXT), dockerfile))
-}
-
-/// Whether this begins as tar does, or as what tars are compressed with.
-fn is_archive(text: &[u8]) -> bool {
-    const MAGIC: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"];
-    text.get(257..262) == Some(b"ustar") || MAGIC.iter().any(|magic| text.starts_with(magic))
+    let context = dockerfile.directory.as_deref().unwrap_or(Path::new("")).with_file_name(CONTEXT);
+    Ok((context, dockerfile))
 }
 
 #[cfg(test)]
@@ -99,7 +124,7 @@ mod tests {
     #[test]
     fn a_dockerfile_on_standard_input_is_gone_after_the_build() {
         let dockerfile = read(&b"FROM scratch\n"[..]).unwrap();
-        let path = dockerfile.directory.join(&dockerfile.name);
+        let path = dockerfile.path().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "FROM scratch\n");
         drop(dockerfile);
         assert!(!path.exists());
@@ -108,6 +133,6 @@ mod tests {
         assert!(told(b"\x1f\x8b\x08").contains("an archive"));
         let (context, dockerfile) = alone(&b"FROM scratch\n"[..]).unwrap();
         assert_eq!(fs::read_dir(&context).unwrap().count(), 0, "what is built sees nothing of the Dockerfile");
-        assert!(dockerfile.directory.join("Dockerfile").is_file());
+        assert!(dockerfile.path().unwrap().is_file());
     }
 }

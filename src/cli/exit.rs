@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
-use super::text;
+use super::{progress::Choice, text};
 use crate::model::{Excerpt, Failure, FailureKind};
 
 /// 128 and the number of SIGINT.
@@ -36,11 +36,11 @@ pub(super) fn report(failure: &Failure) -> ExitCode {
     if let Some(excerpt) = &failure.excerpt {
         lines.push_str(&marked(excerpt));
     }
-    eprint_raw(&lines);
-    text::notice(&format!("error: {}", failure.what.trim_end()));
+    let _ = writeln!(lines, "remora: error: {}", failure.what.trim_end());
     if !failure.next.is_empty() {
-        text::notice(&format!("next: {}", failure.next));
+        let _ = writeln!(lines, "remora: next: {}", failure.next);
     }
+    eprint_raw(&Choice::harmless(lines));
     ExitCode::from(code(failure.kind))
 }
 

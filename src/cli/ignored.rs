@@ -23,7 +23,7 @@ pub(super) fn explain(failure: Failure, context: &Path, dockerfile: &Path) -> Fa
 }
 
 /// The Dockerfile's own ignore file wins over the context's.
-fn ignore_file(context: &Path, dockerfile: &Path) -> PathBuf {
+pub(super) fn ignore_file(context: &Path, dockerfile: &Path) -> PathBuf {
     let mut own = dockerfile.as_os_str().to_owned();
     own.push(".dockerignore");
     let own = PathBuf::from(own);

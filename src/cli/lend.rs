@@ -1,14 +1,13 @@
 //! Opens the session in which the client serves its context and credentials.
 
 use std::{
-    ffi::OsStr,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use tonic::metadata::{Ascii, MetadataValue};
 
-use super::connect::Client;
+use super::{connect::Client, context::Context, dockerfile::Dockerfile};
 use crate::{
     digest::sha256,
     model::{Failure, FailureKind, SessionId},
@@ -29,16 +28,17 @@ impl Lending {
     }
 
     /// What a build needs. Of the Dockerfile's directory, no more than what belongs to the file of that name.
-    pub(super) fn build(
-        context: PathBuf,
-        dockerfile: PathBuf,
-        name: &OsStr,
-        (secrets, ssh): (Secrets, SshAgents),
-    ) -> Self {
-        let shared_key = shared_key(&context);
-        let mut attachables = Attachables { secrets, ssh, ..attachables() };
-        attachables.dirs.insert("context".to_owned(), Directory::whole(context));
-        attachables.dirs.insert("dockerfile".to_owned(), Directory::of_dockerfile(dockerfile, name));
+    pub(super) fn build(context: &Context, (secrets, ssh): (Secrets, SshAgents)) -> Self {
+        let mut attachables = Attachables { secrets, ssh, upload: context.upload.clone(), ..attachables() };
+        if let Some(directory) = &context.directory {
+            attachables.dirs.insert("context".to_owned(), Directory::whole(directory.clone()));
+        }
+        let Dockerfile { directory, name, .. } = &context.dockerfile;
+        if let Some(directory) = directory {
+            let dockerfile = Directory::of_dockerfile(directory.clone(), name.as_ref());
+            attachables.dirs.insert("dockerfile".to_owned(), dockerfile);
+        }
+        let shared_key = context.directory.as_deref().map(shared_key).unwrap_or_default();
         Self { attachables, shared_key }
     }
 }
@@ -125,7 +125,7 @@ pub(super) fn lend(client: &Client, lending: Lending) -> Result<Session, Failure
 }
 
 /// 32 hexadecimal digits. Asked of the kernel itself: in an empty root there is no /dev/random to fall back to.
-fn random() -> Result<String, Failure> {
+pub(super) fn random() -> Result<String, Failure> {
     let mut bytes = [0_u8; 16];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
         Ok(16) => Ok(format!("{:032x}", u128::from_ne_bytes(bytes))),

@@ -8,34 +8,47 @@
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
-//! | `build`, `plan`, `push`, `prune`, `info` | one command each |
+//! | `context`, `dockerfile`, `archive` | what the build context is, and where its Dockerfile lies |
+//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version`, `man` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
-//! | `progress`, `text` | events > lines |
+//! | `progress` | events > what a person sees of them |
+//! | `text` | lines of our own |
 //! | `summary` | a build's report > lines |
 //! | `metadata` | `--metadata-file` |
 //! | `excerpt`, `ignored` | the lines at fault, of the Dockerfile and of .dockerignore |
+//! | `fetched` | what a failure means where the engine fetches the context |
+//! | `cause`, `missing` | what a failed step most likely met; a file that is not in the context, and like names |
 //! | `exit` | failure > what a person reads, and the exit code |
 //!
 //! Absent: engine, strategy, service. What this room knows of them comes over the wire.
 
 mod answer;
+mod archive;
 mod args;
 mod ask;
 mod build;
+mod cancel;
+mod cause;
 mod ci;
 mod connect;
+mod context;
 mod dockerfile;
+mod du;
 mod excerpt;
 mod exit;
 mod export;
+mod fetched;
 mod follow;
 mod ignored;
 mod info;
 mod lend;
+mod man;
 mod metadata;
+mod missing;
 mod plan;
 mod progress;
 mod prune;
+mod ps;
 mod push;
 mod summary;
 mod text;
@@ -44,7 +57,7 @@ mod version;
 use std::{process::ExitCode, time::Duration};
 
 use args::{Args, Command, Completion};
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -55,12 +68,16 @@ use crate::model::{Failure, FailureKind};
 
 /// Runs the client.
 pub fn run() -> ExitCode {
-    let args = Args::parse();
-    if let Command::Completion(Completion { shell }) = args.command {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), "remora", &mut script);
-        text::data(String::from_utf8_lossy(&script).trim_end());
-        return ExitCode::SUCCESS;
+    let args = args::parse();
+    match args.command {
+        Command::Completion(Completion { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "remora", &mut script);
+            text::data(String::from_utf8_lossy(&script).trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Command::Man(man) => return man::man(&man.directory).map_or_else(|e| exit::report(&e), |()| ExitCode::SUCCESS),
+        _ => {}
     }
     // The work has threads of its own, and this one waits for signals: a write to somebody who does not read stops the
     // thread that it is made on, and must not stop Ctrl-C.
@@ -93,15 +110,18 @@ async fn dispatch(args: Args) -> ExitCode {
     let Args { connection, command } = args;
     let result: Result<(), Failure> = match command {
         Command::Build(build) => {
-            return build::build(&connection, *build).await.unwrap_or_else(|failure| exit::report(&failure));
+            return Box::pin(build::build(&connection, *build)).await.unwrap_or_else(|failure| exit::report(&failure));
         }
-        Command::Plan(plan) => plan::plan(&connection, *plan).await,
+        Command::Plan(plan) => Box::pin(plan::plan(&connection, *plan)).await,
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,
+        Command::Du(du) => du::du(&connection, du).await,
+        Command::Ps(ps) => ps::ps(&connection, ps).await,
+        Command::Cancel(cancel) => cancel::cancel(&connection, cancel).await,
         Command::Version => version::version(&connection).await,
         // It was done before there was anybody to talk to.
-        Command::Completion(_) => Ok(()),
+        Command::Completion(_) | Command::Man(_) => Ok(()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ pub(super) async fn plan(connection: &Connection, args: args::Plan) -> Result<()
     let (iidfile, metadata_file) = (args.iidfile.is_some(), args.metadata_file.clone());
     let asked = Asked::new(args)?;
     if let Some(path) = &metadata_file {
-        build::remove(path)?;
+        build::remove("--metadata-file", path)?;
     }
     if iidfile {
         text::notice("--iidfile is left out: a plan makes no image");
@@ -101,7 +101,7 @@ fn writes(explanation: &Explanation) -> Vec<String> {
     let own = explanation.scope.as_deref().unwrap_or_default();
     let (repository, _) = split(first);
     let names: Vec<_> = explanation.writes.iter().map(|place| name_in(place, repository)).collect();
-    vec![format!("the cache of {own}, where a step runs, to {repository}"), names.join(", ")]
+    vec![format!("the cache of {own}, as far as it is not there yet, to {repository}"), names.join(", ")]
 }
 
 /// A reference's repository, and its tag.

@@ -1,66 +1,96 @@
-//! Events > lines: one when a step starts, its output, and one when it ends.
+//! Events > what a person sees of them, on standard error.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `choice` | what is asked for, and what is on the other end > which display |
+//! | `plain` | lines as they come; steps may mix |
+//! | `ci` | one step after the other, foldable where the CI folds |
+//! | `tty` | live, in place |
+//! | `rawjson` | BuildKit's own status, a JSON text a line |
+//! | `lines`, `control` | bytes of a step > whole lines, without what moves a cursor |
+//! | `pushes`, `checks` | lines about pushes, and about what the engine's checks of the Dockerfile found |
+//! | `colour` | which, if any |
+
+mod checks;
+mod choice;
+mod ci;
+mod colour;
+mod control;
+mod lines;
+mod plain;
+mod pushes;
+mod rawjson;
+mod tty;
 
 use std::{
-    collections::HashMap,
-    io::{self, Write},
-    time::{Duration, Instant},
+    io::{self, BufWriter, Write},
+    time::Duration,
 };
 
-use super::text;
-use crate::model::{Event, StepId};
+use checks::Checks;
+pub(super) use choice::Choice;
 
-/// Between two lines about the bytes of one push.
-const PUSH_PAUSE: Duration = Duration::from_secs(5);
+use super::{args::Told, text};
+use crate::model::Event;
 
-/// Bytes of a line that are kept until it is whole.
-const LONGEST_LINE: usize = 64 << 10;
+/// Bytes that are gathered before they are written, while events come faster than they are shown.
+const GATHERED: usize = 64 << 10;
 
-/// Plain progress.
-pub(super) struct Progress {
-    out: Box<dyn Write + Send>,
-    quiet: bool,
-    names: HashMap<StepId, String>,
-    /// What a step has written of a line that is not whole yet.
-    partial: HashMap<StepId, Vec<u8>>,
-    pushes: HashMap<String, PushLine>,
+/// Where a display writes. Nobody may be reading any more; the work goes on, so errors are dropped.
+type Out = Box<dyn Write + Send>;
+
+/// One way to show events.
+trait Display: Send {
+    /// Shows one event.
+    fn show(&mut self, event: Event);
+
+    /// No event waits: what was gathered is shown. It is called at least as often as [`every`](Self::every) says.
+    fn rest(&mut self);
+
+    /// How often something changes without an event.
+    fn every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Nothing more comes.
+    fn finish(&mut self) {
+        self.rest();
+    }
 }
 
-struct PushLine {
-    layers: HashMap<String, (u64, u64)>,
-    said: Instant,
+/// Progress of one call.
+pub(super) struct Progress {
+    display: Box<dyn Display>,
+    checks: Checks,
+    finished: bool,
 }
 
 impl Progress {
-    /// On standard error; `quiet` shows warnings alone.
-    pub(super) fn new(quiet: bool) -> Self {
-        Self::to(Box::new(io::stderr()), quiet)
+    /// On standard error, as chosen.
+    pub(super) fn new(choice: &Choice) -> Self {
+        let out: Out = Box::new(BufWriter::with_capacity(GATHERED, io::stderr()));
+        let colours = choice.colours();
+        let display: Box<dyn Display> = match choice {
+            Choice::Warnings => Box::new(plain::Plain::quiet(out)),
+            Choice::Plain { .. } => Box::new(plain::Plain::new(out, colours)),
+            Choice::Ci { ci, .. } => Box::new(ci::Steps::new(out, ci::Marks::new(*ci), colours)),
+            Choice::Tty { log_lines, columns, .. } => {
+                Box::new(tty::Tty::new(tty::Painter::new(out, *columns), colours, *log_lines))
+            }
+            Choice::RawJson => Box::new(rawjson::RawJson::new(out)),
+        };
+        Self { display, checks: Checks::default(), finished: false }
     }
 
-    fn to(out: Box<dyn Write + Send>, quiet: bool) -> Self {
-        Self { out, quiet, names: HashMap::new(), partial: HashMap::new(), pushes: HashMap::new() }
+    /// As the environment has it.
+    pub(super) fn by_itself(quiet: bool) -> Self {
+        Self::new(&Choice::of_process(if quiet { Told::Quiet } else { Told::Auto }))
     }
 
     /// Shows one event.
     pub(super) fn show(&mut self, event: Event) {
         match event {
-            Event::Notice { warning: true, text } => self.line(&format!("remora: warning: {text}")),
-            _ if self.quiet => {}
-            Event::Notice { warning: false, text } => self.line(&format!("remora: {text}")),
-            Event::StepStarted { step, name } => {
-                self.line(&format!("#{step} {name}"));
-                self.names.insert(step, name);
-            }
-            Event::StepLog { step, data, .. } => self.log(step, &data),
-            Event::StepProgress { step, what, current, done: true, .. } if current > 0 => {
-                self.line(&format!("#{step}   {what} {}", text::bytes(current)));
-            }
-            Event::StepDone { step, cached, error, elapsed_ms } => {
-                self.done(step, cached, error.as_deref(), elapsed_ms);
-            }
-            Event::PushProgress { reference, layer, state, current, total } => {
-                self.push(&reference, &layer, &state, current, total);
-            }
-            Event::Pushed { reference, digest } => self.line(&format!("pushed {reference} {digest}")),
+            Event::Check { text, url } => self.checks.add(text, url),
             Event::Freed { kind, count, bytes, dry_run, at_most } => {
                 let verb = match (dry_run, at_most) {
                     (false, _) => "freed",
@@ -69,71 +99,36 @@ impl Progress {
                 };
                 text::data(&format!("{verb} {} of {kind} ({count})", text::bytes(bytes)));
             }
-            Event::StepProgress { .. } | Event::Accepted { .. } | Event::Done(_) => {}
+            event => self.display.show(event),
         }
     }
 
-    fn log(&mut self, step: StepId, data: &[u8]) {
-        let mut pending = self.partial.remove(&step).unwrap_or_default();
-        pending.extend_from_slice(data);
-        let whole = match pending.iter().rposition(|&b| b == b'\n') {
-            Some(at) => at + 1,
-            None if pending.len() > LONGEST_LINE => pending.len(),
-            None => 0,
-        };
-        let rest = pending.split_off(whole);
-        for line in pending.split_inclusive(|&b| b == b'\n') {
-            self.log_line(step, line);
-        }
-        if !rest.is_empty() {
-            self.partial.insert(step, rest);
-        }
+    /// No event waits.
+    pub(super) fn rest(&mut self) {
+        self.display.rest();
     }
 
-    fn log_line(&mut self, step: StepId, line: &[u8]) {
-        let end = line.iter().rposition(|b| !b"\r\n".contains(b)).map_or(0, |at| at + 1);
-        // A line that was drawn over itself is shown as it was left.
-        let start = line[..end].iter().rposition(|&b| b == b'\r').map_or(0, |at| at + 1);
-        let mut text = format!("#{step}   ").into_bytes();
-        text.extend_from_slice(&line[start..end]);
-        text.push(b'\n');
-        drop(self.out.write_all(&text));
+    /// How often [`rest`](Self::rest) wants to be called.
+    pub(super) fn every(&self) -> Option<Duration> {
+        self.display.every()
     }
 
-    fn done(&mut self, step: StepId, cached: bool, error: Option<&str>, elapsed_ms: u64) {
-        if let Some(rest) = self.partial.remove(&step) {
-            self.log_line(step, &rest);
+    /// Nothing more comes: what is said once at the end is said.
+    pub(super) fn finish(&mut self) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
         }
-        let name = self.names.get(&step).map(String::as_str).unwrap_or_default();
-        let line = match error {
-            Some(error) => format!("#{step} ERROR {name}: {}", error.trim_end()),
-            None if cached => format!("#{step} CACHED {name}"),
-            None => format!("#{step} DONE {} {name}", text::seconds(elapsed_ms)),
-        };
-        self.line(&line);
-    }
-
-    fn push(&mut self, reference: &str, layer: &str, state: &str, current: u64, total: u64) {
-        let push = self
-            .pushes
-            .entry(reference.to_owned())
-            .or_insert_with(|| PushLine { layers: HashMap::new(), said: Instant::now() });
-        let known = push.layers.entry(layer.to_owned()).or_default();
-        *known = (known.0.max(current), known.1.max(total));
-        // The end of a layer is news; its bytes are, now and then.
-        if matches!(state, "Pushed" | "Layer already exists") || state.starts_with("Mounted") {
-            let size = if known.0 > 0 { format!(" {}", text::bytes(known.0)) } else { String::new() };
-            self.line(&format!("push {reference}: {layer} {state}{size}"));
-        } else if push.said.elapsed() >= PUSH_PAUSE {
-            push.said = Instant::now();
-            let (sent, of) = push.layers.values().fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
-            self.line(&format!("push {reference}: {} of {}", text::bytes(sent), text::bytes(of.max(sent))));
+        for line in self.checks.take() {
+            self.display.show(Event::Notice { warning: true, text: line });
         }
+        self.display.finish();
     }
+}
 
-    fn line(&mut self, line: &str) {
-        // Nobody may be reading any more; the work goes on.
-        drop(self.out.write_all(format!("{line}\n").as_bytes()));
+/// A call that is interrupted is shown as far as it came.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

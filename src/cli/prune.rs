@@ -20,6 +20,6 @@ pub(super) async fn prune(connection: &Connection, args: Prune) -> Result<(), Fa
         wait: agent.wait,
     };
     let call = agent.client.prune(crate::pb::PruneRequest::from(request));
-    follow::follow(call, &mut Progress::new(false)).await?;
+    follow::follow(call, &mut Progress::by_itself(false)).await?;
     Ok(())
 }

@@ -30,3 +30,14 @@ pub(super) fn seconds(ms: u64) -> String {
         _ => format!("{}m{}s", ms / 60_000, ms % 60_000 / 1000),
     }
 }
+
+/// Rows of data in columns, the last one as wide as it is.
+pub(super) fn table<const N: usize>(rows: impl Iterator<Item = [String; N]>) {
+    let rows: Vec<_> = rows.collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in &rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        data(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}

@@ -151,6 +151,9 @@ fn frontend_attrs(request: &BuildRequest, imports: &[(Reference, bool)]) -> Hash
     set("filename", request.dockerfile.clone());
     if let Some(remote) = &request.remote {
         set("context", remote.clone());
+        if request.dockerfile_lent {
+            set("dockerfilekey", "dockerfile".to_owned());
+        }
     }
     for (name, place) in &request.contexts {
         set(&format!("context:{name}"), place.clone());

@@ -12,6 +12,7 @@
 //! | `attach` | opens BuildKit's session on behalf of the client |
 //! | `content` | blobs that the engine reads from the agent, within the session |
 //! | `status` | BuildKit's Status stream > our events |
+//! | `raw` | BuildKit's Status stream > its own client's JSON |
 //! | `seen` | BuildKit's Status stream > what is seen of each operation |
 //! | `fault` | BuildKit's errors > our failures |
 //! | `push` | pushes through the engine's REST API |
@@ -30,6 +31,7 @@ mod fault;
 mod link;
 mod probe;
 mod push;
+mod raw;
 mod seen;
 mod solver;
 mod status;

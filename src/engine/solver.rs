@@ -32,7 +32,7 @@ use super::{
     attach::{self, Attachment},
     dial::{Grpc, LARGEST_MESSAGE},
     error::cause,
-    fault, seen,
+    fault, raw, seen,
     status::Translator,
 };
 use crate::{
@@ -86,6 +86,8 @@ pub struct View {
     seen: watch::Sender<Seen>,
     /// Cancelled when nothing more is watched.
     watched: CancellationToken,
+    /// Whether `BuildKit`'s own status is told, instead of what steps write.
+    raw: bool,
 }
 
 impl Engine {
@@ -195,8 +197,12 @@ impl Solver {
             let next = tokio::select! { next = statuses.message() => next, () = silence() => return };
             let Ok(Some(status)) = next else { return };
             view.seen.send_if_modified(|known| seen::see(known, &status));
+            if view.raw {
+                drop(events.send(Event::Status { json: raw::json(&status) }).await);
+            }
             let translated = view.translator.lock().unwrap_or_else(PoisonError::into_inner).translate(status);
-            for event in translated {
+            let wanted = |event: &Event| !(view.raw && matches!(event, Event::StepLog { .. }));
+            for event in translated.into_iter().filter(wanted) {
                 // Even where nobody listens, a failure will want to know the step.
                 drop(events.send(event).await);
             }
@@ -215,6 +221,11 @@ impl Solver {
 }
 
 impl View {
+    /// Of a solve whose status is told as the request has it.
+    pub fn of(request: &BuildRequest) -> Self {
+        Self { raw: request.raw_status, ..Self::default() }
+    }
+
     /// How many steps were shown so far.
     pub fn steps(&self) -> StepId {
         self.translator.lock().unwrap_or_else(PoisonError::into_inner).steps()

@@ -1,18 +1,19 @@
 //! `BuildKit`'s Status stream > our events.
 
-use std::collections::{HashMap, VecDeque};
+mod tail;
+
+use std::collections::HashMap;
 
 use bollard_buildkit_proto::{
     google::protobuf::Timestamp,
     moby::buildkit::v1::{StatusResponse, Vertex},
 };
+use tail::Tail;
 
 use crate::model::{Event, StepId};
 
-/// Lines of a step's output that a failure repeats.
-const TAIL: usize = 20;
-/// Bytes of one such line.
-const TAIL_LINE: usize = 2000;
+/// Bytes of a step's output that one event holds.
+const LARGEST_LOG: usize = 64 << 10;
 
 /// A step that ends again as it ended before is worth another line where it took this long, in milliseconds.
 const LONG_AGAIN: u64 = 500;
@@ -34,7 +35,7 @@ struct Step {
     /// What was said of its end.
     said: Option<(bool, bool)>,
     failed: bool,
-    tail: VecDeque<String>,
+    tail: Tail,
 }
 
 /// `BuildKit` names so the step that looks at a cache ref.
@@ -68,11 +69,21 @@ impl Translator {
         }
         for log in status.logs {
             let Some(step) = self.steps.get_mut(&log.vertex) else { continue };
-            step.remember(&log.msg);
-            events.push(Event::StepLog { step: step.id, stderr: log.stream == 2, data: log.msg });
+            step.tail.push(&log.msg);
+            let (id, from_stderr) = (step.id, log.stream == 2);
+            // Most steps write a line at a time. An event for each would cost more than the line.
+            match events.last_mut() {
+                Some(Event::StepLog { step, stderr, data })
+                    if *step == id && *stderr == from_stderr && data.len() + log.msg.len() <= LARGEST_LOG =>
+                {
+                    data.extend_from_slice(&log.msg);
+                }
+                _ => events.push(Event::StepLog { step: id, stderr: from_stderr, data: log.msg }),
+            }
         }
         for warning in status.warnings {
-            events.push(Event::Notice { warning: true, text: String::from_utf8_lossy(&warning.short).into_owned() });
+            let text = String::from_utf8_lossy(&warning.short).into_owned();
+            events.push(Event::Check { text, url: warning.url });
         }
         for vertex in &status.vertexes {
             if let (Some(started), Some(completed)) = (vertex.started, vertex.completed) {
@@ -116,7 +127,7 @@ impl Translator {
             return;
         }
         if !step.failed {
-            step.tail = VecDeque::new();
+            step.tail = Tail::default();
         }
         let elapsed_ms = elapsed_ms(started, completed);
         let say = Some((vertex.cached, step.failed));
@@ -132,25 +143,7 @@ impl Translator {
         let by_digest = digest.and_then(|digest| self.steps.get(digest)).filter(|step| step.failed);
         let failed = || self.steps.values().filter(|step| step.failed).min_by_key(|step| step.id);
         let step = by_digest.or_else(failed)?;
-        Some((&step.name, step.tail.iter().map(|line| line.trim_end().to_owned()).collect()))
-    }
-}
-
-impl Step {
-    fn remember(&mut self, data: &[u8]) {
-        for piece in String::from_utf8_lossy(data).split_inclusive('\n') {
-            match self.tail.back_mut() {
-                Some(line) if !line.ends_with('\n') => line.push_str(piece),
-                _ => self.tail.push_back(piece.to_owned()),
-            }
-            if let Some(line) = self.tail.back_mut().filter(|line| line.len() > TAIL_LINE) {
-                let cut = line.floor_char_boundary(TAIL_LINE);
-                line.truncate(cut);
-            }
-            if self.tail.len() > TAIL {
-                self.tail.pop_front();
-            }
-        }
+        Some((&step.name, step.tail.lines()))
     }
 }
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::{Engine, Error, dial::LARGEST_MESSAGE};
 use crate::{
-    model::{Failure, ImageStore, PruneRequest, Reference},
+    model::{Failure, Held, HeldRecord, IMAGE, ImageStore, PruneRequest, Reference},
     strategy::prune::{self, Record},
 };
 
@@ -53,6 +53,8 @@ struct SystemDf {
 
 #[derive(Deserialize)]
 struct DfImage {
+    #[serde(rename = "Id", default)]
+    id: String,
     #[serde(rename = "RepoTags", default)]
     repo_tags: Option<Vec<String>>,
     #[serde(rename = "Created", default)]
@@ -97,6 +99,19 @@ impl Engine {
         }
         kinds.push(("build cache", cache));
         Ok(kinds)
+    }
+
+    /// All that it holds: images and build cache.
+    pub async fn held(&self) -> Result<Held, Failure> {
+        let mut held = Held::default();
+        if let Ok(docker) = self.docker() {
+            let df: SystemDf = docker.get("GET /system/df", "/system/df?type=image").await?;
+            held.records = df.images.unwrap_or_default().into_iter().map(HeldRecord::from).collect();
+            let own = held.records.iter().map(|image| image.bytes).sum();
+            held.shared_layers = positive(df.layers_size).saturating_sub(own);
+        }
+        held.records.extend(self.cache_records().await?.into_iter().map(HeldRecord::from));
+        Ok(held)
     }
 
     /// Prunes the build cache.
@@ -186,6 +201,42 @@ impl Engine {
         let request = DiskUsageRequest { filter: Vec::new(), age_limit: 0 };
         let usage = control.disk_usage(request).await.map_err(|s| Error::refused("DiskUsage", &s))?;
         Ok(usage.into_inner().record)
+    }
+}
+
+/// The most characters of what made a record, or of the names of an image.
+const LONGEST_DESCRIPTION: usize = 300;
+
+impl From<DfImage> for HeldRecord {
+    fn from(image: DfImage) -> Self {
+        let bytes = image.own_bytes();
+        let names: Vec<_> = image.repo_tags.into_iter().flatten().filter(|tag| tag != "<none>:<none>").collect();
+        Self {
+            kind: IMAGE.to_owned(),
+            id: image.id,
+            description: names.join(" ").chars().take(LONGEST_DESCRIPTION).collect(),
+            bytes,
+            in_use: image.containers > 0,
+            created: Some(image.created),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<UsageRecord> for HeldRecord {
+    fn from(record: UsageRecord) -> Self {
+        let kind = if record.record_type.is_empty() { "regular".to_owned() } else { record.record_type };
+        Self {
+            kind,
+            id: record.id,
+            description: record.description.chars().take(LONGEST_DESCRIPTION).collect(),
+            bytes: positive(record.size),
+            in_use: record.in_use,
+            shared: record.shared,
+            created: record.created_at.map(|time| time.seconds),
+            last_used: record.last_used_at.map(|time| time.seconds),
+            usage_count: u64::try_from(record.usage_count).unwrap_or(0),
+        }
     }
 }
 

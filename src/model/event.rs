@@ -15,6 +15,18 @@ pub enum Event {
         /// One line.
         text: String,
     },
+    /// The engine's check of the Dockerfile found something. It may be told more than once.
+    Check {
+        /// One line.
+        text: String,
+        /// Where it is explained; may be empty.
+        url: String,
+    },
+    /// What `BuildKit` says, where the request asks for that.
+    Status {
+        /// One JSON text without a line's end.
+        json: Vec<u8>,
+    },
     /// The engine takes the build.
     Accepted {
         /// Id of the build, as `remora info` lists it.

@@ -27,10 +27,12 @@ impl std::fmt::Debug for SessionId {
 pub struct BuildRequest {
     /// The session that serves context and credentials.
     pub session: SessionId,
-    /// Name of the Dockerfile within the session's directory `dockerfile`.
+    /// Name of the Dockerfile within the session's directory `dockerfile`; its path within a remote context.
     pub dockerfile: String,
     /// A build context that the engine fetches; the session's directory `context` where it is `None`.
     pub remote: Option<String>,
+    /// Whether the Dockerfile of a remote context is the session's nevertheless, and not one within the context.
+    pub dockerfile_lent: bool,
     /// Further build contexts by name. Values may hold credentials: `Debug` hides them.
     pub contexts: BTreeMap<String, String>,
     /// References to give the result.
@@ -73,6 +75,8 @@ pub struct BuildRequest {
     pub push: bool,
     /// Keep the result as an image in the engine.
     pub load: bool,
+    /// Send `BuildKit`'s own status instead of what steps write.
+    pub raw_status: bool,
     /// How long to wait for an engine that is not up yet.
     pub wait: Duration,
 }
@@ -157,4 +161,13 @@ pub struct PruneRequest {
     pub dry_run: bool,
     /// How long to wait for an engine that is not up yet.
     pub wait: Duration,
+}
+
+/// Ends a build from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelRequest {
+    /// Its id, or the beginning of it.
+    pub build: String,
+    /// Who ends it, for those who read the build's log.
+    pub by: String,
 }

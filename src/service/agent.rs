@@ -8,12 +8,16 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     builds::Builds,
+    places::Places,
     sessions::Sessions,
     stream::{EventStream, OnHangUp, stream},
 };
 use crate::{
     engine::{Engine, State},
-    model::{BuildRequest, Capabilities, Event, Failure, FailureKind, PruneRequest, PushRequest},
+    model::{
+        BuildRequest, CancelRequest, Capabilities, DiskUsageRequest, Event, Failure, FailureKind, PruneRequest,
+        PushRequest,
+    },
     pb::{self, build_agent_server::BuildAgent},
     registry::{self, Registry},
     wire,
@@ -66,6 +70,8 @@ pub(super) struct Inner {
     pub(super) builds: Builds,
     /// One build at a time looks whether it has anything to do.
     pub(super) looking: Mutex<()>,
+    /// Where cache images are being written.
+    pub(super) places: Places,
     /// Builds that have the engine do their steps share it; one that looks is best alone.
     pub(super) solving: RwLock<()>,
     /// Every call that works: they are waited for before the agent ends.
@@ -84,6 +90,7 @@ impl Agent {
             sessions: Sessions::default(),
             builds: Builds::default(),
             looking: Mutex::default(),
+            places: Places::default(),
             solving: RwLock::default(),
             running: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -161,5 +168,24 @@ impl BuildAgent for Agent {
 
     async fn info(&self, _: Request<pb::InfoRequest>) -> Result<Response<pb::InfoResponse>, Status> {
         Ok(Response::new(super::info::info(&self.inner).await))
+    }
+
+    async fn disk_usage(
+        &self,
+        request: Request<pb::DiskUsageRequest>,
+    ) -> Result<Response<pb::DiskUsageResponse>, Status> {
+        let request = DiskUsageRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let usage = super::disk::disk_usage(&self.inner, &request).await.map_err(wire::to_status)?;
+        Ok(Response::new(usage.into()))
+    }
+
+    async fn list_builds(&self, _: Request<pb::ListBuildsRequest>) -> Result<Response<pb::ListBuildsResponse>, Status> {
+        Ok(Response::new(pb::ListBuildsResponse { builds: self.inner.builds.list() }))
+    }
+
+    async fn cancel(&self, request: Request<pb::CancelRequest>) -> Result<Response<pb::CancelResponse>, Status> {
+        let request = CancelRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let build = self.inner.builds.cancel(&request).await.map_err(wire::to_status)?;
+        Ok(Response::new(pb::CancelResponse { build: Some(build) }))
     }
 }

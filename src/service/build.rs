@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     agent::Inner,
+    builds::Entry,
     chores::Chores,
     prepare::{Begun, Prepared},
     push::Pusher,
@@ -27,7 +28,7 @@ use crate::{
         Tally,
     },
     registry,
-    session::Lent,
+    session::{Lent, methods::UPLOADS},
     strategy::{
         self, Exporter, Facts, Output, PushMechanism,
         retry::{Policy, Trouble},
@@ -40,13 +41,28 @@ pub(super) async fn build(
     request: BuildRequest,
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
+    let id = new_id();
+    let entry = agent.builds.enter(&id, &request.tags);
+    tokio::select! {
+        built = entered(&agent, id, request, &entry, events) => built,
+        // As when its caller hangs up, the work is dropped.
+        failure = entry.cancelled() => Err(failure),
+    }
+}
+
+async fn entered(
+    agent: &Inner,
+    id: String,
+    request: BuildRequest,
+    entry: &Entry,
+    events: mpsc::Sender<Event>,
+) -> Result<Report, Failure> {
     let since = Instant::now();
-    let begun = Begun::new(&agent, &request, &events).await?;
+    let begun = Begun::new(agent, id, &request, &events).await?;
     let request = strategy::given(request, &begun.capabilities)?;
-    let _entry = agent.builds.enter(&begun.id, &request.tags);
     tracing::info!(build = begun.id, ?request, "build");
-    let (tee, tally) = tee(events);
-    let run = begun.run(&agent, &request, &tee);
+    let (tee, tally) = tee(events, entry.watcher());
+    let run = begun.run(agent, &request, &tee);
     if let Some(subrequest) = request.subrequest {
         let answer = begun.while_lent(run.answer(subrequest)).await?;
         return Ok(Report {
@@ -67,7 +83,7 @@ pub(super) async fn build(
     // What was published as it lies in the registry did not come from there.
     let moved = |_: &Prepared| !report.republished();
     if let Some(prepared) = prepared.filter(moved) {
-        drop(tokio::time::timeout(SIZES, size_layers(&agent, prepared.imports(), &begun.lent, &mut tally)).await);
+        drop(tokio::time::timeout(SIZES, size_layers(agent, prepared.imports(), &begun.lent, &mut tally)).await);
     }
     let Begun { id, output, .. } = begun;
     let mut report = Report { build_id: id, ..tally.report().with_result(report) };
@@ -164,7 +180,7 @@ impl Run<'_> {
         drop(events.send(Event::Accepted { build_id: id.clone() }).await);
         let work = Box::pin(async {
             let solver = self.agent.engine.solver(self.lent).await?;
-            let view = View::default();
+            let view = View::of(self.request);
             self.watched(&solver, &view, &id, &events, Box::pin(self.work(&solver, &view, &id))).await
         });
         let failure = match self.agent.engine.while_it_answers(work).await {
@@ -352,8 +368,11 @@ impl Run<'_> {
     }
 
     /// Only what BuildKit does not try again by itself is worth another solve: it knows no 429, and takes a refused
-    /// connection at its word.
+    /// connection at its word. A context that can be read once was read.
     fn trouble(&self, failure: &Failure) -> Trouble {
+        if self.request.remote.as_ref().is_some_and(|remote| remote.starts_with(UPLOADS)) {
+            return Trouble::Other;
+        }
         match self.pushed_to(failure).map(|_| Trouble::of_text(&failure.what)) {
             Some(Trouble::RateLimited) => Trouble::RateLimited,
             Some(Trouble::Unreachable) if failure.what.contains("connection refused") => Trouble::Unreachable,

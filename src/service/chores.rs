@@ -8,7 +8,10 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::{
+    sync::{OnceCell, OwnedMutexGuard},
+    time::Instant,
+};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -63,6 +66,8 @@ struct LocalName {
     engine: Engine,
     running: TaskTracker,
     place: Option<Reference>,
+    /// Until it is gone, no other build has the name.
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl LocalName {
@@ -76,8 +81,11 @@ impl LocalName {
 impl Drop for LocalName {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
-            let engine = self.engine.clone();
-            self.running.spawn(async move { drop(engine.untag(&place).await) });
+            let (engine, turn) = (self.engine.clone(), self.turn.take());
+            self.running.spawn(async move {
+                drop(engine.untag(&place).await);
+                drop(turn);
+            });
         }
     }
 }
@@ -270,7 +278,11 @@ impl<'a> Chores<'a> {
         let outer = self.outer(exporter.as_ref(), caches);
         let agent = self.run.agent;
         let (engine, running) = (agent.engine.clone(), agent.running.clone());
-        let mut name = graphdriver.then(|| LocalName { engine, running, place: Some(place.clone()) });
+        let mut name = None;
+        if graphdriver {
+            let turn = Some(agent.places.alone_at(place).await);
+            name = Some(LocalName { engine, running, place: Some(place.clone()), turn });
+        }
         self.solver.run(&outer, self.definition, Some(node), self.prepared.imports()).await?;
         if let Some(name) = &mut name {
             let pushed = self.run.pusher().push_cache(place).await;

@@ -5,11 +5,11 @@
 //! | `agent` | the state that all calls share, and the generated trait |
 //! | `sessions` | the sessions that clients lend, by their id |
 //! | `builds` | the builds that run |
-//! | `build`, `plan`, `push`, `prune`, `info` | one call each; orchestration of one build has one owner, `build` |
+//! | `build`, `plan`, `push`, `prune`, `info`, `disk` | one call each; orchestration of one build has one owner, `build` |
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
 //! | `subrequest` | what the frontend is asked in place of a build |
 //! | `republish` | what `build` publishes without loading a layer |
-//! | `chores`, `merge` | what goes on beside a build: cache that is written, and made one |
+//! | `chores`, `merge`, `places` | what goes on beside a build: cache that is written, and made one |
 //! | `stream` | events to the caller; the report that they fold into |
 //! | `listen` | the socket |
 //! | `serve` | puts it all behind one server; health, reflection, drain |
@@ -21,9 +21,11 @@ mod blind;
 mod build;
 mod builds;
 mod chores;
+mod disk;
 mod info;
 mod listen;
 mod merge;
+mod places;
 mod plan;
 mod prepare;
 mod probe;

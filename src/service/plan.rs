@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     agent::Inner,
-    build::{Run, Stop, elapsed_ms},
+    build::{Run, Stop, elapsed_ms, new_id},
     prepare::Begun,
 };
 use crate::{
@@ -22,7 +22,7 @@ pub(super) async fn plan(
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
     let since = Instant::now();
-    let begun = Begun::new(&agent, &request, &events).await?;
+    let begun = Begun::new(&agent, new_id(), &request, &events).await?;
     let request = strategy::given(request, &begun.capabilities)?;
     tracing::info!(plan = begun.id, ?request, "plan");
     let run = begun.run(&agent, &request, &events);

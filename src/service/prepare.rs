@@ -6,7 +6,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::{
     agent::Inner,
-    build::{Run, new_id},
+    build::Run,
     probe::{Probed, probe},
     republish,
 };
@@ -38,6 +38,7 @@ impl Begun {
     /// Waits for session and engine, and refuses what cannot be done.
     pub(super) async fn new(
         agent: &Inner,
+        id: String,
         request: &BuildRequest,
         events: &mpsc::Sender<Event>,
     ) -> Result<Self, Failure> {
@@ -45,7 +46,7 @@ impl Begun {
         let capabilities = agent.engine_within(request.wait, events).await?;
         let output = strategy::output(agent.facts(request, &capabilities))?;
         strategy::mode(request.cache.mode, &capabilities)?;
-        Ok(Self { id: new_id(), lent, capabilities, output })
+        Ok(Self { id, lent, capabilities, output })
     }
 
     pub(super) fn run<'a>(

@@ -28,7 +28,7 @@ pub(super) async fn push(
         Some(id) => Some(agent.sessions.find(id).await?),
         None => None,
     };
-    let (tee, tally) = tee(events);
+    let (tee, tally) = tee(events, |_| ());
     let pusher = Pusher { agent: &agent, lent: lent.as_ref(), events: &tee };
     let digest = pusher.push(&strategy::push_groups(&request.tags)).await?;
     drop(tee);

@@ -118,7 +118,7 @@ impl Look<'_> {
             return Err(explanation.retag.why.clone());
         }
         let images = images(plan, probed);
-        let (id, view, never) = (new_id(), View::default(), CancellationToken::new());
+        let (id, view, never) = (new_id(), View::of(self.run.request), CancellationToken::new());
         let (sender, mut receiver) = mpsc::channel(MOST_EVENTS);
         self.context.cancelled().await;
         // Before anybody watches: an engine that is asked for a solve which does not begin soon tells nothing of it.

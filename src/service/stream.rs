@@ -59,13 +59,18 @@ where
     Response::new(Box::pin(events.chain(end)))
 }
 
-/// Passes events on, and folds them into the tally that the handle gives once the sender is dropped.
-pub(super) fn tee(events: mpsc::Sender<Event>) -> (mpsc::Sender<Event>, JoinHandle<Tally>) {
+/// Shows events to `seen` and passes them on, and folds them into the tally that the handle gives once the sender is
+/// dropped.
+pub(super) fn tee(
+    events: mpsc::Sender<Event>,
+    seen: impl Fn(&Event) + Send + 'static,
+) -> (mpsc::Sender<Event>, JoinHandle<Tally>) {
     let (sender, mut receiver) = mpsc::channel::<Event>(1);
     let tally = tokio::spawn(async move {
         let mut tally = Tally::default();
         while let Some(event) = receiver.recv().await {
             tally.add(&event);
+            seen(&event);
             drop(events.send(event).await);
         }
         tally

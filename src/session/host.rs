@@ -9,6 +9,7 @@ use bollard_buildkit_proto::health::{HealthCheckRequest, HealthCheckResponse};
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
 use bollard_buildkit_proto::moby::filesync::v1::{BytesMessage, CredentialsRequest, CredentialsResponse};
 use bollard_buildkit_proto::moby::sshforward::v1::{self as sshforward, CheckAgentRequest, CheckAgentResponse};
+use bollard_buildkit_proto::moby::upload::v1 as uploading;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -28,6 +29,7 @@ use super::receive;
 use super::secrets::Secrets;
 use super::send::{Sink, Taker};
 use super::ssh::{self, SshAgents};
+use super::upload::Upload;
 use crate::grpc::CONNECTION_WINDOW;
 
 /// Bytes that either side may have on its way in one HTTP/2 frame, where the other agrees.
@@ -53,6 +55,8 @@ pub struct Attachables {
     pub ssh: SshAgents,
     /// Where an export goes; without it, exports to the client are refused.
     pub taker: Option<Taker>,
+    /// What the engine takes as what a URL serves.
+    pub upload: Option<Upload>,
     /// Counts what is sent; keep a clone to read it.
     pub counters: Arc<Counters>,
     /// Collects what goes wrong; keep a clone to read it.
@@ -102,6 +106,7 @@ async fn route(request: Request<Incoming>, attachables: Arc<Attachables>) -> Res
             Some(Taker::Directory(place)) => receive::diff_copy(request, place.clone(), &attachables),
             None => Status::permission_denied("the client takes no exported files").into_http(),
         },
+        methods::UPLOAD => upload(request, attachables).await,
         methods::HEALTH => health(request).await,
         other => Status::unimplemented(format!("the client does not serve {other}")).into_http(),
     }
@@ -165,6 +170,17 @@ async fn archive(request: Request<Incoming>, sink: Sink) -> Response<Body> {
     });
     let codec = ProstCodec::<BytesMessage, BytesMessage>::default();
     Grpc::new(codec).max_decoding_message_size(EXPORT_MAX).streaming(answer, request).await
+}
+
+async fn upload(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<Streaming<uploading::BytesMessage>>| {
+        let path = request.metadata().get("urlpath").and_then(|path| path.to_str().ok()).unwrap_or_default();
+        let offered = attachables.upload.as_ref().ok_or_else(|| Status::not_found("the client offers nothing"));
+        let messages = offered.and_then(|upload| upload.pull(path, &attachables.problems));
+        async { messages.map(tonic::Response::new) }
+    });
+    let codec = ProstCodec::<uploading::BytesMessage, uploading::BytesMessage>::default();
+    Grpc::new(codec).streaming(answer, request).await
 }
 
 /// An engine that gets no answer ends the session in the middle of a build.

@@ -15,5 +15,11 @@ pub const SSH: &str = "/moby.sshforward.v1.SSH/ForwardAgent";
 /// Says that the session is alive.
 pub const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
+/// Gives what a URL of the session serves.
+pub const UPLOAD: &str = "/moby.upload.v1.Upload/Pull";
+
+/// What the URLs begin with that the engine asks for by [`UPLOAD`]: they can be read once.
+pub const UPLOADS: &str = "http://buildkit-session/";
+
 /// All of them, as they are announced to the engine.
-pub const METHODS: &[&str] = &[FILE_SYNC, CREDENTIALS, FILE_SEND, SECRETS, SSH_CHECK, SSH, HEALTH];
+pub const METHODS: &[&str] = &[FILE_SYNC, CREDENTIALS, FILE_SEND, SECRETS, SSH_CHECK, SSH, UPLOAD, HEALTH];

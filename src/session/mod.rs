@@ -17,6 +17,7 @@
 //! | `send` | takes an exported archive |
 //! | `receive` | takes exported files, below one directory |
 //! | `output` | the way out of a transfer |
+//! | `upload` | gives what comes on standard input |
 //! | `problems` | what the caller reads afterwards |
 //! | `pipe` | a byte stream made of two streams of gRPC messages |
 //! | `lent` | the agent's half: forwards calls to the client |
@@ -61,6 +62,8 @@ mod send;
 #[cfg(feature = "client")]
 mod ssh;
 #[cfg(feature = "client")]
+mod upload;
+#[cfg(feature = "client")]
 mod walk;
 
 #[cfg(feature = "client")]
@@ -73,7 +76,7 @@ pub use host::{Attachables, serve};
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
 #[cfg(feature = "client")]
-pub use pattern::broken_pattern;
+pub use pattern::{broken_pattern, hiding_line};
 pub use pipe::{Chunk, pipe};
 #[cfg(feature = "client")]
 pub use problems::{Counters, Problem, Problems};
@@ -83,6 +86,8 @@ pub use secrets::{Secret, Secrets};
 pub use send::{Sink, Taker};
 #[cfg(feature = "client")]
 pub use ssh::SshAgents;
+#[cfg(feature = "client")]
+pub use upload::Upload;
 
 #[cfg(all(test, feature = "client"))]
 mod tests;

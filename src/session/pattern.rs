@@ -58,6 +58,18 @@ pub fn broken_pattern(line: &[u8]) -> Option<String> {
     Matcher::new([line]).err().map(|invalid| invalid.to_string())
 }
 
+/// The line of a `.dockerignore`, from 1, that hides this path; `None` where none does.
+#[cfg(feature = "client")]
+pub fn hiding_line(text: &[u8], path: &[u8]) -> Option<usize> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let lines = || text.split(|&byte| byte == b'\n').map(|line| if line.starts_with(b"#") { b"" } else { line });
+    let hides = |matcher: &Matcher| matcher.matches_within(path, None, None) == Ok(true);
+    Matcher::new(lines()).ok().filter(hides)?;
+    // The last one that says anything about the path decides, and it does not let it through.
+    let decides = |(_, line): &(usize, &[u8])| Matcher::new([line]).is_ok_and(|alone| hides(&alone));
+    (1..).zip(lines()).filter(decides).last().map(|(number, _)| number)
+}
+
 impl Matcher {
     /// Reads patterns in their order. Blank ones count for nothing.
     ///

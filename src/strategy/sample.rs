@@ -16,6 +16,7 @@ pub(super) fn request() -> BuildRequest {
         session: SessionId(String::new()),
         dockerfile: "Dockerfile".to_owned(),
         remote: None,
+        dockerfile_lent: false,
         contexts: BTreeMap::new(),
         tags: vec![tag("r.example/app:1"), tag("r.example/app:latest"), tag("other.example/app:1")],
         target: None,
@@ -37,6 +38,7 @@ pub(super) fn request() -> BuildRequest {
         subrequest: None,
         push: false,
         load: false,
+        raw_status: false,
         wait: Duration::ZERO,
     }
 }

@@ -10,7 +10,9 @@ use crate::{
 /// As it goes to the client.
 pub fn to_event(event: Event) -> pb::Event {
     let kind = match event {
-        Event::Notice { warning, text } => Kind::Notice(pb::Notice { warning, text }),
+        Event::Notice { warning, text } => Kind::Notice(pb::Notice { warning, text, ..pb::Notice::default() }),
+        Event::Check { text, url } => Kind::Notice(pb::Notice { warning: true, text, check: true, url }),
+        Event::Status { json } => Kind::Status(pb::RawStatus { json }),
         Event::Accepted { build_id } => Kind::Accepted(pb::Accepted { build_id }),
         Event::StepStarted { step, name } => Kind::StepStarted(pb::StepStarted { step, name }),
         Event::StepLog { step, stderr, data } => Kind::StepLog(pb::StepLog { step, stderr, data }),
@@ -35,7 +37,9 @@ pub fn to_event(event: Event) -> pb::Event {
 /// As it comes from the agent. `None` for a kind that a newer agent knows and we do not.
 pub fn from_event(event: pb::Event) -> Option<Event> {
     Some(match event.kind? {
-        Kind::Notice(pb::Notice { warning, text }) => Event::Notice { warning, text },
+        Kind::Notice(pb::Notice { text, check: true, url, warning: _ }) => Event::Check { text, url },
+        Kind::Notice(pb::Notice { warning, text, check: false, url: _ }) => Event::Notice { warning, text },
+        Kind::Status(pb::RawStatus { json }) => Event::Status { json },
         Kind::Accepted(pb::Accepted { build_id }) => Event::Accepted { build_id },
         Kind::StepStarted(pb::StepStarted { step, name }) => Event::StepStarted { step, name },
         Kind::StepLog(pb::StepLog { step, stderr, data }) => Event::StepLog { step, stderr, data },
@@ -123,5 +127,26 @@ fn from_report(report: pb::Report) -> Report {
         explanation: explanation.map(|explanation| Box::new(from_explanation(explanation))),
         build_id,
         answer: answer.map(from_answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_check_finds_is_a_warning_to_an_older_client() {
+        let check = Event::Check { text: "JSONArgsRecommended".to_owned(), url: "https://d.example/".to_owned() };
+        let sent = to_event(check.clone());
+        let Some(Kind::Notice(notice)) = &sent.kind else { panic!("{sent:?}") };
+        assert!(notice.warning && notice.text == "JSONArgsRecommended");
+        assert_eq!(from_event(sent), Some(check));
+        for event in [
+            Event::Notice { warning: true, text: "slow".to_owned() },
+            Event::Notice { warning: false, text: "waiting".to_owned() },
+            Event::Status { json: b"{}".to_vec() },
+        ] {
+            assert_eq!(from_event(to_event(event.clone())), Some(event));
+        }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Structs are taken apart field by field, so that a new field stops compiling until somebody decides about it.
 
+mod builds;
 mod cache;
 mod described;
+mod disk;
 mod event;
 mod explanation;
 mod failure;

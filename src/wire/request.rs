@@ -19,7 +19,7 @@ pub(super) fn usage(what: impl Into<String>) -> Failure {
 const FIRST_REVISION: u32 = 1;
 
 /// Refuses what a newer client asks and we would silently leave out.
-fn check_revision(revision: u32) -> Result<(), Failure> {
+pub(super) fn check_revision(revision: u32) -> Result<(), Failure> {
     if revision <= REVISION {
         return Ok(());
     }
@@ -66,11 +66,16 @@ fn strings(references: &[Reference]) -> Vec<String> {
     references.iter().map(Reference::to_string).collect()
 }
 
-fn millis(duration: Duration) -> u32 {
+pub(super) fn millis(duration: Duration) -> u32 {
     duration.as_millis().try_into().unwrap_or(u32::MAX)
 }
 
-fn wait(ms: u32) -> Duration {
+/// Half a second is not any age: it is rounded up.
+pub(super) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+}
+
+pub(super) fn wait(ms: u32) -> Duration {
     Duration::from_millis(ms.into())
 }
 
@@ -107,12 +112,15 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             attestations: attested,
             subrequest: _,
             export_options,
+            dockerfile_lent,
+            raw_status,
         } = request;
         let export = from_export(export);
         Ok(Self {
             session: session(&id)?,
             dockerfile: if dockerfile.is_empty() { "Dockerfile".to_owned() } else { dockerfile },
             remote: Some(remote).filter(|remote| !remote.is_empty()),
+            dockerfile_lent,
             contexts: contexts.into_iter().collect(),
             tags: names(&tags)?,
             target: Some(target).filter(|target| !target.is_empty()),
@@ -138,6 +146,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             subrequest: from_subrequest(subrequest),
             push,
             load,
+            raw_status,
             wait: wait(wait_ms),
         })
     }
@@ -149,6 +158,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             session,
             dockerfile,
             remote,
+            dockerfile_lent,
             contexts,
             tags,
             target,
@@ -170,6 +180,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             subrequest,
             push,
             load,
+            raw_status,
             wait,
         } = request;
         let export = to_export(export);
@@ -180,6 +191,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             () if export != pb::Export::Image || remote.is_some() || !contexts.is_empty() => 3,
             () if !annotations.is_empty() || !attestations.is_empty() || subrequest.is_some() => 3,
             () if !export_options.is_empty() => 3,
+            () if raw_status => 3,
             () if cache.asks() => 2,
             () => FIRST_REVISION,
         };
@@ -216,6 +228,8 @@ impl From<BuildRequest> for pb::BuildRequest {
             attestations: attestations.into_iter().collect(),
             subrequest: to_subrequest(subrequest).into(),
             export_options: export_options.into_iter().collect(),
+            dockerfile_lent,
+            raw_status,
         }
     }
 }
@@ -259,8 +273,7 @@ impl From<PruneRequest> for pb::PruneRequest {
         Self {
             revision: FIRST_REVISION,
             all,
-            // Half a second is not any age.
-            unused_for_seconds: unused_for.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
+            unused_for_seconds: whole_seconds(unused_for),
             keep_bytes,
             dry_run,
             wait_ms: millis(wait),

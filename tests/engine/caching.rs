@@ -195,6 +195,47 @@ async fn a_graphdriver_store_pushes_an_image_of_the_stage_and_keeps_no_name_of_i
     assert_eq!(warnings(&events), [""; 0]);
 }
 
+/// Else the one that is done first takes the name away, and the other's cache is not written.
+#[tokio::test]
+async fn two_builds_of_one_branch_have_the_name_of_a_stage_one_after_the_other() {
+    let registry = Fake::start(empty).await;
+    let (names, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (given, seen) = (Arc::clone(&names), Arc::clone(&most));
+    let fake = BuildKit::new().definition(definition()).export(move |build| {
+        let (given, seen) = (Arc::clone(&given), Arc::clone(&seen));
+        async move {
+            if build.outer().await.internal {
+                seen.fetch_max(given.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            } else {
+                build.tell(done(false)).await;
+            }
+            Ok(pushed())
+        }
+    });
+    let dockerd = Dockerd::graphdriver(fake).rest(move |asked| {
+        let (names, is_push) = (Arc::clone(&names), asked.path.contains("/push"));
+        async move {
+            if is_push {
+                // Time for the other build to get in between.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                return Some(lines(&[&format!(r#"{{"aux":{{"Digest":"{DIGEST}"}}}}"#)], false));
+            }
+            let is_removal = asked.method == "DELETE";
+            is_removal.then(|| {
+                names.fetch_sub(1, Ordering::SeqCst);
+                json(200, "[]")
+            })
+        }
+    });
+    let agent = Agent::beside(dockerd).await;
+    let (one, two) = tokio::join!(built_by(&agent, &registry), built_by(&agent, &registry));
+    for (events, report) in [one, two] {
+        assert_eq!(refs_written(&report.unwrap()).len(), 2);
+        assert_eq!(warnings(&events), [""; 0]);
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn a_stage_that_only_a_warm_engine_has_is_written() {
     let registry = Fake::start(empty).await;

@@ -161,6 +161,7 @@ pub(crate) fn request() -> BuildRequest {
         session: SessionId(new_id()),
         dockerfile: "Dockerfile".to_owned(),
         remote: None,
+        dockerfile_lent: false,
         contexts: [].into(),
         tags: Vec::new(),
         target: None,
@@ -182,6 +183,7 @@ pub(crate) fn request() -> BuildRequest {
         subrequest: None,
         push: false,
         load: false,
+        raw_status: false,
         wait: LIMIT,
     }
 }

@@ -7,10 +7,16 @@ use std::{
 
 use crate::rig::{self, Agent, Engine, Kind, Registry};
 
-on_every_engine!(ctrl_c_ends_the_run, sigterm_ends_the_run, sigkill_ends_the_run);
+on_every_engine!(
+    ctrl_c_ends_the_run,
+    sigterm_ends_the_run,
+    sigkill_ends_the_run,
+    remora_cancel_ends_the_run_and_its_client_says_by_whom,
+);
 on_one_engine!(Docker28:
     the_agents_end_ends_the_run, ctrl_c_while_it_waits_for_the_agent, others_build_on,
     sigterm_ends_a_client_whose_output_nobody_reads,
+    no_build_is_ended_by_a_wrong_id,
 );
 
 const PROMISE: Duration = Duration::from_secs(2);
@@ -116,4 +122,43 @@ fn others_build_on(kind: Kind) {
     running.signal("KILL");
     wait_for_its_end(&seconds);
     other.wait().code(0);
+}
+
+fn remora_cancel_ends_the_run_and_its_client_says_by_whom(kind: Kind) {
+    let (registry, engine) = (Registry::start(), Engine::shared(kind));
+    let agent = Agent::start(&engine);
+    let (seconds, others) = (rig::unique(), rig::unique());
+    let (context, other) = (sleeper(&registry, &seconds), sleeper(&registry, &others));
+    let tag = registry.image(&format!("doomed-{seconds}:1"));
+    let running = agent.client().spawn_build(context.path(), &["-t", &tag]);
+    wait_for_sleep(&seconds);
+    let mut other = agent.client().spawn_build(other.path(), &[]);
+    wait_for_sleep(&others);
+    let listed = agent.client().run(&["ps"]).code(0).stdout;
+    let row = listed.lines().find(|line| line.contains(&tag)).expect(&listed);
+    assert!(row.contains(&format!("RUN sleep {seconds}")), "{listed}");
+    let short = row.split(' ').next().unwrap();
+    let start = Instant::now();
+    let ended = agent.client().env("USER", "alice").run(&["cancel", &short[..8]]).code(0).stdout;
+    assert!(ended.starts_with(short), "{ended}");
+    wait_for_its_end(&seconds);
+    running.wait().code(130).says("cancelled by alice@");
+    assert!(start.elapsed() < PROMISE, "{:?}", start.elapsed());
+    assert!(other.runs() && !rig::processes(&["sleep", &others]).is_empty(), "the other build was ended too");
+    let left = agent.client().run(&["ps", "-q"]).code(0).stdout;
+    assert_eq!(left.lines().count(), 1, "{left}");
+    agent.client().run(&["cancel", left.trim()]).code(0);
+    other.wait().code(130);
+}
+
+fn no_build_is_ended_by_a_wrong_id(kind: Kind) {
+    let registry = Registry::start();
+    let agent = Agent::start(&Engine::shared(kind));
+    let seconds = rig::unique();
+    let context = sleeper(&registry, &seconds);
+    let mut running = agent.client().spawn_build(context.path(), &[]);
+    wait_for_sleep(&seconds);
+    agent.client().run(&["cancel", "nothing-like-it"]).code(2).says("remora ps");
+    agent.client().run(&["cancel", ""]).code(2);
+    assert!(running.runs() && agent.client().run(&["ps", "--json"]).code(0).stdout.contains(&seconds));
 }

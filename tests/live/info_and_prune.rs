@@ -1,4 +1,4 @@
-//! `remora info` and `remora prune`.
+//! `remora info`, `remora du` and `remora prune`.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ on_every_engine!(
     info_tells_the_engine,
     info_tells_running_builds,
     prune_frees_what_a_dry_run_says,
-    prune_keeps_what_is_young
+    prune_keeps_what_is_young,
+    du_tells_what_the_engine_holds_by_kind_and_age,
 );
 
 fn info_tells_the_engine(kind: Kind) {
@@ -92,4 +93,41 @@ fn prune_keeps_what_is_young(kind: Kind) {
     client.build(context.path(), &[]).code(0).assert_all_cached();
     client.run(&["prune", "--keep-bytes", "10GB"]).code(0);
     client.build(context.path(), &[]).code(0).assert_all_cached();
+}
+
+fn du_tells_what_the_engine_holds_by_kind_and_age(kind: Kind) {
+    let registry = Registry::start();
+    let engine = Engine::start(kind);
+    let agent = Agent::start(&engine);
+    let client = agent.client();
+    let du = |args: &[&str]| -> serde_json::Value {
+        let told = client.run(&[&["du", "--json"], args].concat()).code(0).stdout;
+        serde_json::from_str(&told).unwrap()
+    };
+    let text = format!(
+        "FROM {}\nCOPY file /\nRUN --mount=type=cache,target=/c head -c 3000000 /dev/urandom | tee /c/x >/x\n",
+        registry.image("base:1")
+    );
+    let context = rig::context(&[("Dockerfile", &text), ("file", "hello")]);
+    let tag = registry.image("held:1");
+    client.build(context.path(), &["-t", &tag]).code(0);
+    let all = du(&["--verbose"]);
+    let names: Vec<_> = all["types"].as_array().unwrap().iter().map(|sum| sum["name"].as_str().unwrap()).collect();
+    for name in ["image", "regular", "source.local", "exec.cachemount"] {
+        assert!(names.contains(&name), "{name} is not in {names:?}");
+    }
+    let total = all["total"]["bytes"].as_u64().unwrap();
+    assert!((6_000_000..60_000_000).contains(&total), "{all:#}");
+    assert_eq!(all["ages"][0]["count"], all["total"]["count"], "all of it was used just now");
+    let records = all["records"].as_array().unwrap();
+    assert!(records.iter().any(|record| record["description"].as_str().unwrap().contains("held:1")), "{records:#?}");
+    assert!(records.iter().any(|record| record["description"].as_str().unwrap().contains("/dev/urandom")));
+
+    let mounts = du(&["--filter", "type=exec.cachemount"]);
+    assert_eq!((mounts["types"].as_array().unwrap().len(), &mounts["total"]["count"]), (1, &1.into()), "{mounts:#}");
+    assert!(mounts["total"]["reclaimableBytes"].as_u64().unwrap() >= 3_000_000);
+    assert_eq!(du(&["--filter", "unused-for=24h"])["total"]["count"], 0);
+    let table = client.run(&["du"]).code(0).stdout;
+    assert!(table.contains("exec.cachemount") && table.contains("within an hour"), "{table}");
+    client.run(&["du", "--filter", "size=3"]).code(2).says("type=TYPE");
 }

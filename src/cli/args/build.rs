@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Cache, Call, Compat, Described, Lent, Output, Run, output, values};
-use crate::model::Reference;
+use crate::{cli::progress::Choice, model::Reference};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -14,16 +14,17 @@ Examples:
   remora build --secret id=npmrc,src=$HOME/.npmrc --ssh default -t app .";
 
 #[derive(Args)]
+#[command(next_help_heading = "Build")]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
 pub(in crate::cli) struct Build {
-    /// Directory of the build context; - is a Dockerfile on standard input that needs none
-    #[arg(value_name = "CONTEXT")]
+    /// The build context: a directory, a URL, or - for an archive or a Dockerfile on standard input
+    #[arg(help_heading = None, value_name = "CONTEXT")]
     pub(in crate::cli) context: PathBuf,
     /// The Dockerfile; - is standard input [default: CONTEXT/Dockerfile]
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) file: Option<PathBuf>,
     /// Name of the image; repeatable
-    #[arg(short, long = "tag", value_name = "NAME[:TAG]", value_parser = values::tag)]
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]", value_parser = values::tag, help_heading = "Image")]
     pub(in crate::cli) tags: Vec<Reference>,
     /// Build this stage instead of the last
     #[arg(long, value_name = "STAGE")]
@@ -32,13 +33,13 @@ pub(in crate::cli) struct Build {
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", value_parser = values::build_arg)]
     pub(in crate::cli) build_args: Vec<(String, Option<String>)>,
     /// Give the image a label; repeatable
-    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = values::label)]
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = values::label, help_heading = "Image")]
     pub(in crate::cli) labels: Vec<(String, String)>,
     /// Run every step anew
-    #[arg(long)]
+    #[arg(long, help_heading = "Cache")]
     pub(in crate::cli) no_cache: bool,
     /// Run the steps of this stage anew; repeatable
-    #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',')]
+    #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',', help_heading = "Cache")]
     pub(in crate::cli) no_cache_stages: Vec<String>,
     /// Ask the registry for newer base images
     #[arg(long)]
@@ -47,32 +48,32 @@ pub(in crate::cli) struct Build {
     #[arg(long = "platform", value_name = "OS/ARCH", value_delimiter = ',', value_parser = values::platform)]
     pub(in crate::cli) platforms: Vec<String>,
     /// The network that RUN steps see
-    #[arg(long, value_enum, default_value_t = Network::Default)]
+    #[arg(long, value_enum, default_value_t = Network::Default, help_heading = "Steps")]
     pub(in crate::cli) network: Network,
     /// Push the image to its registries
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub(in crate::cli) push: bool,
     /// Keep the image in the engine (the default without --push)
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub(in crate::cli) load: bool,
     /// Where the result goes: a directory, or type=registry, image, docker, oci, tar, local or cacheonly; - is an archive
     /// on standard output
-    #[arg(short, long, value_name = "DIR|type=TYPE[,dest=PLACE]", value_parser = output::output)]
+    #[arg(short, long, value_name = "DIR|type=TYPE[,dest=PLACE]", value_parser = output::output, help_heading = "Output")]
     pub(in crate::cli) output: Option<Output>,
     /// Write the image's id to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(in crate::cli) iidfile: Option<PathBuf>,
     /// Write what was built to this file, as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(in crate::cli) metadata_file: Option<PathBuf>,
     /// Print the image's id, and nothing else
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Progress")]
     pub(in crate::cli) quiet: bool,
     /// How progress is told
-    #[arg(long, value_name = "TYPE", env = "BUILDKIT_PROGRESS", value_enum, default_value_t = Told::Auto)]
+    #[arg(long, value_name = "TYPE", env = "BUILDKIT_PROGRESS", value_enum, default_value_t = Told::Auto, help_heading = "Progress")]
     pub(in crate::cli) progress: Told,
     /// Ask for an entitlement, network.host or security.insecure, which the agent must allow; repeatable
-    #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',')]
+    #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',', help_heading = "Steps")]
     pub(in crate::cli) entitlements: Vec<String>,
     #[command(flatten)]
     pub(in crate::cli) call: Call,
@@ -89,6 +90,11 @@ pub(in crate::cli) struct Build {
 }
 
 impl Build {
+    /// How progress is shown.
+    pub(in crate::cli) fn display(&self) -> Choice {
+        Choice::of_process(if self.quiet { Told::Quiet } else { self.progress })
+    }
+
     /// Whether the image's id is all that goes to standard output.
     pub(in crate::cli) fn is_quiet(&self) -> bool {
         self.quiet || self.progress == Told::Quiet
@@ -98,13 +104,17 @@ impl Build {
 /// Ways to tell progress.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Told {
-    /// A line when a step starts, its output, a line when it ends
+    /// tty on a terminal, ci in a CI, else plain
     #[value(alias = "")]
     Auto,
-    /// The same
+    /// Lines as they come: one when a step starts, its output, one when it ends
     Plain,
-    /// The same, so far
+    /// Live, in place
     Tty,
+    /// One step after the other, folded where the CI can fold
+    Ci,
+    /// BuildKit's own status, a JSON text a line
+    Rawjson,
     /// As -q
     Quiet,
     /// Warnings alone

@@ -8,7 +8,7 @@ use crate::model::{HostAddress, RunOptions, Ulimit, check_host};
 #[command(next_help_heading = "Steps")]
 pub(in crate::cli) struct Run {
     /// Add an entry to /etc/hosts; the address may be host-gateway, that of the engine's host; repeatable
-    #[arg(long = "add-host", value_name = "NAME:ADDRESS", value_parser = host)]
+    #[arg(long = "add-host", value_name = "NAME:ADDRESS", value_delimiter = ',', value_parser = host)]
     hosts: Vec<(String, HostAddress)>,
     /// The control group above that of the steps
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]

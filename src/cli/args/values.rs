@@ -69,6 +69,21 @@ pub(super) fn age_filter(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// One filter of `remora du`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) enum HeldFilter {
+    Kind(String),
+    UnusedFor(Duration),
+}
+
+pub(super) fn held_filter(text: &str) -> Result<HeldFilter, String> {
+    match text.split_once('=') {
+        Some(("type", kind)) if !kind.is_empty() => Ok(HeldFilter::Kind(kind.to_owned())),
+        Some(("until" | "unused-for", age)) => duration(age).map(HeldFilter::UnusedFor),
+        _ => Err("the filters are type=TYPE and unused-for=TIME, such as type=regular".to_owned()),
+    }
+}
+
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let size = text.parse::<bytesize::ByteSize>();
     size.map(|size| size.as_u64()).map_err(|_| "a size is a number with a unit, such as 500MB or 10GB".to_owned())

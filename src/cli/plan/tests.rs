@@ -66,7 +66,7 @@ cache      in r.example/app:
            not read  main       what is read has it  sha256:ffffffffffff  cache_main_builder
            none yet  feature-x                                            cache_feature-x, caches_feature-x
            no use    tag        it carries no cache                       1
-writes     the cache of feature-x, where a step runs, to r.example/app
+writes     the cache of feature-x, as far as it is not there yet, to r.example/app
            a, b
 push       by manifest PUT
 retag      if every step is cached: r.example/app:cache_main gets the new tags

@@ -46,11 +46,13 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         no_cache_stages: Vec::new(),
         export: Export::Image,
         remote: None,
+        dockerfile_lent: false,
         contexts: BTreeMap::new(),
         export_options: BTreeMap::new(),
         annotations: Vec::new(),
         attestations: BTreeMap::new(),
         subrequest: None,
+        raw_status: false,
         ..request()
     };
     let revision = |cache| pb::BuildRequest::from(BuildRequest { cache, ..plain.clone() }).revision;
@@ -76,6 +78,7 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         BuildRequest { annotations: request().annotations, ..plain.clone() },
         BuildRequest { attestations: request().attestations, ..plain.clone() },
         BuildRequest { subrequest: request().subrequest, ..plain.clone() },
+        BuildRequest { raw_status: true, ..plain.clone() },
     ] {
         assert_eq!(pb::BuildRequest::from(asked).revision, 3);
     }
@@ -86,6 +89,7 @@ fn request() -> BuildRequest {
         session: SessionId("0".repeat(32)),
         dockerfile: "d/Dockerfile".to_owned(),
         remote: Some("https://git.example/a.git#main:d".to_owned()),
+        dockerfile_lent: true,
         contexts: [("base".to_owned(), "docker-image://r.example/b:1".to_owned())].into(),
         tags: vec!["r.example/a:1".parse().unwrap()],
         target: Some("t".to_owned()),
@@ -123,6 +127,7 @@ fn request() -> BuildRequest {
         subrequest: Some(Subrequest::Outline),
         push: true,
         load: true,
+        raw_status: true,
         wait: Duration::from_secs(60),
     }
 }

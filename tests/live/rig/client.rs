@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(100);
 #[derive(Clone)]
 pub(crate) struct Client {
     env: Vec<(String, String)>,
-    input: Option<String>,
+    input: Option<Vec<u8>>,
 }
 
 impl Client {
@@ -27,8 +27,8 @@ impl Client {
 
     /// The same with this on standard input.
     #[must_use]
-    pub(crate) fn with_input(self, text: &str) -> Self {
-        Self { input: Some(text.to_owned()), ..self }
+    pub(crate) fn with_input(self, bytes: impl AsRef<[u8]>) -> Self {
+        Self { input: Some(bytes.as_ref().to_vec()), ..self }
     }
 
     #[must_use]
@@ -53,14 +53,19 @@ impl Client {
 
     /// `remora ARGS...`, whose output nobody reads as long as the caller does not.
     pub(crate) fn spawn_unread(&self, args: &[&str]) -> Child {
-        super::program(env!("CARGO_BIN_EXE_remora"))
-            .args(args)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
+        self.command(args)
             .stdin(self.input.as_deref().map_or_else(Stdio::null, input))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()
+    }
+
+    /// `remora ARGS...`, with the variables of this client.
+    pub(super) fn command(&self, args: &[&str]) -> Command {
+        let mut command = super::program(env!("CARGO_BIN_EXE_remora"));
+        command.args(args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {
@@ -71,9 +76,9 @@ impl Client {
     }
 }
 
-fn input(text: &str) -> Stdio {
+fn input(bytes: &[u8]) -> Stdio {
     let mut file = tempfile::tempfile_in(super::live_dir()).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
+    file.write_all(bytes).unwrap();
     file.rewind().unwrap();
     file.into()
 }

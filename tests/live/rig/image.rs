@@ -29,6 +29,11 @@ impl Image {
         }
     }
 
+    /// Whether a file holds this.
+    pub(crate) fn holds(&self, path: &str, content: &str) -> bool {
+        self.file(path).is_some_and(|checksum| checksum == sum(content.as_bytes()))
+    }
+
     /// How another one differs from it, one line for each difference. Files below `but` may have any content.
     pub(crate) fn differences(&self, other: &Self, but: &str) -> Vec<String> {
         let mut found = Vec::new();
@@ -139,8 +144,12 @@ fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<PathBuf, Entry>) {
 }
 
 fn checksum(path: &Path) -> Vec<u8> {
+    sum(&std::fs::read(path).unwrap())
+}
+
+fn sum(content: &[u8]) -> Vec<u8> {
     use sha2::Digest;
-    sha2::Sha256::digest(std::fs::read(path).unwrap()).to_vec()
+    sha2::Sha256::digest(content).to_vec()
 }
 
 fn attributes(path: &Path) -> Vec<u8> {

@@ -7,6 +7,8 @@ mod fault;
 mod image;
 mod manifests;
 mod registry;
+mod terminal;
+mod token;
 
 pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
@@ -15,6 +17,8 @@ pub(crate) use fault::{Fault, FaultyRegistry};
 pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
 pub(crate) use registry::{Registry, Request};
+pub(crate) use terminal::rows;
+pub(crate) use token::TokenService;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,14 +38,34 @@ pub(crate) fn scratch() -> TempDir {
 
 /// One of our programs, which knows nothing of the job that these tests run in: neither its branch nor its settings.
 fn program(path: &str) -> Command {
+    const SHOWN_BY: &[&str] = &[
+        "BUILDKITE",
+        "BUILDKIT_COLORS",
+        "BUILDKIT_PROGRESS",
+        "BUILDKIT_TTY_LOG_LINES",
+        "CI",
+        "CIRCLECI",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "COLUMNS",
+        "GITHUB_ACTIONS",
+    ];
     let mut command = Command::new(path);
-    for name in remora::model::CI_VARIABLES {
+    for name in remora::model::CI_VARIABLES.iter().chain(SHOWN_BY) {
         command.env_remove(name);
     }
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REMORA_")) {
         command.env_remove(name);
     }
     command
+}
+
+/// A registry, and an agent at the shared engine of this kind, which has the base image's layers already: it may have
+/// begun to fetch them from another test's registry, which is gone by the time it goes on.
+pub(crate) fn with_base(kind: Kind) -> (Registry, Agent) {
+    let (registry, engine) = (Registry::start(), Engine::shared(kind));
+    engine.pull(&registry.image("base:1"));
+    (registry, Agent::start(&engine))
 }
 
 /// A build context with these files.

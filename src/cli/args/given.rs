@@ -1,0 +1,143 @@
+//! The command line as people and scripts give it.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{
+    ArgAction, Command, CommandFactory as _, Error, FromArgMatches as _,
+    builder::Resettable,
+    error::{ContextKind, ContextValue},
+};
+
+use super::Args;
+
+/// Reads this process' command line, or says what is wrong with it and exits with 2.
+pub(in crate::cli) fn parse() -> Args {
+    read(std::env::args_os().collect(), |name| std::env::var_os(name)).unwrap_or_else(|error| error.exit())
+}
+
+/// Reads a command line, whose first word is the program's name.
+pub(in crate::cli) fn read(words: Vec<OsString>, variable: impl Fn(&OsStr) -> Option<OsString>) -> Result<Args, Error> {
+    let mut command = without_empty_variables(Args::command(), &variable);
+    let words = without_true_and_false(&command, words);
+    let matches = command.try_get_matches_from_mut(words).map_err(masked)?;
+    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// A variable that is set and empty is as one that is not set: in CI files that is how one is taken back.
+fn without_empty_variables(command: Command, variable: &impl Fn(&OsStr) -> Option<OsString>) -> Command {
+    let command = command.mut_args(|arg| match arg.get_env() {
+        Some(name) if variable(name).is_some_and(|value| value.is_empty()) => arg.env(Resettable::Reset),
+        _ => arg,
+    });
+    command.mut_subcommands(|command| without_empty_variables(command, variable))
+}
+
+/// Switches have values in Docker's command line: `--pull=true` is `--pull`, and `--pull=false` takes an earlier one
+/// back.
+fn without_true_and_false(command: &Command, words: Vec<OsString>) -> Vec<OsString> {
+    let subcommand = words.iter().skip(1).find_map(|word| command.find_subcommand(word));
+    let switches: Vec<&str> = subcommand
+        .unwrap_or(command)
+        .get_arguments()
+        .filter(|arg| matches!(arg.get_action(), ArgAction::SetTrue))
+        .filter_map(|arg| arg.get_long())
+        .collect();
+    let mut kept: Vec<OsString> = Vec::with_capacity(words.len());
+    let mut words = words.into_iter();
+    for word in words.by_ref() {
+        let switch = word.to_str().and_then(|word| word.strip_prefix("--")?.split_once('='));
+        match switch.filter(|(name, _)| switches.contains(name)).map(|(name, value)| (name, truth(value))) {
+            Some((name, Some(true))) => kept.push(format!("--{name}").into()),
+            Some((name, Some(false))) => kept.retain(|word| word.to_str() != Some(&format!("--{name}"))),
+            // Whoever reads it next says what is wrong with it.
+            _ if word == "--" => {
+                kept.push(word);
+                break;
+            }
+            _ => kept.push(word),
+        }
+    }
+    kept.extend(words);
+    kept
+}
+
+/// As Go reads it.
+pub(super) fn truth(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// What stands behind the first `=` of a value may be a secret in the wrong place: it is not shown.
+fn masked(mut error: Error) -> Error {
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg] {
+        let Some(ContextValue::String(text)) = error.get(kind) else { continue };
+        // Names of flags have it too, as in `--build-arg <NAME[=VALUE]>`: they are ours.
+        if let Some((name, _)) = text.split_once('=').filter(|_| !text.contains('<')) {
+            let shown = format!("{name}=...");
+            error.insert(kind, ContextValue::String(shown));
+        }
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::cli::args::{Build, Command as Asked};
+
+    fn read_line(line: &str, variables: &[(&str, &str)]) -> Result<Args, Error> {
+        let words = std::iter::once("remora").chain(line.split(' ')).map(OsString::from).collect();
+        read(words, |name| variables.iter().find(|(known, _)| name == *known).map(|(_, value)| OsString::from(value)))
+    }
+
+    fn build(line: &str) -> Build {
+        match read_line(&format!("build {line}"), &[]).unwrap().command {
+            Asked::Build(build) => *build,
+            _ => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn switches_have_values_as_docker_has_it() {
+        assert!(build("--pull=true --no-cache=1 .").pull);
+        assert!(!build("--pull=false .").pull);
+        assert!(!build("--pull --pull=false .").pull && build("--pull=false --pull .").pull);
+        assert!(build("--pull --pull .").pull);
+        assert!(read_line("build --pull=maybe .", &[]).is_err());
+        assert_eq!(build("-- --pull=true").context.to_str(), Some("--pull=true"));
+    }
+
+    #[test]
+    fn flags_come_in_any_order_and_the_last_one_counts() {
+        let build = build(". --target=one -t a -t b --tag=c --target two -f x -f=y");
+        assert_eq!((build.tags.len(), build.target.as_deref()), (3, Some("two")));
+        assert_eq!(build.file.unwrap().to_str(), Some("y"));
+    }
+
+    #[test]
+    fn no_secret_is_shown_with_what_is_wrong() {
+        for line in [
+            "build --build-arg =hunter2 .",
+            "build --label =hunter2 .",
+            "build --build-arg A=1 TOKEN=hunter2 .",
+            "build --build-args=TOKEN=hunter2 .",
+            "build --no-such=hunter2 .",
+            "build --provenance=mode=hunter2 --attest type=hunter2 .",
+        ] {
+            let shown = read_line(line, &[]).err().unwrap().to_string();
+            assert!(!shown.contains("hunter2"), "{line}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_flag_is_told_what_may_be_meant() {
+        for (line, meant) in [("build --build-args A=1 .", "--build-arg"), ("build --platforms x .", "--platform")] {
+            let shown = read_line(line, &[]).err().unwrap().to_string();
+            assert!(shown.contains("a similar argument exists") && shown.contains(meant), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What the build context is, and where its Dockerfile lies.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    archive::{self, Kind},
+    dockerfile::{self, Dockerfile},
+    excerpt,
+    fetched::Origin,
+    ignored, lend, missing, usage,
+};
+use crate::{
+    model::{ContextKind, Failure, FailureKind},
+    session::Upload,
+};
+
+/// How an archive comes on standard input.
+const REDIRECT: &str = "write an archive to it, as in: tar -cz . | remora build -";
+
+/// A build context.
+pub(super) struct Context {
+    /// The directory that is lent. None where the engine fetches the context.
+    pub(super) directory: Option<PathBuf>,
+    /// What the engine fetches.
+    pub(super) remote: Option<String>,
+    /// What it fetches from us.
+    pub(super) upload: Option<Upload>,
+    /// Where that is, to a person.
+    origin: Option<Origin>,
+    pub(super) dockerfile: Dockerfile,
+}
+
+impl Context {
+    /// Finds the context that the argument names, with the Dockerfile that `-f` names.
+    pub(super) fn find(path: &Path, file: Option<&Path>) -> Result<Self, Failure> {
+        let text = path.to_string_lossy();
+        match ContextKind::of(&text, path.is_dir()) {
+            ContextKind::Directory => {
+                let directory = directory(path)?;
+                Ok(Self::lent(directory, dockerfile::find(path, file)?))
+            }
+            ContextKind::Stdin if file == Some(Path::new("-")) => {
+                Err(usage("standard input cannot be both the context and the Dockerfile")
+                    .next("name a directory as the context, or put the Dockerfile into the archive"))
+            }
+            ContextKind::Stdin => Self::read(io::stdin(), file),
+            ContextKind::Git | ContextKind::Url => {
+                let dockerfile = dockerfile::find_for_remote(file)?;
+                let (origin, remote) = (Some(Origin::url(&text)), Some(text.into_owned()));
+                Ok(Self { directory: None, remote, upload: None, origin, dockerfile })
+            }
+        }
+    }
+
+    fn lent(directory: PathBuf, dockerfile: Dockerfile) -> Self {
+        Self { directory: Some(directory), remote: None, upload: None, origin: None, dockerfile }
+    }
+
+    /// What comes on standard input: an archive, or a Dockerfile that needs no context.
+    fn read(mut input: impl Read + Send + 'static, file: Option<&Path>) -> Result<Self, Failure> {
+        let (kind, head) = archive::peek(&mut input)
+            .map_err(|error| usage(format!("standard input: {error}")).next("name a directory as the context"))?;
+        let refused = |problem, next| Err(usage(format!("the context on standard input: {problem}")).next(next));
+        let before = match kind {
+            Kind::Archive | Kind::Xz => Vec::new(),
+            Kind::TarWithRecords => archive::comment(),
+            Kind::Text if file.is_some() => {
+                return refused("it is a Dockerfile, and -f names another one", "leave -f out, or name a directory");
+            }
+            Kind::Text => {
+                let (directory, dockerfile) = dockerfile::alone(io::Cursor::new(head).chain(input))?;
+                return Ok(Self::lent(directory, dockerfile));
+            }
+            Kind::Nothing => return refused("nothing came", REDIRECT),
+            Kind::Empty => return refused("the archive holds no file", REDIRECT),
+            Kind::Binary => return refused("it is no archive and no text", REDIRECT),
+            Kind::Zstd => return refused("engines do not unpack zstd", "unpack it: zstd -dc FILE | remora build -"),
+        };
+        let upload = Upload::new(&lend::random()?, io::Cursor::new([before, head].concat()).chain(input));
+        let (remote, origin) = (Some(upload.url()), Some(Origin::stdin(kind == Kind::Xz)));
+        Ok(Self { directory: None, remote, upload: Some(upload), origin, dockerfile: dockerfile::within(file)? })
+    }
+
+    /// Bytes that the engine took of standard input.
+    pub(super) fn uploaded(&self) -> u64 {
+        self.upload.as_ref().map_or(0, Upload::sent)
+    }
+
+    /// With what the context tells of it.
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        let failure = match &self.origin {
+            Some(origin) => origin.explain(failure, &self.dockerfile.name),
+            None => failure,
+        };
+        let Some(path) = self.dockerfile.path() else { return failure };
+        let failure = match &self.directory {
+            Some(directory) => missing::explain(ignored::explain(failure, directory, &path), directory, &path),
+            None => failure,
+        };
+        located(failure, &path, &self.dockerfile.name)
+    }
+}
+
+fn directory(path: &Path) -> Result<PathBuf, Failure> {
+    let found = path.canonicalize().and_then(|full| Ok((fs::metadata(&full)?.is_dir(), full)));
+    match found {
+        Ok((true, full)) => Ok(full),
+        Ok((false, _)) => Err(usage(format!("the build context {} is no directory", path.display()))
+            .next("name the directory that holds what the Dockerfile copies, such as .")),
+        Err(error) => Err(usage(format!("the build context {}: {error}", path.display()))
+            .next("name an existing directory, such as .")),
+    }
+}
+
+/// Adds the lines at fault, where the engine did not tell them.
+fn located(mut failure: Failure, path: &Path, name: &str) -> Failure {
+    if failure.excerpt.is_none() && failure.kind == FailureKind::Build {
+        failure.excerpt = fs::read_to_string(path).ok().and_then(|text| excerpt::find(&failure, name, &text));
+    }
+    failure
+}

@@ -1,0 +1,78 @@
+//! Lines without what moves a cursor, rings a bell, or names a window.
+
+use std::borrow::Cow;
+
+use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
+
+/// The line as something to look at. Of what a terminal would do with it only colours stay, if they are wanted.
+pub(super) fn shown(line: &[u8], colours: bool) -> Cow<'_, [u8]> {
+    if !line.iter().any(|byte| *byte < b' ' && *byte != b'\t' || *byte == 0x7f) {
+        return Cow::Borrowed(line);
+    }
+    let mut kept = Kept { text: Vec::with_capacity(line.len()), colours, painted: false };
+    let mut parser = Parser::<DefaultCharAccumulator>::new();
+    for byte in line {
+        parser.advance(&mut kept, *byte);
+    }
+    if kept.painted {
+        kept.text.extend_from_slice(b"\x1b[0m");
+    }
+    Cow::Owned(kept.text)
+}
+
+struct Kept {
+    text: Vec<u8>,
+    colours: bool,
+    painted: bool,
+}
+
+impl Perform for Kept {
+    fn print(&mut self, c: char) {
+        if !c.is_control() {
+            self.text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+
+    fn execute(&mut self, byte: u8) {
+        if byte == b'\t' {
+            self.text.push(byte);
+        }
+    }
+
+    fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], ignore: bool, action: u8) {
+        if !self.colours || action != b'm' || !intermediates.is_empty() || ignore {
+            return;
+        }
+        let params: Vec<String> =
+            params.iter().map(|param| param.iter().map(ToString::to_string).collect::<Vec<_>>().join(":")).collect();
+        self.painted = !matches!(params.last().map(String::as_str), None | Some("0"));
+        self.text.extend_from_slice(format!("\x1b[{}m", params.join(";")).as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(line: &str, colours: bool) -> String {
+        String::from_utf8(shown(line.as_bytes(), colours).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn colours_stay_where_they_are_wanted_and_nothing_else_does() {
+        let line = "\x1b[2K\x1b[1Ga\tb \x1b[1;31mred\x1b[0m \x1b]0;title\x07é\x08\x1b[3A";
+        assert_eq!(text(line, true), "a\tb \x1b[1;31mred\x1b[0m é");
+        assert_eq!(text(line, false), "a\tb red é");
+        assert_eq!(text("\x1b[32mgreen", true), "\x1b[32mgreen\x1b[0m", "what comes after is not painted");
+    }
+
+    #[test]
+    fn a_line_cannot_fold_what_is_not_its_own() {
+        assert_eq!(text("\x1b[0Ksection_end:1:remora\x1b[0K", true), "section_end:1:remora");
+    }
+
+    #[test]
+    fn what_is_no_text_stays_as_it_is() {
+        assert_eq!(shown(&[0xff, b'a'], true).as_ref(), [0xff, b'a']);
+    }
+}

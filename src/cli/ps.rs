@@ -1,0 +1,70 @@
+//! `remora ps`.
+
+use super::{
+    args::{Connection, Ps},
+    connect, text,
+};
+use crate::{model::Failure, pb, wire};
+
+/// How much of an id is shown: enough to be one build's alone.
+const SHORT_ID: usize = 12;
+/// How much of a step's name is shown.
+const SHORT_STEP: usize = 60;
+
+pub(super) async fn ps(connection: &Connection, args: Ps) -> Result<(), Failure> {
+    let mut agent = connect::connect(connection).await?;
+    let answer =
+        agent.client.list_builds(pb::ListBuildsRequest {}).await.map_err(|status| wire::from_status(&status))?;
+    let builds = answer.into_inner().builds;
+    if args.json {
+        text::data(&builds.iter().map(json).collect::<serde_json::Value>().to_string());
+    } else if args.quiet {
+        for build in &builds {
+            text::data(&build.id);
+        }
+    } else {
+        let head = ["BUILD", "RUNNING", "STEP", "TAGS"].map(str::to_owned);
+        text::table(std::iter::once(head).chain(builds.iter().map(row)));
+    }
+    Ok(())
+}
+
+fn row(build: &pb::RunningBuild) -> [String; 4] {
+    let id = build.id.chars().take(SHORT_ID).collect();
+    [id, text::seconds(build.running_ms), step(&build.steps), build.tags.join(" ")]
+}
+
+/// The newest step, and how many others run beside it.
+fn step(steps: &[String]) -> String {
+    let Some((newest, others)) = steps.split_last() else { return "-".to_owned() };
+    let mut text: String = newest.chars().filter(|c| !c.is_control()).take(SHORT_STEP).collect();
+    if newest.chars().count() > SHORT_STEP {
+        text.push_str("...");
+    }
+    match others.len() {
+        0 => text,
+        count => format!("{text} (+{count})"),
+    }
+}
+
+fn json(build: &pb::RunningBuild) -> serde_json::Value {
+    serde_json::json!({
+        "id": build.id,
+        "tags": build.tags,
+        "runningMs": build.running_ms,
+        "steps": build.steps,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_the_newest_step_and_stays_a_line() {
+        let steps = |names: &[&str]| step(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(steps(&[]), "-");
+        assert_eq!(steps(&["[a 1/2] RUN a", "[b 1/2] RUN b\n\x1b[2J"]), "[b 1/2] RUN b[2J (+1)");
+        assert!(steps(&[&"x".repeat(500)]).len() < 70);
+    }
+}

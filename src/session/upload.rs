@@ -1,0 +1,148 @@
+//! `moby.upload.v1.Upload`: bytes that the engine takes as what a URL of the session serves, such as an archive on
+//! standard input. They are read as fast as the engine takes them, and once.
+
+use std::{
+    fmt,
+    io::{self, Read},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bollard_buildkit_proto::moby::upload::v1::BytesMessage;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::{
+    methods::UPLOADS,
+    problems::{Problem, Problems},
+};
+
+/// Bytes of one message. Docker 20.10 refuses messages of 4 MiB.
+const CHUNK: u64 = 256 << 10;
+/// Messages that wait for the engine.
+const AHEAD: usize = 2;
+
+/// Bytes to take. Clones share them.
+#[derive(Clone)]
+pub struct Upload {
+    id: String,
+    source: Arc<Mutex<Option<Source>>>,
+    sent: Arc<AtomicU64>,
+}
+
+type Source = Box<dyn Read + Send>;
+pub(super) type Messages = ReceiverStream<Result<BytesMessage, Status>>;
+
+impl Upload {
+    /// Offers what `source` gives under this name, which is a word.
+    pub fn new(id: &str, source: impl Read + Send + 'static) -> Self {
+        Self { id: id.to_owned(), source: Arc::new(Mutex::new(Some(Box::new(source)))), sent: Arc::default() }
+    }
+
+    /// The URL by which the engine asks for it.
+    pub fn url(&self) -> String {
+        format!("{UPLOADS}{}", self.id)
+    }
+
+    /// How many bytes the engine took.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Answers a request of this path.
+    pub(super) fn pull(&self, path: &str, problems: &Problems) -> Result<Messages, Status> {
+        if path.rsplit('/').next() != Some(self.id.as_str()) {
+            return Err(Status::not_found("the client offers nothing of this name"));
+        }
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut source = source.ok_or_else(|| {
+            let problem = Problem::new(
+                "the engine asked again for what came on standard input, which can be read once",
+                "build again; if it stays so, unpack the archive and name its directory",
+            );
+            problems.add(problem.clone());
+            Status::not_found(problem.what)
+        })?;
+        let (to, messages) = mpsc::channel(AHEAD);
+        let (sent, problems) = (self.sent.clone(), problems.clone());
+        tokio::task::spawn_blocking(move || {
+            while let Some(message) = next(&mut source).transpose() {
+                let message = message.map_err(|error| {
+                    let problem = Problem::new(format!("standard input: {error}"), "check the program that writes it");
+                    problems.add(problem.clone());
+                    Status::aborted(problem.what)
+                });
+                let (bytes, last) = (message.as_ref().map_or(0, |message| message.data.len()), message.is_err());
+                if to.blocking_send(message).is_err() || last {
+                    break;
+                }
+                sent.fetch_add(bytes as u64, Ordering::Relaxed);
+            }
+        });
+        Ok(ReceiverStream::new(messages))
+    }
+}
+
+/// `None` at the end.
+fn next(source: &mut Source) -> io::Result<Option<BytesMessage>> {
+    let mut data = Vec::new();
+    source.take(CHUNK).read_to_end(&mut data)?;
+    Ok(Some(BytesMessage { data }).filter(|message| !message.data.is_empty()))
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    /// A file of any size, which counts what is read of it.
+    struct Endless(Arc<AtomicU64>);
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer.fill(7);
+            self.0.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+            Ok(buffer.len())
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_than_the_engine_takes() {
+        let read = Arc::<AtomicU64>::default();
+        let upload = Upload::new("id", Endless(read.clone()));
+        let mut messages = upload.pull("/id", &Problems::default()).unwrap();
+        let mut taken = 0;
+        while taken < 16 << 20 {
+            taken += messages.next().await.unwrap().unwrap().data.len() as u64;
+            let ahead = read.load(Ordering::Relaxed).saturating_sub(taken);
+            assert!(ahead <= 4 * CHUNK, "{ahead} bytes were read ahead of the engine");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_told_and_is_no_end_of_file() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broken"))
+            }
+        }
+        let (problems, upload) = (Problems::default(), Upload::new("id", (&b"abc"[..]).chain(Broken)));
+        assert!(upload.pull("/other", &problems).is_err());
+        let all: Vec<_> = upload.pull("/id", &problems).unwrap().collect().await;
+        assert!(matches!(all.as_slice(), [Err(_)]), "{all:?}");
+        assert!(problems.list()[0].what.contains("broken"));
+        assert!(upload.pull("/id", &problems).is_err(), "it is read once");
+    }
+}
