@@ -36,12 +36,16 @@ printf 'FROM %s\nARG TURN LINES\nRUN i=0; while [ $i -lt $LINES ]; do i=$((i+1))
   "$registry/base:1" >"$context/Dockerfile"
 common=(--network host --build-arg "LINES=$lines")
 
-theirs() { "$docker" buildx build --progress=plain "${common[@]}" --build-arg "TURN=$1" "$context" 2>"$bed/log.theirs"; }
+theirs() {
+  "$docker" buildx build --progress=plain "${common[@]}" --build-arg "TURN=$1" "$context" 2>"$bed/log.theirs" || said theirs
+}
+# What one that fails said, for whoever runs this.
+said() { tail -5 "$bed/log.$1" && false; }
 ours() {
   local command=("$client" build --progress="$mode" "${common[@]}" --build-arg "TURN=$1" "$context")
   case $mode in
-    tty) script -qec "stty cols 120 rows 40; ${command[*]}" /dev/null >"$bed/log.ours" ;;
-    *) "${command[@]}" 2>"$bed/log.ours" ;;
+    tty) script -qec "stty cols 120 rows 40; ${command[*]}" /dev/null >"$bed/log.ours" || said ours ;;
+    *) "${command[@]}" 2>"$bed/log.ours" || said ours ;;
   esac
 }
 
