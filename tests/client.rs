@@ -173,6 +173,7 @@ const WRONG: &[(&str, Option<&str>)] = &[
     ("--annotation", Some("layer:key=hunter2")),
     ("--attest", Some("type=hunter2")),
     ("--build-arg", Some("=hunter2")),
+    ("--build-context", Some("name=no/such/directory")),
     ("--cache", Some("most")),
     ("--cache-fallback", Some("a,,b")),
     ("--cache-from", Some("type=gha")),
