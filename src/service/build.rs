@@ -24,16 +24,10 @@ use super::{
 };
 use crate::{
     engine::{Definition, Fault, Made, Outcome, Outer, Solve, Solver, View},
-    model::{
-        BuildRequest, CacheMode, Capabilities, Event, Export, Failure, FailureKind, ImageStore, Reference, Report,
-        Tally,
-    },
+    model::{BuildRequest, CacheMode, Capabilities, Event, Export, Failure, ImageStore, Reference, Report, Tally},
     registry,
-    session::{Lent, methods::UPLOADS},
-    strategy::{
-        self, Exporter, Facts, Output, PushMechanism,
-        retry::{Policy, Trouble},
-    },
+    session::Lent,
+    strategy::{self, Exporter, Facts, Output, PushMechanism, retry::Policy},
 };
 
 /// The call Build.
@@ -360,34 +354,6 @@ impl Run<'_> {
 
     pub(super) async fn notice(&self, warning: bool, text: String) {
         drop(self.events.send(Event::Notice { warning, text }).await);
-    }
-
-    /// The tag whose push within the solve failed.
-    fn pushed_to(&self, failure: &Failure) -> Option<&Reference> {
-        let pushing = self.output.push == PushMechanism::InSolve && failure.what.contains("push");
-        let tags = || self.output.groups.iter().map(|group| &group.first);
-        let named = || tags().find(|tag| failure.what.contains(tag.registry()));
-        (pushing && failure.kind == FailureKind::Registry).then(|| named().or_else(|| tags().next())).flatten()
-    }
-
-    /// Only what BuildKit does not try again by itself is worth another solve: it knows no 429, and takes a refused
-    /// connection at its word. A context that can be read once was read.
-    fn trouble(&self, failure: &Failure) -> Trouble {
-        if self.request.remote.as_ref().is_some_and(|remote| remote.starts_with(UPLOADS)) {
-            return Trouble::Other;
-        }
-        match self.pushed_to(failure).map(|_| Trouble::of_text(&failure.what)) {
-            Some(Trouble::RateLimited) => Trouble::RateLimited,
-            Some(Trouble::Unreachable) if failure.what.contains("connection refused") => Trouble::Unreachable,
-            _ => Trouble::Other,
-        }
-    }
-
-    /// With what a person can do about a push that failed.
-    fn advised(&self, failure: Failure) -> Failure {
-        let Some(tag) = self.pushed_to(&failure) else { return failure };
-        let advice = Failure::from(registry::Error::of_engine(tag, "push", &failure.what, None)).next;
-        failure.next(advice)
     }
 }
 

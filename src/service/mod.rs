@@ -11,6 +11,7 @@
 //! | `subrequest` | what the frontend is asked in place of a build |
 //! | `republish` | what `build` publishes without loading a layer |
 //! | `chores`, `merge`, `places` | what goes on beside a build: cache that is written, and made one |
+//! | `trouble` | whether a push that failed within a solve is tried again |
 //! | `stream` | events to the caller; the report that they fold into |
 //! | `listen` | the socket |
 //! | `serve` | puts it all behind one server; health, reflection, drain |
@@ -39,6 +40,7 @@ mod serve;
 mod sessions;
 mod stream;
 mod subrequest;
+mod trouble;
 mod unite;
 
 pub use agent::{Agent, Settings};

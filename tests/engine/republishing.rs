@@ -115,7 +115,7 @@ async fn stand_ins(build: &Build) -> Option<Vec<String>> {
     Some(layers.map(|blob| blob["digest"].as_str().unwrap().to_owned()).collect())
 }
 
-/// Reads a blob through the session, as an engine does.
+/// Reads a blob of the session's local cache through the session, as an engine does.
 async fn read(build: &Build, digest: &str) -> Vec<u8> {
     #[derive(Clone, PartialEq, prost::Message)]
     struct Request {
@@ -130,7 +130,8 @@ async fn read(build: &Build, digest: &str) -> Vec<u8> {
     let mut client = tonic::client::Grpc::new(build.session().await.channel);
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static("/containerd.services.content.v1.Content/Read");
-    let request = tonic::Request::new(Request { digest: digest.to_owned() });
+    let mut request = tonic::Request::new(Request { digest: digest.to_owned() });
+    request.metadata_mut().insert("buildkit-attachable-store-id", "local:remora".parse().unwrap());
     let codec = tonic_prost::ProstCodec::<Request, Response>::default();
     let mut parts = client.server_streaming(request, path, codec).await.unwrap().into_inner();
     let mut blob = Vec::new();

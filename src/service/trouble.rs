@@ -1,0 +1,39 @@
+//! What a push within the solve failed of, and whether it is worth another solve.
+
+use super::build::Run;
+use crate::{
+    model::{Failure, FailureKind, Reference},
+    registry,
+    session::methods::UPLOADS,
+    strategy::{PushMechanism, retry::Trouble},
+};
+
+impl Run<'_> {
+    /// The tag whose push within the solve failed.
+    pub(super) fn pushed_to(&self, failure: &Failure) -> Option<&Reference> {
+        let pushing = self.output.push == PushMechanism::InSolve && failure.what.contains("push");
+        let tags = || self.output.groups.iter().map(|group| &group.first);
+        let named = || tags().find(|tag| failure.what.contains(tag.registry()));
+        (pushing && failure.kind == FailureKind::Registry).then(|| named().or_else(|| tags().next())).flatten()
+    }
+
+    /// Only what BuildKit does not try again by itself is worth another solve: it knows no 429, and takes a refused
+    /// connection at its word. A context that can be read once was read.
+    pub(super) fn trouble(&self, failure: &Failure) -> Trouble {
+        if self.request.remote.as_ref().is_some_and(|remote| remote.starts_with(UPLOADS)) {
+            return Trouble::Other;
+        }
+        match self.pushed_to(failure).map(|_| Trouble::of_text(&failure.what)) {
+            Some(Trouble::RateLimited) => Trouble::RateLimited,
+            Some(Trouble::Unreachable) if failure.what.contains("connection refused") => Trouble::Unreachable,
+            _ => Trouble::Other,
+        }
+    }
+
+    /// With what a person can do about a push that failed.
+    pub(super) fn advised(&self, failure: Failure) -> Failure {
+        let Some(tag) = self.pushed_to(&failure) else { return failure };
+        let advice = Failure::from(registry::Error::of_engine(tag, "push", &failure.what, None)).next;
+        failure.next(advice)
+    }
+}
