@@ -7,8 +7,12 @@ use hyper_util::rt::TokioExecutor;
 
 /// HTTP/2 window of one stream towards us, in bytes. Bounds what one call can make us hold.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// HTTP/2 window of a whole connection towards us, in bytes.
-const CONNECTION_WINDOW: u32 = 2 << 20;
+/// HTTP/2 window of a whole connection towards us, in bytes: the windows of its calls are what bounds it.
+///
+/// Half of it is what h2 lets small frames cost that nobody has read yet, 256 bytes each less what is in them; beyond
+/// that it breaks the connection. A call's window of 1 MiB may be full of them: an engine sends a file's description, a
+/// request for one, or a line of a log in a frame of its own, of ten bytes and more.
+pub(crate) const CONNECTION_WINDOW: u32 = 64 << 20;
 /// Longest HTTP/2 frame that we take, in bytes: the default of 16 KiB makes many of a large context.
 const FRAME: u32 = 256 << 10;
 /// Bytes that one stream may have waiting to be sent.

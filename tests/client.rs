@@ -110,7 +110,7 @@ fn what_is_to_be_lent_is_looked_for_before_anybody_is_asked() {
         ("--secret", "id=NOT_THERE", "NOT_THERE"),
         ("--secret", "src=Dockerfile", "id"),
         ("--ssh", "default", "SSH_AUTH_SOCK"),
-        ("--ssh", "default=Dockerfile", "no socket"),
+        ("--ssh", "default=Dockerfile", "no private SSH key"),
         ("--add-host", "db", "NAME:ADDRESS"),
         ("--ulimit", "files=1", "nofile"),
         ("--shm-size", "much", "64m"),

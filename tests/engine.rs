@@ -30,6 +30,8 @@ mod draining;
 mod failing;
 #[path = "engine/fake.rs"]
 mod fake;
+#[path = "engine/listing.rs"]
+mod listing;
 #[path = "engine/merging.rs"]
 mod merging;
 #[path = "engine/progress.rs"]

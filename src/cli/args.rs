@@ -2,7 +2,9 @@
 
 mod build;
 mod cache;
+mod call;
 mod compat;
+mod described;
 mod given;
 mod lent;
 mod output;
@@ -15,10 +17,12 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
 
 pub(super) use build::{Build, Network, Told};
 pub(super) use cache::Cache;
+pub(super) use call::{Asked, Call};
 use compat::Compat;
+use described::Described;
 pub(super) use given::parse;
 pub(super) use lent::Lent;
-pub(super) use output::Output;
+pub(super) use output::{Goal, Output};
 use run::Run;
 pub(super) use values::HeldFilter;
 

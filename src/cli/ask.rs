@@ -8,6 +8,7 @@ use super::{
     context::Context,
     export::{Destination, Place},
     follow, lend,
+    named::Named,
     progress::{Choice, Progress},
     text, usage,
 };
@@ -29,7 +30,7 @@ pub(super) struct Asked {
     /// Session and time to wait come later.
     request: BuildRequest,
     lent: (Secrets, SshAgents),
-    /// What takes an archive.
+    /// What takes an export.
     place: Option<Place>,
     progress: Choice,
 }
@@ -38,8 +39,14 @@ impl Asked {
     /// Reads it from the command line.
     pub(super) fn new(args: Build) -> Result<Self, Failure> {
         let progress = args.display();
-        let Destination { export, place, push, load, names } = Destination::of(&args)?;
-        let context = Context::find(&args.context, args.file.as_deref())?;
+        let subrequest = args.call.asked().subrequest;
+        let Destination { export, options, place, push, load, names } = match subrequest {
+            None => Destination::of(&args)?,
+            // Nothing is made.
+            Some(_) => Destination::default(),
+        };
+        let named = Named::find(args.contexts)?;
+        let context = Context::find(&args.context, args.file.as_deref())?.with(named);
         let tags: Vec<_> = args.tags.into_iter().chain(names).collect();
         if push && tags.is_empty() {
             return Err(usage("--push without a tag: there is no name to push to")
@@ -49,6 +56,7 @@ impl Asked {
             text::notice(&notice);
         }
         let build_args = build_args(args.build_args)?;
+        let (annotations, attestations) = args.described.request();
         let lent = args.lent.open()?;
         let (cache_from, cache) = args.cache.request(ci::variables())?;
         let request = BuildRequest {
@@ -56,7 +64,7 @@ impl Asked {
             dockerfile: context.dockerfile.name.clone(),
             remote: context.remote.clone(),
             dockerfile_lent: context.remote.is_some() && context.dockerfile.directory.is_some(),
-            contexts: BTreeMap::new(),
+            contexts: context.named.values.clone(),
             tags,
             target: args.target,
             build_args,
@@ -75,6 +83,10 @@ impl Asked {
             cache_from,
             cache,
             export,
+            export_options: options,
+            annotations,
+            attestations,
+            subrequest,
             push,
             load,
             raw_status: progress.raw(),
@@ -88,11 +100,11 @@ impl Asked {
         let Self { context, request, lent, place, progress } = self;
         let network = request.network;
         let mut agent = connect::connect(connection).await?;
-        let lending = lend::Lending::build(&context, lent);
+        let lending = lend::Lending::build(&context, lent)?;
         let (taken, lending) = match place.filter(|_| call == Call::Build) {
             Some(place) => {
-                let (taken, sink) = place.open()?;
-                (Some(taken), lending.taking(sink))
+                let (begun, taker) = place.open()?;
+                (Some(begun), lending.taking(taker))
             }
             None => (None, lending),
         };

@@ -1,22 +1,28 @@
 //! `remora build`.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, process::ExitCode};
 
 use super::{
+    answer,
     args::{Build, Connection, Told},
     ask::{Asked, Call},
     metadata, summary, text, usage,
 };
 use crate::model::Failure;
 
-pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Failure> {
+pub(super) async fn build(connection: &Connection, args: Build) -> Result<ExitCode, Failure> {
     let (iidfile, metadata_file) = (args.iidfile.clone(), args.metadata_file.clone());
     let (quiet, silent) = (args.is_quiet(), matches!(args.progress, Told::None | Told::Rawjson));
+    let call = args.call.asked();
+    let dockerfile = answer::dockerfile(&args.context, args.file.as_deref());
     let asked = Asked::new(args)?;
     for (flag, path) in [("--iidfile", &iidfile), ("--metadata-file", &metadata_file)] {
         path.as_ref().map_or(Ok(()), |path| remove(flag, path))?;
     }
     let report = asked.ask(connection, Call::Build).await?;
+    if let Some(answer) = &report.answer {
+        return answer::tell(answer, call, &dockerfile);
+    }
     if let Some(path) = &iidfile {
         if report.image_id.is_empty() {
             return Err(usage("--iidfile: the build worked, and made no image that could have an id")
@@ -32,7 +38,7 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<(), Fa
     } else if !quiet && !silent {
         summary::summary(&report);
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What an earlier build wrote must not be taken for this one's. Links and devices are written through, not removed.

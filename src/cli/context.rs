@@ -11,7 +11,9 @@ use super::{
     dockerfile::{self, Dockerfile},
     excerpt,
     fetched::Origin,
-    ignored, lend, missing, usage,
+    ignored, lend, missing,
+    named::Named,
+    usage,
 };
 use crate::{
     model::{ContextKind, Failure, FailureKind},
@@ -32,6 +34,8 @@ pub(super) struct Context {
     /// Where that is, to a person.
     origin: Option<Origin>,
     pub(super) dockerfile: Dockerfile,
+    /// Further contexts.
+    pub(super) named: Named,
 }
 
 impl Context {
@@ -51,13 +55,20 @@ impl Context {
             ContextKind::Git | ContextKind::Url => {
                 let dockerfile = dockerfile::find_for_remote(file)?;
                 let (origin, remote) = (Some(Origin::url(&text)), Some(text.into_owned()));
-                Ok(Self { directory: None, remote, upload: None, origin, dockerfile })
+                Ok(Self { directory: None, remote, upload: None, origin, dockerfile, named: Named::default() })
             }
         }
     }
 
     fn lent(directory: PathBuf, dockerfile: Dockerfile) -> Self {
-        Self { directory: Some(directory), remote: None, upload: None, origin: None, dockerfile }
+        Self {
+            directory: Some(directory),
+            remote: None,
+            upload: None,
+            origin: None,
+            dockerfile,
+            named: Named::default(),
+        }
     }
 
     /// What comes on standard input: an archive, or a Dockerfile that needs no context.
@@ -82,7 +93,13 @@ impl Context {
         };
         let upload = Upload::new(&lend::random()?, io::Cursor::new([before, head].concat()).chain(input));
         let (remote, origin) = (Some(upload.url()), Some(Origin::stdin(kind == Kind::Xz)));
-        Ok(Self { directory: None, remote, upload: Some(upload), origin, dockerfile: dockerfile::within(file)? })
+        let dockerfile = dockerfile::within(file)?;
+        Ok(Self { directory: None, remote, upload: Some(upload), origin, dockerfile, named: Named::default() })
+    }
+
+    /// The same with further contexts.
+    pub(super) fn with(self, named: Named) -> Self {
+        Self { named, ..self }
     }
 
     /// Bytes that the engine took of standard input.
@@ -92,6 +109,7 @@ impl Context {
 
     /// With what the context tells of it.
     pub(super) fn explain(&self, failure: Failure) -> Failure {
+        let failure = self.named.explain(failure);
         let failure = match &self.origin {
             Some(origin) => origin.explain(failure, &self.dockerfile.name),
             None => failure,
@@ -106,14 +124,17 @@ impl Context {
 }
 
 fn directory(path: &Path) -> Result<PathBuf, Failure> {
-    let found = path.canonicalize().and_then(|full| Ok((fs::metadata(&full)?.is_dir(), full)));
-    match found {
-        Ok((true, full)) => Ok(full),
-        Ok((false, _)) => Err(usage(format!("the build context {} is no directory", path.display()))
-            .next("name the directory that holds what the Dockerfile copies, such as .")),
-        Err(error) => Err(usage(format!("the build context {}: {error}", path.display()))
-            .next("name an existing directory, such as .")),
-    }
+    readable(path).map_err(|error| {
+        usage(format!("the build context {}: {error}", path.display()))
+            .next("name an existing directory that you may read, such as .")
+    })
+}
+
+/// The full path of a directory that can be read.
+pub(super) fn readable(path: &Path) -> io::Result<PathBuf> {
+    let full = path.canonicalize()?;
+    fs::read_dir(&full)?;
+    Ok(full)
 }
 
 /// Adds the lines at fault, where the engine did not tell them.

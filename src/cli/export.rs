@@ -1,26 +1,31 @@
 //! Where the result goes, by `--push`, `--load` and `-o`, and the file that takes an archive.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, IsTerminal as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Access, access};
 use tempfile::NamedTempFile;
 
 use super::{
-    args::{Build, Output},
+    args::{Build, Goal, Output},
     usage,
 };
 use crate::{
     model::{Export, Failure, Reference},
-    session::Sink,
+    session::{Sink, Taker},
 };
 
 /// Where the result goes.
+#[derive(Default)]
 pub(super) struct Destination {
     pub(super) export: Export,
+    /// How it is made.
+    pub(super) options: BTreeMap<String, String>,
     pub(super) place: Option<Place>,
     pub(super) push: bool,
     pub(super) load: bool,
@@ -28,10 +33,12 @@ pub(super) struct Destination {
     pub(super) names: Vec<Reference>,
 }
 
-/// What takes an archive.
+/// What takes an export.
 pub(super) enum Place {
     /// This file.
     File(PathBuf),
+    /// What is below this directory.
+    Directory(PathBuf),
     /// Standard output.
     Out,
 }
@@ -41,42 +48,51 @@ pub(super) struct Taken(Option<(NamedTempFile, PathBuf)>);
 
 impl Destination {
     pub(super) fn of(args: &Build) -> Result<Self, Failure> {
-        let plain = Self { export: Export::Image, place: None, push: args.push, load: args.load, names: Vec::new() };
-        Ok(match args.output.clone() {
-            None => plain,
-            Some(Output::Push(names)) => Self { push: true, names, ..plain },
-            Some(Output::Load(names)) => Self { load: true, names, ..plain },
-            Some(Output::Export(..)) if args.push || args.load => {
+        let plain = Self { push: args.push, load: args.load, ..Self::default() };
+        let Some(Output { goal, names, options }) = args.output.clone() else { return Ok(plain) };
+        let plain = Self { options, names, ..plain };
+        Ok(match goal {
+            Goal::Push => Self { push: true, ..plain },
+            Goal::Load => Self { load: true, ..plain },
+            Goal::Export(..) if args.push || args.load => {
                 return Err(usage("-o: what is exported is no image that could be pushed or loaded")
                     .next("build twice, once for each: the second time every step is cached"));
             }
-            Some(Output::Export(..)) if args.iidfile.is_some() => {
+            Goal::Export(..) if args.iidfile.is_some() => {
                 return Err(usage("--iidfile: what is exported has no id").next("leave it out"));
             }
-            Some(Output::Export(Export::CacheOnly, ..)) => Self { export: Export::CacheOnly, ..plain },
-            Some(Output::Export(_, None, _)) if args.is_quiet() || io::stdout().is_terminal() => {
+            Goal::Export(Export::CacheOnly, _) => Self { export: Export::CacheOnly, ..plain },
+            Goal::Export(_, None) if args.is_quiet() || io::stdout().is_terminal() => {
                 return Err(usage("-o: an archive on standard output needs it for itself, and no terminal")
                     .next("name a file with dest=FILE, or redirect"));
             }
-            Some(Output::Export(export, None, names)) => Self { export, place: Some(Place::Out), names, ..plain },
-            Some(Output::Export(export, Some(path), names)) => {
-                Self { export, place: Some(Place::File(path)), names, ..plain }
+            Goal::Export(export, None) => Self { export, place: Some(Place::Out), ..plain },
+            Goal::Export(Export::Local, Some(path)) => {
+                Self { export: Export::Local, place: Some(Place::Directory(path)), ..plain }
             }
+            Goal::Export(export, Some(path)) => Self { export, place: Some(Place::File(path)), ..plain },
         })
     }
 }
 
 impl Place {
-    /// Begins the file.
-    pub(super) fn open(self) -> Result<(Taken, Sink), Failure> {
+    /// Begins the file, or sees that the directory takes some.
+    pub(super) fn open(self) -> Result<(Taken, Taker), Failure> {
         match self {
-            Self::Out => Ok((Taken(None), Sink::new(tokio::io::stdout()))),
+            Self::Out => Ok((Taken(None), Taker::Archive(Sink::new(tokio::io::stdout())))),
+            Self::Directory(path) => {
+                check(&path).map_err(|error| {
+                    usage(format!("-o: the directory {} cannot be written: {error}", path.display()))
+                        .next("name another directory")
+                })?;
+                Ok((Taken(None), Taker::Directory(path)))
+            }
             Self::File(path) => {
                 let begun = Self::begin(&path).map_err(|error| {
                     usage(format!("-o: {} cannot be written: {error}", path.display())).next("name another file")
                 })?;
                 let (file, taken) = begun;
-                Ok((Taken(taken), Sink::new(tokio::fs::File::from_std(file))))
+                Ok((Taken(taken), Taker::Archive(Sink::new(tokio::fs::File::from_std(file)))))
             }
         }
     }
@@ -98,6 +114,20 @@ impl Place {
             .tempfile_in(directory)?;
         Ok((begun.reopen()?, Some((begun, path))))
     }
+}
+
+/// Whether files can be made in a directory, or where it is to be made. It is made when there is something for it.
+fn check(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
+    for above in there {
+        match fs::metadata(above) {
+            Ok(found) if !found.is_dir() => return Err(io::Error::other(format!("{} is a file", above.display()))),
+            Ok(_) => return Ok(access(above, Access::WRITE_OK | Access::EXEC_OK)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 impl Taken {

@@ -1,6 +1,6 @@
 //! What a failure means where the engine fetches the build context: it knows no more of that than a URL. Pure.
 
-use crate::model::Failure;
+use crate::model::{Failure, without_credentials};
 
 /// Where such a context comes from.
 #[derive(Debug, Clone)]
@@ -72,14 +72,6 @@ impl Origin {
         }
         None
     }
-}
-
-/// The URL without a name and a password.
-fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
 }
 
 #[cfg(test)]

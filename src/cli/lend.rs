@@ -2,7 +2,7 @@
 
 use std::{
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
-    path::Path,
+    path::PathBuf,
 };
 
 use tonic::metadata::{Ascii, MetadataValue};
@@ -12,7 +12,7 @@ use crate::{
     digest::sha256,
     model::{Failure, FailureKind, SessionId},
     pb::SessionData,
-    session::{self, Attachables, Credentials, Directory, METHODS, Secrets, Sink, SshAgents, pipe},
+    session::{self, Attachables, Credentials, Directory, METHODS, Secrets, SshAgents, Taker, pipe},
 };
 
 /// What is lent.
@@ -28,8 +28,9 @@ impl Lending {
     }
 
     /// What a build needs. Of the Dockerfile's directory, no more than what belongs to the file of that name.
-    pub(super) fn build(context: &Context, (secrets, ssh): (Secrets, SshAgents)) -> Self {
-        let mut attachables = Attachables { secrets, ssh, upload: context.upload.clone(), ..attachables() };
+    pub(super) fn build(context: &Context, (secrets, ssh): (Secrets, SshAgents)) -> Result<Self, Failure> {
+        let (upload, layouts) = (context.upload.clone(), context.named.layouts.clone());
+        let mut attachables = Attachables { secrets, ssh, layouts, upload, ..attachables() };
         if let Some(directory) = &context.directory {
             attachables.dirs.insert("context".to_owned(), Directory::whole(directory.clone()));
         }
@@ -38,15 +39,20 @@ impl Lending {
             let dockerfile = Directory::of_dockerfile(directory.clone(), name.as_ref());
             attachables.dirs.insert("dockerfile".to_owned(), dockerfile);
         }
-        let shared_key = context.directory.as_deref().map(shared_key).unwrap_or_default();
-        Self { attachables, shared_key }
+        for (name, directory) in &context.named.directories {
+            attachables.dirs.insert(name.clone(), Directory::whole(directory.clone()));
+        }
+        let lent: Vec<_> = context.directory.iter().chain(context.named.directories.values()).collect();
+        // Without one of them nobody else may have the key.
+        let shared_key = if lent.is_empty() { random()? } else { shared_key(&lent) };
+        Ok(Self { attachables, shared_key })
     }
 }
 
 impl Lending {
     /// The same, and what the engine exports goes there.
-    pub(super) fn taking(mut self, sink: Sink) -> Self {
-        self.attachables.sink = Some(sink);
+    pub(super) fn taking(mut self, taker: Taker) -> Self {
+        self.attachables.taker = Some(taker);
         self
     }
 }
@@ -58,18 +64,21 @@ fn attachables() -> Attachables {
 }
 
 /// Contexts with the same key send only what changed since the last time, as size and times tell it. So the key must be
-/// that of this very directory: two pods may share names and paths, and nobody else should guess it.
-fn shared_key(context: &Path) -> String {
+/// that of these very directories: two pods may share names and paths, and nobody else should guess it.
+fn shared_key(directories: &[&PathBuf]) -> String {
     let mut identity = Vec::new();
     for part in ["/proc/sys/kernel/hostname", "/etc/machine-id"] {
         identity.extend(std::fs::read(part).unwrap_or_default());
         identity.push(0);
     }
-    if let Ok(directory) = std::fs::metadata(context) {
-        let born = directory.created().map(|time| format!("{time:?}")).unwrap_or_default();
-        identity.extend(format!("{}:{}:{born}:", directory.dev(), directory.ino()).bytes());
+    for path in directories {
+        if let Ok(directory) = std::fs::metadata(path) {
+            let born = directory.created().map(|time| format!("{time:?}")).unwrap_or_default();
+            identity.extend(format!("{}:{}:{born}:", directory.dev(), directory.ino()).bytes());
+        }
+        identity.extend_from_slice(path.as_os_str().as_bytes());
+        identity.push(0);
     }
-    identity.extend_from_slice(context.as_os_str().as_bytes());
     sha256(&identity)
 }
 

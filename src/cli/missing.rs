@@ -13,14 +13,18 @@ const MOST: usize = 20_000;
 /// Names that are offered.
 const OFFERED: usize = 3;
 /// How like a name must be, from 0 to 1.
-const LIKE: f64 = 0.7;
+const LIKE: f64 = 0.6;
 
 /// With what is known of the file, where one was missing.
-pub(super) fn explain(failure: Failure, context: &Path, dockerfile: &Path) -> Failure {
-    let other_source = failure.step.contains("--from=");
-    let Some(name) = missing(&failure.what).filter(|_| failure.kind == FailureKind::Build && !other_source) else {
+pub(super) fn explain(mut failure: Failure, context: &Path, dockerfile: &Path) -> Failure {
+    if failure.kind != FailureKind::Build || failure.step.contains("--from=") {
         return failure;
-    };
+    }
+    if let Some(name) = not_walked(&failure.what) {
+        failure.what = format!("{}: \"/{name}\": not found", failure.step);
+    }
+    let what = failure.what.clone();
+    let Some(name) = missing(&what) else { return failure };
     if context.join(name).symlink_metadata().is_ok() {
         let path = ignore_file(context, dockerfile);
         let Some(line) = fs::read(&path).ok().and_then(|text| hiding_line(&text, name.as_bytes())) else {
@@ -46,6 +50,13 @@ fn missing(what: &str) -> Option<&str> {
     let quoted = before.strip_suffix(" not found").unwrap_or(before).strip_suffix('"')?;
     let (_, path) = quoted.rsplit_once("\"/")?;
     Some(path).filter(|path| !path.is_empty())
+}
+
+/// `failed to walk .../buildkit-mount123/a/b: lstat ...: no such file or directory`, where already a directory is missing.
+fn not_walked(what: &str) -> Option<&str> {
+    let path = what.rsplit_once("failed to walk ")?.1.split(": ").next()?;
+    let (_, within) = path.split_once("/buildkit-mount")?;
+    what.ends_with(": no such file or directory").then_some(within.split_once('/')?.1)
 }
 
 /// What is in the context, nearest its root first.
@@ -107,11 +118,14 @@ mod tests {
         let files = &["package.json", "web/packages.json", "src/main.rs", "README.md", ".git/package.jso"];
         let next = |what| next(what, "[2/2] COPY x /", files, "");
         let offered = |what| next(what).split_once("there: ").map(|(_, names)| names.to_owned()).unwrap_or_default();
-        assert_eq!(offered("[2/2] COPY x /: \"/packge.json\": not found"), "package.json");
+        assert_eq!(offered("[2/2] COPY x /: \"/packge.json\": not found"), "package.json, web/packages.json");
         assert_eq!(offered("[2/2] COPY x /: \"/main.rs\": not found"), "src/main.rs");
         assert_eq!(offered("\"/readme.md\" not found: not found"), "README.md");
         assert!(next("\"/nothing-like-it\": not found").contains("nothing of a like name"));
         assert_eq!(next("not found"), "as before");
+        let walked =
+            "failed to walk /d/tmp/buildkit-mount12/scr: lstat /d/tmp/buildkit-mount12/scr: no such file or directory";
+        assert_eq!(offered(walked), "src");
     }
 
     #[test]

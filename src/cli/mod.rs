@@ -4,10 +4,11 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `args` | the command line |
+//! | `answer` | what the frontend was asked in place of a build |
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
-//! | `context`, `dockerfile`, `archive` | what the build context is, and where its Dockerfile lies |
+//! | `context`, `dockerfile`, `archive`, `named` | what the build context is, where its Dockerfile lies, further contexts |
 //! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version`, `man` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress` | events > what a person sees of them |
@@ -21,6 +22,7 @@
 //!
 //! Absent: engine, strategy, service. What this room knows of them comes over the wire.
 
+mod answer;
 mod archive;
 mod args;
 mod ask;
@@ -43,6 +45,7 @@ mod lend;
 mod man;
 mod metadata;
 mod missing;
+mod named;
 mod plan;
 mod progress;
 mod prune;
@@ -107,8 +110,10 @@ fn signals() -> std::io::Result<Runtime> {
 async fn dispatch(args: Args) -> ExitCode {
     let Args { connection, command } = args;
     let result: Result<(), Failure> = match command {
-        Command::Build(build) => build::build(&connection, *build).await,
-        Command::Plan(plan) => plan::plan(&connection, *plan).await,
+        Command::Build(build) => {
+            return Box::pin(build::build(&connection, *build)).await.unwrap_or_else(|failure| exit::report(&failure));
+        }
+        Command::Plan(plan) => Box::pin(plan::plan(&connection, *plan)).await,
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,

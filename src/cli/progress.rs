@@ -62,6 +62,7 @@ trait Display: Send {
 pub(super) struct Progress {
     display: Box<dyn Display>,
     checks: Checks,
+    finished: bool,
 }
 
 impl Progress {
@@ -78,7 +79,7 @@ impl Progress {
             }
             Choice::RawJson => Box::new(rawjson::RawJson::new(out)),
         };
-        Self { display, checks: Checks::default() }
+        Self { display, checks: Checks::default(), finished: false }
     }
 
     /// As the environment has it.
@@ -114,10 +115,20 @@ impl Progress {
 
     /// Nothing more comes: what is said once at the end is said.
     pub(super) fn finish(&mut self) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
         for line in self.checks.take() {
             self.display.show(Event::Notice { warning: true, text: line });
         }
         self.display.finish();
+    }
+}
+
+/// A call that is interrupted is shown as far as it came.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

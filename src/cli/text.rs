@@ -13,6 +13,11 @@ pub(super) fn data(line: &str) {
     drop(writeln!(std::io::stdout().lock(), "{line}"));
 }
 
+/// Lines of data, which end as they are.
+pub(super) fn raw(lines: &str) {
+    drop(std::io::stdout().lock().write_all(lines.as_bytes()));
+}
+
 /// Bytes as a person says them, in powers of ten as Docker does.
 pub(super) fn bytes(count: u64) -> String {
     bytesize::ByteSize(count).display().si().to_string()

@@ -1,6 +1,6 @@
 //! What `BuildKit` is asked: a request and a plan as its messages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard_buildkit_proto::{
     google,
@@ -12,9 +12,10 @@ use bollard_buildkit_proto::{
 };
 use prost::Message as _;
 
+use super::content;
 use crate::{
     digest::sha256,
-    model::{BuildRequest, HostAddress, Network, Reference, RunOptions, Ulimit},
+    model::{BuildRequest, HostAddress, Network, Reference, RunOptions, Subrequest, Ulimit},
     strategy,
 };
 
@@ -29,6 +30,8 @@ pub struct Outer<'a> {
     pub entitlements: &'a [String],
     /// Platforms that the result is checked against.
     pub platforms: &'a [String],
+    /// What is attested of the result.
+    pub attestations: Option<&'a BTreeMap<String, String>>,
     /// Whether it is one that nobody asked for by itself, and that the engine keeps no record of.
     pub internal: bool,
 }
@@ -49,7 +52,9 @@ pub(super) fn outer_request(id: &str, session: &str, outer: &Outer<'_>) -> Solve
             ..CacheOptions::default()
         }),
         entitlements: outer.entitlements.to_vec(),
-        frontend_attrs: platform_attr(outer.platforms).collect(),
+        frontend_attrs: platform_attr(outer.platforms)
+            .chain(outer.attestations.into_iter().flat_map(attestation_attrs))
+            .collect(),
         internal: outer.internal,
         ..SolveRequest::default()
     }
@@ -118,6 +123,19 @@ fn whole_directory(name: &str) -> pb::Definition {
     pb::Definition { def: vec![source, file, end], metadata: metadata.into(), ..pb::Definition::default() }
 }
 
+/// Asks the Dockerfile frontend something else than a build. One that knows nothing but builds is to refuse.
+pub(super) fn subrequest(request: &BuildRequest, inputs: Inputs, subrequest: Subrequest) -> frontend::SolveRequest {
+    let id = match subrequest {
+        Subrequest::Lint => "frontend.lint",
+        Subrequest::Outline => "frontend.outline",
+        Subrequest::Targets => "frontend.targets",
+    };
+    let mut solve = frontend_request(request, inputs, &[]);
+    let attrs = [("requestid", id), ("frontend.caps", "moby.buildkit.frontend.subrequests")];
+    solve.frontend_opt.extend(attrs.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    solve
+}
+
 /// Asks the Dockerfile frontend for the build's definition, without doing any of it.
 pub(super) fn frontend_request(
     request: &BuildRequest,
@@ -159,7 +177,7 @@ pub(super) fn in_registries(imports: &[(Reference, bool)]) -> Vec<FrontendCache>
 
 /// A cache that the engine reads through the session, by the digest of its index.
 pub(super) fn in_session(index: &str) -> FrontendCache {
-    let attrs = [("src", "remora"), ("digest", index)];
+    let attrs = [("src", content::STORE), ("digest", index)];
     let attrs = attrs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     FrontendCache { r#type: "local".to_owned(), attrs }
 }
@@ -173,8 +191,13 @@ fn platform_attr(platforms: &[String]) -> impl Iterator<Item = (String, String)>
     platforms.into_iter().map(|platforms| ("platform".to_owned(), platforms))
 }
 
+fn attestation_attrs(asked: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
+    asked.iter().map(|(kind, parameters)| (format!("attest:{kind}"), parameters.clone()))
+}
+
 fn frontend_attrs(request: &BuildRequest, imports: &[(Reference, bool)]) -> HashMap<String, String> {
-    let mut attrs: HashMap<_, _> = platform_attr(&request.platforms).collect();
+    let mut attrs: HashMap<_, _> =
+        platform_attr(&request.platforms).chain(attestation_attrs(&request.attestations)).collect();
     let mut set = |key: &str, value: String| attrs.insert(key.to_owned(), value);
     set("filename", request.dockerfile.clone());
     if let Some(remote) = &request.remote {
@@ -182,6 +205,10 @@ fn frontend_attrs(request: &BuildRequest, imports: &[(Reference, bool)]) -> Hash
         if request.dockerfile_lent {
             set("dockerfilekey", "dockerfile".to_owned());
         }
+    }
+    if !request.contexts.is_empty() {
+        // A frontend that knows no further contexts refuses, unless the Dockerfile names one that may.
+        set("frontend.caps", "moby.buildkit.frontend.contexts+forward".to_owned());
     }
     for (name, place) in &request.contexts {
         set(&format!("context:{name}"), place.clone());

@@ -21,12 +21,16 @@ use super::{
     dial::{self, Grpc, Transport},
 };
 use crate::{
+    grpc::CONNECTION_WINDOW,
     model::{EngineUrl, Failure},
     session::{Lent, pipe},
 };
 
 /// Bytes of headers that a call of the engine may have: every line of a `.dockerignore` is one.
 const HEADERS: u32 = 1 << 20;
+
+/// Bytes of one call that may wait for the client.
+const STREAM_WINDOW: u32 = 1 << 20;
 
 /// How long a session stays for solves of others that found its blobs: an engine that meets its end tries again for a
 /// minute for each of them.
@@ -110,6 +114,8 @@ where
     IO: rt::Read + rt::Write + Unpin,
 {
     let served = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(256 << 10)
         .max_header_list_size(HEADERS)
         .serve_connection(io, service_fn(move |call| answer(lent.clone(), content.clone(), call)))
@@ -124,7 +130,7 @@ async fn answer(
     content: Content,
     call: Request<Incoming>,
 ) -> Result<Response<tonic::body::Body>, Infallible> {
-    if Content::answers(call.uri().path()) {
+    if Content::answers(&call) {
         return Ok(content.answer(call).await);
     }
     let method = call.uri().path().to_owned();

@@ -1,6 +1,4 @@
 //! `containerd.services.content.v1`: blobs that the engine reads from the agent, within the session.
-//!
-//! The messages are declared here: no crate brings them, and of each only what is used matters.
 
 use std::{collections::BTreeMap, pin::Pin};
 
@@ -8,13 +6,17 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use prost::Message;
 use tokio::sync::watch;
 use tonic::{Status, body::Body, server::Grpc};
 use tonic_prost::ProstCodec;
 
-const INFO: &str = "/containerd.services.content.v1.Content/Info";
-const READ: &str = "/containerd.services.content.v1.Content/Read";
+use crate::session::{
+    content::{self, Info, InfoRequest, InfoResponse, ReadRequest, ReadResponse},
+    methods,
+};
+
+/// What the agent's own blobs are called; others are the client's.
+pub(super) const STORE: &str = "remora";
 /// Bytes in one message. `BuildKit` of Docker 20.10 refuses messages of 4 MiB.
 const CHUNK: usize = 1 << 20;
 
@@ -22,46 +24,6 @@ const CHUNK: usize = 1 << 20;
 /// share the blobs.
 #[derive(Clone, Default)]
 pub(super) struct Content(watch::Sender<BTreeMap<String, Bytes>>);
-
-#[derive(Clone, PartialEq, Message)]
-struct InfoRequest {
-    #[prost(string, tag = "1")]
-    digest: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct InfoResponse {
-    #[prost(message, optional, tag = "1")]
-    info: Option<Info>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Info {
-    #[prost(string, tag = "1")]
-    digest: String,
-    /// Bytes.
-    #[prost(int64, tag = "2")]
-    size: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ReadRequest {
-    #[prost(string, tag = "1")]
-    digest: String,
-    #[prost(int64, tag = "2")]
-    offset: i64,
-    /// Bytes; 0 for all that follow.
-    #[prost(int64, tag = "3")]
-    size: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ReadResponse {
-    #[prost(int64, tag = "1")]
-    offset: i64,
-    #[prost(bytes = "bytes", tag = "2")]
-    data: Bytes,
-}
 
 type Reading = Pin<Box<dyn Stream<Item = Result<ReadResponse, Status>> + Send>>;
 
@@ -73,14 +35,16 @@ impl Content {
         waiting
     }
 
-    /// Whether a call of this path is for it.
-    pub(super) fn answers(path: &str) -> bool {
-        [INFO, READ].contains(&path)
+    /// Whether a call is for it: `BuildKit` calls a store for a cache by its kind and name.
+    pub(super) fn answers<T>(call: &Request<T>) -> bool {
+        let store = call.headers().get(content::STORE).and_then(|store| store.to_str().ok());
+        [methods::BLOB_INFO, methods::BLOB_READ].contains(&call.uri().path())
+            && store.and_then(|store| store.strip_prefix("local:")) == Some(STORE)
     }
 
     /// Answers a call.
     pub(super) async fn answer(self, call: Request<Incoming>) -> Response<Body> {
-        if call.uri().path() == INFO {
+        if call.uri().path() == methods::BLOB_INFO {
             let info = tower::service_fn(move |request: tonic::Request<InfoRequest>| self.clone().info(request));
             return Grpc::new(ProstCodec::<InfoResponse, InfoRequest>::default()).unary(info, call).await;
         }

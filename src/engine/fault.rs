@@ -7,13 +7,16 @@ use serde::Deserialize;
 use tonic::{Code, Status};
 
 use super::status::Translator;
-use crate::model::{Excerpt, Failure, FailureKind, base_image, own_step};
+use crate::model::{Excerpt, Failure, FailureKind, base_image, own_step, without_credentials};
 
 /// How BuildKit words it that a RUN ended with an error; the second one is 20.10's.
 const RUN_FAILED: &[&str] = &["did not complete successfully", "executor failed running"];
 
 /// What a step may be refused.
 const ENTITLEMENTS: &[&str] = &["network.host", "security.insecure"];
+
+/// How a frontend words it that it has no further contexts by name.
+const NO_CONTEXTS: &str = "unsupported frontend capability moby.buildkit.frontend.contexts";
 
 /// Lines of the Dockerfile shown before and after those at fault.
 const AROUND: usize = 2;
@@ -56,7 +59,7 @@ fn clean(message: &str) -> String {
     {
         rest = cause;
     }
-    rest.to_owned()
+    without_credentials(rest).into_owned()
 }
 
 fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> FailureKind {
@@ -82,6 +85,9 @@ fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> Fail
     if base_image(step).is_some() || REGISTRY.iter().any(|text| message.contains(text)) {
         return FailureKind::Registry;
     }
+    if message.contains(NO_CONTEXTS) {
+        return FailureKind::Usage;
+    }
     // BuildKit words so what was not granted.
     if message.contains("is not allowed") && ENTITLEMENTS.iter().any(|name| message.contains(name)) {
         return FailureKind::Policy;
@@ -96,6 +102,10 @@ fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> Fail
 fn next(failure: &Failure) -> Option<&'static str> {
     let has = |text: &str| failure.what.contains(text);
     match failure.kind {
+        FailureKind::Usage if has(NO_CONTEXTS) => Some(
+            "--build-context needs Docker 23.0 or later, or a line `# syntax=docker/dockerfile:1` at the Dockerfile's \
+             beginning",
+        ),
         FailureKind::Policy if has("network.host") => {
             Some("build with --network host; the agent must allow it with --allow-entitlement network.host")
         }

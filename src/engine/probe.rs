@@ -44,6 +44,10 @@ const RUN_LIMITS_SINCE: (u32, u32) = (1, 42);
 const RUN_LIMITS_SINCE_BUILDKIT: (u32, u32) = (0, 10);
 /// The first API version of Docker whose git looks at a repository's HEAD: 23.0 has `BuildKit` 0.10, which does since 0.9.
 const GIT_HEAD_SINCE: (u32, u32) = (1, 42);
+/// The first API version of Docker with a `BuildKit` that knows annotations and attestations: 24.0 has 0.11.
+const ATTESTATIONS_SINCE: (u32, u32) = (1, 43);
+/// The first version of `BuildKit` that does.
+const ATTESTATIONS_SINCE_BUILDKIT: (u32, u32) = (0, 11);
 
 pub(super) async fn probe(url: &EngineUrl) -> Result<Found, Error> {
     match tokio::time::timeout(PATIENCE, docker::version(url)).await {
@@ -92,6 +96,8 @@ async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
         cache_exports: if containerd { vec!["inline", "registry", "local"] } else { vec!["inline"] },
         cache_manifests,
         run_limits,
+        // On a graphdriver store dockerd makes the manifest, when it pushes.
+        attestations: containerd && api >= ATTESTATIONS_SINCE,
         host_gateway: host_gateway(&worker),
         git,
         git_head: api >= GIT_HEAD_SINCE,
@@ -107,6 +113,7 @@ async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
         // The first ones do not tell it.
         cache_manifests: docker::api_version(version.trim_start_matches('v')) >= CACHE_MANIFESTS_SINCE_BUILDKIT,
         run_limits: docker::api_version(version.trim_start_matches('v')) >= RUN_LIMITS_SINCE_BUILDKIT,
+        attestations: docker::api_version(version.trim_start_matches('v')) >= ATTESTATIONS_SINCE_BUILDKIT,
         version,
         api_version: String::new(),
         image_store: None,

@@ -1,6 +1,9 @@
 //! `BuildKit`'s Status > JSON, with the keys that its own client gives it (`client/graph.go`).
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bollard_buildkit_proto::{
@@ -9,6 +12,8 @@ use bollard_buildkit_proto::{
     pb,
 };
 use serde::{Serialize, Serializer};
+
+use crate::model::without_credentials;
 
 /// One JSON text without a line's end.
 pub(super) fn json(status: &StatusResponse) -> Vec<u8> {
@@ -41,7 +46,7 @@ struct Vertex<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     inputs: &'a [String],
     #[serde(skip_serializing_if = "str::is_empty")]
-    name: &'a str,
+    name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +54,7 @@ struct Vertex<'a> {
     #[serde(skip_serializing_if = "is_false")]
     cached: bool,
     #[serde(skip_serializing_if = "str::is_empty")]
-    error: &'a str,
+    error: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress_group: Option<Group<'a>>,
 }
@@ -136,11 +141,11 @@ impl<'a> Vertex<'a> {
         Self {
             digest: &vertex.digest,
             inputs: &vertex.inputs,
-            name: &vertex.name,
+            name: without_credentials(&vertex.name),
             started: vertex.started.map(Time),
             completed: vertex.completed.map(Time),
             cached: vertex.cached,
-            error: &vertex.error,
+            error: without_credentials(&vertex.error),
             progress_group: vertex.progress_group.as_ref().map(group),
         }
     }

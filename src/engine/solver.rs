@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     grpc::Channel,
-    model::{BuildRequest, EngineUrl, Event, Failure, Reference, Seen, StepId},
+    model::{Answer, BuildRequest, EngineUrl, Event, Failure, Reference, Seen, StepId, Subrequest},
     session::Lent,
 };
 
@@ -51,6 +51,16 @@ pub struct Outcome {
 /// Why a solve failed, in the engine's words. [`Solver::failure`] makes sense of it.
 #[derive(Debug)]
 pub struct Fault(Box<Status>);
+
+impl Fault {
+    /// Whether a frontend says that it does not know what it was asked.
+    pub fn is_unsupported(&self) -> bool {
+        let words = self.0.message();
+        self.0.code() == Code::Unimplemented
+            || words.contains("unsupported request")
+            || words.contains("unsupported frontend capability")
+    }
+}
 
 impl From<Status> for Fault {
     fn from(status: Status) -> Self {
@@ -268,6 +278,17 @@ impl Solve {
     pub async fn dockerfile(&self, request: &BuildRequest, imports: &[(Reference, bool)]) -> Result<Made, Fault> {
         let response = self.solve(ask::frontend_request(request, self.inputs.clone(), imports)).await?;
         Ok(Made::read(response.result.unwrap_or_default()))
+    }
+
+    /// What the Dockerfile frontend says of that; `None` where it is an old one, which took it for a build. Nothing of it
+    /// is done.
+    pub async fn ask(&self, request: &BuildRequest, subrequest: Subrequest) -> Result<Option<Answer>, Fault> {
+        let response = self.solve(ask::subrequest(request, self.inputs.clone(), subrequest)).await?;
+        let mut metadata = response.result.unwrap_or_default().metadata;
+        let mut text = |key: &str| Some(String::from_utf8_lossy(&metadata.remove(key)?).into_owned());
+        let status = text("result.statuscode").and_then(|status| status.parse().ok()).unwrap_or_default();
+        let (said, json) = (text("result.txt"), text("result.json"));
+        Ok(json.map(|json| Answer { text: said.unwrap_or_default(), json, status }))
     }
 
     /// Makes a result of the definition again, or of its part that ends at one node of its graph, with cache imports.

@@ -10,7 +10,7 @@ use bollard_buildkit_proto::{
 };
 use tail::Tail;
 
-use crate::model::{Event, StepId};
+use crate::model::{Event, StepId, without_credentials};
 
 /// Bytes of a step's output that one event holds.
 const LARGEST_LOG: usize = 64 << 10;
@@ -103,8 +103,8 @@ impl Translator {
         if step.id == 0 && !vertex.name.starts_with(IMPORT) {
             self.started += 1;
             step.id = self.started;
-            step.name.clone_from(&vertex.name);
-            events.push(Event::StepStarted { step: step.id, name: vertex.name.clone() });
+            step.name = without_credentials(&vertex.name).into_owned();
+            events.push(Event::StepStarted { step: step.id, name: step.name.clone() });
         }
     }
 
@@ -133,7 +133,7 @@ impl Translator {
         let say = Some((vertex.cached, step.failed));
         if step.said != say || elapsed_ms >= LONG_AGAIN {
             step.said = say;
-            let error = step.failed.then(|| vertex.error.clone());
+            let error = step.failed.then(|| without_credentials(&vertex.error).into_owned());
             events.push(Event::StepDone { step: step.id, cached: vertex.cached, error, elapsed_ms });
         }
     }

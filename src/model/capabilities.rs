@@ -44,6 +44,8 @@ pub struct Capabilities {
     pub cache_manifests: bool,
     /// Whether it gives steps limits, a size of `/dev/shm` and a control group; else it leaves them out without a word.
     pub run_limits: bool,
+    /// Whether its images can have annotations and attestations: it makes their manifests itself, and knows how.
+    pub attestations: bool,
     /// Where containers reach its host, where it tells that.
     pub host_gateway: Option<IpAddr>,
     /// Whether it can fetch git contexts itself.

@@ -53,6 +53,14 @@ impl Reference {
         self.digest.as_deref()
     }
 
+    /// As short as a person writes it: without Docker Hub's host, without `library` and without `:latest`.
+    pub fn familiar(&self) -> String {
+        let text = self.to_string();
+        let short = text.strip_prefix("docker.io/").unwrap_or(&text);
+        let short = short.strip_prefix("library/").filter(|_| self.is_official()).unwrap_or(short);
+        short.strip_suffix(":latest").unwrap_or(short).to_owned()
+    }
+
     /// Whether this names Docker Hub's official images, as a bare `app` does: nobody's own repository.
     pub fn is_official(&self) -> bool {
         self.registry == DEFAULT_REGISTRY && self.repository.starts_with("library/")

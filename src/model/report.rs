@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Event, Explanation, StepId, own_step};
+use super::{Answer, Event, Explanation, StepId, own_step};
 
 /// What a call came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Report {
     pub explanation: Option<Box<Explanation>>,
     /// Id of the build.
     pub build_id: String,
+    /// What the frontend said; `None` where it was not asked.
+    pub answer: Option<Answer>,
 }
 
 impl Report {

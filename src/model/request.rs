@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{CacheRequest, Reference, RunOptions};
+use super::{Annotation, CacheRequest, Reference, RunOptions, Subrequest};
 
 /// Names a session: 32 hexadecimal digits. Whoever knows it may use the session, so it never goes into a log.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -63,6 +63,14 @@ pub struct BuildRequest {
     pub cache: CacheRequest,
     /// What is made.
     pub export: Export,
+    /// How it is made: options of `BuildKit`'s exporter, such as `compression`.
+    pub export_options: BTreeMap<String, String>,
+    /// What the image is annotated with.
+    pub annotations: Vec<Annotation>,
+    /// What is attested of the result: `provenance` or `sbom`, with its parameters (`KEY=VALUE,KEY=VALUE`).
+    pub attestations: BTreeMap<String, String>,
+    /// What the frontend is asked, where nothing is built.
+    pub subrequest: Option<Subrequest>,
     /// Push every tag.
     pub push: bool,
     /// Keep the result as an image in the engine.
@@ -85,6 +93,8 @@ impl std::fmt::Debug for BuildRequest {
             .field("entitlements", &self.entitlements)
             .field("cache", &self.cache)
             .field("export", &self.export)
+            .field("attestations", &self.attestations)
+            .field("subrequest", &self.subrequest)
             .field("push", &self.push)
             .field("load", &self.load)
             .finish_non_exhaustive()
@@ -109,6 +119,8 @@ pub enum Export {
     Oci,
     /// An archive of the image as `docker load` takes it, which the session takes.
     Docker,
+    /// The files of the root file system, which the session takes.
+    Local,
     /// Nothing: the steps are done, and cached.
     CacheOnly,
 }

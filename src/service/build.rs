@@ -23,7 +23,7 @@ use super::{
     stream::tee,
 };
 use crate::{
-    engine::{Fault, Made, Outcome, Outer, Solve, Solver, View},
+    engine::{Definition, Fault, Made, Outcome, Outer, Solve, Solver, View},
     model::{
         BuildRequest, CacheMode, Capabilities, Event, Export, Failure, FailureKind, ImageStore, Reference, Report,
         Tally,
@@ -65,6 +65,15 @@ async fn entered(
     tracing::info!(build = begun.id, ?request, "build");
     let (tee, tally) = tee(events, entry.watcher());
     let run = begun.run(agent, &request, &tee);
+    if let Some(subrequest) = request.subrequest {
+        let answer = begun.while_lent(run.answer(subrequest)).await?;
+        return Ok(Report {
+            build_id: begun.id.clone(),
+            elapsed_ms: elapsed_ms(since),
+            answer: Some(answer),
+            ..Report::default()
+        });
+    }
     for text in &begun.output.notes {
         run.notice(true, text.clone()).await;
     }
@@ -248,9 +257,9 @@ impl Run<'_> {
             uniting.await;
             let imports = prepared.imports();
             let _share = self.agent.solving.read().await;
-            match solve.define(definition, None, imports).await {
-                Ok(part) => {
-                    let report = self.export(solve, Ok(made.with(part))).await?;
+            match self.with_cache(&solve, &made, definition, imports).await {
+                Ok(made) => {
+                    let report = self.export(solve, Ok(made)).await?;
                     // What its steps did decides what is written to the cache.
                     if prepared.plan.cache.target.is_some() {
                         view.all_seen().await;
@@ -267,6 +276,21 @@ impl Run<'_> {
         }
     }
 
+    /// The result, which takes what it can from the cache.
+    async fn with_cache(
+        &self,
+        solve: &Solve,
+        made: &Made,
+        definition: &Definition,
+        imports: &[(Reference, bool)],
+    ) -> Result<Made, Fault> {
+        if self.request.attestations.is_empty() {
+            return Ok(made.with(solve.define(definition, None, imports).await?));
+        }
+        // The provenance of a definition tells of no frontend, and a list of packages hangs on what the frontend made.
+        solve.dockerfile(self.request, imports).await
+    }
+
     /// Exports the result as the request has it, with its cache in it.
     pub(super) fn outer(&self) -> Outer<'_> {
         Outer {
@@ -274,6 +298,7 @@ impl Run<'_> {
             cache_exports: self.inline(),
             entitlements: &self.output.entitlements,
             platforms: &self.request.platforms,
+            attestations: Some(&self.request.attestations),
             internal: false,
         }
     }
@@ -293,7 +318,7 @@ impl Run<'_> {
     /// What makes an image carry the cache of its own steps.
     pub(super) fn inline(&self) -> Vec<Exporter> {
         match self.request.cache.mode {
-            _ if matches!(self.request.export, Export::Tar | Export::CacheOnly) => Vec::new(),
+            _ if matches!(self.request.export, Export::Tar | Export::Local | Export::CacheOnly) => Vec::new(),
             CacheMode::Off => Vec::new(),
             _ => vec![Exporter { kind: "inline", attrs: std::collections::BTreeMap::new() }],
         }

@@ -303,7 +303,7 @@ impl<'a> Chores<'a> {
 
     fn outer<'o>(&'o self, exporter: Option<&'o Exporter>, cache_exports: Vec<Exporter>) -> Outer<'o> {
         let entitlements = &self.run.output.entitlements;
-        Outer { exporter, cache_exports, entitlements, platforms: &[], internal: true }
+        Outer { exporter, cache_exports, entitlements, internal: true, ..Outer::default() }
     }
 
     /// Whether the engine has only what it did itself: there is nothing to import.

@@ -8,6 +8,7 @@
 //! | `build`, `plan`, `push`, `prune`, `info`, `disk` | one call each; orchestration of one build has one owner, `build` |
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
 //! | `remote` | git contexts: who fetches them |
+//! | `subrequest` | what the frontend is asked in place of a build |
 //! | `republish` | what `build` publishes without loading a layer |
 //! | `chores`, `merge`, `places` | what goes on beside a build: cache that is written, and made one |
 //! | `stream` | events to the caller; the report that they fold into |
@@ -37,6 +38,7 @@ mod republish;
 mod serve;
 mod sessions;
 mod stream;
+mod subrequest;
 mod unite;
 
 pub use agent::{Agent, Settings};

@@ -53,6 +53,7 @@ impl Run<'_> {
             cache_exports: Vec::new(),
             entitlements: &self.output.entitlements,
             platforms: &self.request.platforms,
+            attestations: None,
             internal: true,
         };
         let solve = solver.start(self.id, &outer)?;

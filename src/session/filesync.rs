@@ -19,18 +19,17 @@ use tonic_prost::ProstDecoder;
 
 use super::directory::Directory;
 use super::filter::{self, Filter, Selection};
+use super::output::{self, Output};
 use super::packet::{Kind, Packet, frame};
 use super::problems::{Counters, Problem, Problems};
 use super::root::Root;
 use super::walk::{self, Walk, mode};
 
 mod ask;
-mod output;
 mod read;
 mod table;
 
 use ask::Ask;
-use output::Output;
 use read::{Error, Readers};
 
 /// The most that a receiver has to say at once: a request is a few bytes, an ERR a line.

@@ -21,14 +21,18 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::auth::Credentials;
+use super::content::{self, InfoRequest, InfoResponse, ReadRequest, ReadResponse};
 use super::directory::Directory;
 use super::filesync::{self, Told};
+use super::layout::Layout;
 use super::methods;
 use super::problems::{Counters, Problems};
+use super::receive;
 use super::secrets::Secrets;
-use super::send::Sink;
+use super::send::{Sink, Taker};
 use super::ssh::{self, SshAgents};
 use super::upload::Upload;
+use crate::grpc::CONNECTION_WINDOW;
 
 /// Bytes that either side may have on its way in one HTTP/2 frame, where the other agrees.
 const FRAME: u32 = 1 << 20;
@@ -51,8 +55,10 @@ pub struct Attachables {
     pub secrets: Secrets,
     /// SSH agents that steps may use.
     pub ssh: SshAgents,
-    /// Where exported files go; without it, exports to the client are refused.
-    pub sink: Option<Sink>,
+    /// Where an export goes; without it, exports to the client are refused.
+    pub taker: Option<Taker>,
+    /// Images in the layout of OCI, by the names that the engine knows them by.
+    pub layouts: BTreeMap<String, Layout>,
     /// What the engine takes as what a URL serves.
     pub upload: Option<Upload>,
     /// Counts what is sent; keep a clone to read it.
@@ -82,7 +88,7 @@ where
     });
     hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(FRAME)
-        .initial_connection_window_size(4 * FRAME)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
         .max_header_list_size(HEADERS)
         .max_concurrent_streams(CALLS)
@@ -102,8 +108,14 @@ async fn route(request: Request<Incoming>, attachables: Arc<Attachables>) -> Res
         methods::SECRETS => secret(request, attachables).await,
         methods::SSH_CHECK => ssh_check(request, attachables).await,
         methods::SSH => ssh_forward(request, attachables).await,
-        methods::FILE_SEND => file_send(request, attachables).await,
+        methods::FILE_SEND => match &attachables.taker {
+            Some(Taker::Archive(sink)) => archive(request, sink.clone()).await,
+            Some(Taker::Directory(place)) => receive::diff_copy(request, place.clone(), &attachables),
+            None => Status::permission_denied("the client takes no exported files").into_http(),
+        },
         methods::UPLOAD => upload(request, attachables).await,
+        methods::BLOB_INFO => blob_info(request, attachables).await,
+        methods::BLOB_READ => blob_read(request, attachables).await,
         methods::HEALTH => health(request).await,
         other => Status::unimplemented(format!("the client does not serve {other}")).into_http(),
     }
@@ -157,11 +169,10 @@ async fn ssh_forward(request: Request<Incoming>, attachables: Arc<Attachables>) 
     Grpc::new(codec).streaming(answer, request).await
 }
 
-async fn file_send(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+async fn archive(request: Request<Incoming>, sink: Sink) -> Response<Body> {
     let answer = tower::service_fn(move |request: tonic::Request<Streaming<BytesMessage>>| {
-        let sink = attachables.sink.clone();
+        let sink = sink.clone();
         async move {
-            let sink = sink.ok_or_else(|| Status::permission_denied("the client takes no exported files"))?;
             sink.drain(request.into_inner()).await?;
             Ok(tonic::Response::new(tokio_stream::empty()))
         }
@@ -179,6 +190,31 @@ async fn upload(request: Request<Incoming>, attachables: Arc<Attachables>) -> Re
     });
     let codec = ProstCodec::<uploading::BytesMessage, uploading::BytesMessage>::default();
     Grpc::new(codec).streaming(answer, request).await
+}
+
+/// The store that a call is for.
+fn layout<T>(request: &tonic::Request<T>, attachables: &Attachables) -> Result<Layout, Status> {
+    let store = request.metadata().get(content::STORE).and_then(|store| store.to_str().ok()).unwrap_or_default();
+    let name = store.strip_prefix("oci:").unwrap_or(store);
+    attachables.layouts.get(name).cloned().ok_or_else(|| Status::not_found("the client lends no image of this name"))
+}
+
+async fn blob_info(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<InfoRequest>| {
+        let layout = layout(&request, &attachables);
+        let info = layout.and_then(|layout| layout.info(request.into_inner(), &attachables.problems));
+        async { info.map(tonic::Response::new) }
+    });
+    Grpc::new(ProstCodec::<InfoResponse, InfoRequest>::default()).unary(answer, request).await
+}
+
+async fn blob_read(request: Request<Incoming>, attachables: Arc<Attachables>) -> Response<Body> {
+    let answer = tower::service_fn(move |request: tonic::Request<ReadRequest>| {
+        let layout = layout(&request, &attachables);
+        let pieces = layout.and_then(|layout| layout.read(request.get_ref(), &attachables.problems));
+        async { pieces.map(tonic::Response::new) }
+    });
+    Grpc::new(ProstCodec::<ReadResponse, ReadRequest>::default()).server_streaming(answer, request).await
 }
 
 /// An engine that gets no answer ends the session in the middle of a build.

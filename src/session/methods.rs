@@ -18,8 +18,14 @@ pub const HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// Gives what a URL of the session serves.
 pub const UPLOAD: &str = "/moby.upload.v1.Upload/Pull";
 
+/// Tells a blob's size.
+pub const BLOB_INFO: &str = "/containerd.services.content.v1.Content/Info";
+/// Gives a blob.
+pub const BLOB_READ: &str = "/containerd.services.content.v1.Content/Read";
+
 /// What the URLs begin with that the engine asks for by [`UPLOAD`]: they can be read once.
 pub const UPLOADS: &str = "http://buildkit-session/";
 
 /// All of them, as they are announced to the engine.
-pub const METHODS: &[&str] = &[FILE_SYNC, CREDENTIALS, FILE_SEND, SECRETS, SSH_CHECK, SSH, UPLOAD, HEALTH];
+pub const METHODS: &[&str] =
+    &[FILE_SYNC, CREDENTIALS, FILE_SEND, SECRETS, SSH_CHECK, SSH, UPLOAD, BLOB_INFO, BLOB_READ, HEALTH];

@@ -15,15 +15,21 @@
 //! | `secrets` | secrets that steps mount |
 //! | `ssh` | SSH agents that steps use |
 //! | `agent`, `key` | what such an agent answers; keys that the client holds itself |
-//! | `send` | takes exported files |
+//! | `send` | takes an exported archive |
+//! | `receive` | takes exported files, below one directory |
+//! | `output` | the way out of a transfer |
+//! | `layout` | serves the blobs of images that lie in directories |
 //! | `upload` | gives what comes on standard input |
+//! | `chunks` | a file or a pipe, read no faster than it is taken |
 //! | `problems` | what the caller reads afterwards |
+//! | `content` | the messages by which blobs are read |
 //! | `pipe` | a byte stream made of two streams of gRPC messages |
 //! | `lent` | the agent's half: forwards calls to the client |
 //! | `methods` | the names of it all |
 //!
 //! Absent: the engine, the registry, and decisions. The session answers what it is asked, with what it was lent.
 
+pub mod content;
 pub mod methods;
 
 #[cfg(feature = "agent")]
@@ -34,6 +40,8 @@ mod pipe;
 mod agent;
 #[cfg(feature = "client")]
 mod auth;
+#[cfg(feature = "client")]
+mod chunks;
 mod directory;
 mod filesync;
 mod filter;
@@ -41,10 +49,15 @@ mod filter;
 pub mod host;
 #[cfg(feature = "client")]
 mod key;
+#[cfg(feature = "client")]
+mod layout;
+mod output;
 mod packet;
 mod path;
 mod pattern;
 mod problems;
+#[cfg(feature = "client")]
+mod receive;
 mod root;
 #[cfg(feature = "client")]
 mod secrets;
@@ -61,6 +74,8 @@ pub use auth::Credentials;
 pub use directory::Directory;
 #[cfg(feature = "client")]
 pub use host::{Attachables, serve};
+#[cfg(feature = "client")]
+pub use layout::Layout;
 #[cfg(feature = "agent")]
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
@@ -70,7 +85,7 @@ pub use problems::{Counters, Problem, Problems};
 #[cfg(feature = "client")]
 pub use secrets::{Secret, Secrets};
 #[cfg(feature = "client")]
-pub use send::Sink;
+pub use send::{Sink, Taker};
 #[cfg(feature = "client")]
 pub use ssh::SshAgents;
 #[cfg(feature = "client")]

@@ -1,12 +1,21 @@
-//! `moby.filesync.v1.FileSend`: takes what a `local` or `tar` exporter makes. Without somebody who answers, it would hang
-//! the build; so it answers, and refuses where the caller has no place for it.
+//! `moby.filesync.v1.FileSend`: takes the archive that an exporter makes. Without somebody who answers, it would hang the
+//! build; so it answers, and refuses where the caller has no place for it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bollard_buildkit_proto::moby::filesync::v1::BytesMessage;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 use tonic::{Status, Streaming};
+
+/// What takes an export.
+pub enum Taker {
+    /// An archive.
+    Archive(Sink),
+    /// Files: they go below this directory, which is made where there is none.
+    Directory(PathBuf),
+}
 
 /// Where exported bytes go. Clones write to the same place, one call at a time.
 #[derive(Clone)]

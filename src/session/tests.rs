@@ -25,6 +25,7 @@ use super::*;
 
 mod calls;
 mod dockerfile;
+mod exports;
 mod faults;
 mod flow;
 mod hostile;

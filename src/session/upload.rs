@@ -3,7 +3,8 @@
 
 use std::{
     fmt,
-    io::{self, Read},
+    io::Read,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,19 +12,14 @@ use std::{
 };
 
 use bollard_buildkit_proto::moby::upload::v1::BytesMessage;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
 use super::{
+    chunks::chunks,
     methods::UPLOADS,
     problems::{Problem, Problems},
 };
-
-/// Bytes of one message. Docker 20.10 refuses messages of 4 MiB.
-const CHUNK: u64 = 256 << 10;
-/// Messages that wait for the engine.
-const AHEAD: usize = 2;
 
 /// Bytes to take. Clones share them.
 #[derive(Clone)]
@@ -34,7 +30,7 @@ pub struct Upload {
 }
 
 type Source = Box<dyn Read + Send>;
-pub(super) type Messages = ReceiverStream<Result<BytesMessage, Status>>;
+pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<BytesMessage, Status>> + Send>>;
 
 impl Upload {
     /// Offers what `source` gives under this name, which is a word.
@@ -58,7 +54,7 @@ impl Upload {
             return Err(Status::not_found("the client offers nothing of this name"));
         }
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut source = source.ok_or_else(|| {
+        let source = source.ok_or_else(|| {
             let problem = Problem::new(
                 "the engine asked again for what came on standard input, which can be read once",
                 "build again; if it stays so, unpack the archive and name its directory",
@@ -66,31 +62,17 @@ impl Upload {
             problems.add(problem.clone());
             Status::not_found(problem.what)
         })?;
-        let (to, messages) = mpsc::channel(AHEAD);
         let (sent, problems) = (self.sent.clone(), problems.clone());
-        tokio::task::spawn_blocking(move || {
-            while let Some(message) = next(&mut source).transpose() {
-                let message = message.map_err(|error| {
-                    let problem = Problem::new(format!("standard input: {error}"), "check the program that writes it");
-                    problems.add(problem.clone());
-                    Status::aborted(problem.what)
-                });
-                let (bytes, last) = (message.as_ref().map_or(0, |message| message.data.len()), message.is_err());
-                if to.blocking_send(message).is_err() || last {
-                    break;
-                }
-                sent.fetch_add(bytes as u64, Ordering::Relaxed);
-            }
-        });
-        Ok(ReceiverStream::new(messages))
+        Ok(Box::pin(chunks(source).map(move |piece| {
+            let data = piece.map_err(|error| {
+                let problem = Problem::new(format!("standard input: {error}"), "check the program that writes it");
+                problems.add(problem.clone());
+                Status::aborted(problem.what)
+            })?;
+            sent.fetch_add(data.len() as u64, Ordering::Relaxed);
+            Ok(BytesMessage { data: data.into() })
+        })))
     }
-}
-
-/// `None` at the end.
-fn next(source: &mut Source) -> io::Result<Option<BytesMessage>> {
-    let mut data = Vec::new();
-    source.take(CHUNK).read_to_end(&mut data)?;
-    Ok(Some(BytesMessage { data }).filter(|message| !message.data.is_empty()))
 }
 
 impl fmt::Debug for Upload {
@@ -102,9 +84,9 @@ impl fmt::Debug for Upload {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use tokio_stream::StreamExt as _;
+    use std::io;
 
-    use super::*;
+    use super::{super::chunks::CHUNK, *};
 
     /// A file of any size, which counts what is read of it.
     struct Endless(Arc<AtomicU64>);

@@ -3,6 +3,7 @@
 //! Absent: I/O, `await`, clocks. Facts come as arguments, `now` among them.
 
 mod cache;
+mod described;
 mod explain;
 mod merge;
 mod output;

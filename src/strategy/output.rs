@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::described;
 use crate::model::{
     BuildRequest, Capabilities, EngineKind, Export, Failure, FailureKind, ImageStore, Network, Reference,
 };
@@ -72,7 +73,8 @@ pub fn output(facts: Facts<'_>) -> Result<Output, Failure> {
         return Err(Failure::new(FailureKind::Usage, "--push without a tag: there is no name to push to")
             .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
     }
-    if request.platforms.len() > 1 && capabilities.image_store == Some(ImageStore::Graphdriver) {
+    let one_image = request.export == Export::Image && capabilities.image_store == Some(ImageStore::Graphdriver);
+    if request.platforms.len() > 1 && one_image {
         return Err(Failure::new(
             FailureKind::Usage,
             "this engine's graphdriver store holds one platform per image, and several were asked for",
@@ -86,9 +88,13 @@ pub fn output(facts: Facts<'_>) -> Result<Output, Failure> {
         )
         .next("build twice, once for each: the second time every step is cached"));
     }
+    described::check(facts)?;
     let mut notes = Vec::new();
     let groups = if request.push { push_groups(&request.tags) } else { Vec::new() };
-    let (exporter, push, local_tags) = destination(facts, &groups, &mut notes)?;
+    let (mut exporter, push, local_tags) = destination(facts, &groups, &mut notes)?;
+    if let Some(exporter) = &mut exporter {
+        described::describe(exporter, request);
+    }
     Ok(Output { exporter, push, groups, local_tags, entitlements: entitlements(facts)?, notes })
 }
 
@@ -113,7 +119,8 @@ fn destination(facts: Facts<'_>, groups: &[PushGroup], notes: &mut Vec<String>) 
     let archive = match request.export {
         Export::Image => None,
         Export::CacheOnly => return Ok((None, PushMechanism::None, Vec::new())),
-        Export::Tar => Some(Exporter { kind: "tar", attrs: BTreeMap::new() }),
+        Export::Tar => Some(exporter("tar", &[], [])),
+        Export::Local => Some(exporter("local", &[], [])),
         Export::Oci => Some(exporter("oci", &all(), [])),
         Export::Docker => Some(exporter("docker", &all(), [])),
     };

@@ -1,6 +1,6 @@
-//! What steps are given, as this engine can give it.
+//! What a build is given, as this engine can give it.
 
-use crate::model::{BuildRequest, Capabilities, Failure, FailureKind, HostAddress, RunOptions};
+use crate::model::{BuildRequest, Capabilities, Failure, FailureKind, HostAddress, ImageStore, RunOptions};
 
 /// The request with the address of the engine's host in place of `host-gateway`.
 ///
@@ -12,6 +12,13 @@ pub fn given(mut request: BuildRequest, capabilities: &Capabilities) -> Result<B
         let what = format!("{flag}: this engine does not know it");
         return Err(Failure::new(FailureKind::Usage, what)
             .next("leave it out, or use Docker 23.0 or later, or a BuildKit of 0.10 or later"));
+    }
+    let layout = request.contexts.iter().find(|(_, value)| value.starts_with("oci-layout://"));
+    if let (Some((name, _)), Some(ImageStore::Graphdriver)) = (layout, capabilities.image_store) {
+        let what = format!("--build-context {name}: this engine's image store takes no images from directories");
+        return Err(Failure::new(FailureKind::Usage, what).next(
+            "push the image and name it as docker-image://IMAGE, or give the engine the containerd image store",
+        ));
     }
     for (name, address) in &mut request.run.hosts {
         if *address == HostAddress::Gateway {
@@ -51,6 +58,15 @@ mod tests {
         let engine = Capabilities { host_gateway: Some(gateway), ..graphdriver() };
         let known = given(asked, &engine).unwrap();
         assert_eq!(known.run.hosts, [("a".to_owned(), HostAddress::Ip(gateway))]);
+    }
+
+    #[test]
+    fn an_image_in_a_directory_is_refused_where_the_engine_cannot_take_it() {
+        let mut asked = request();
+        asked.contexts = [("a".to_owned(), "oci-layout://x@sha256:0".to_owned())].into();
+        assert!(given(asked.clone(), &graphdriver()).unwrap_err().what.contains("--build-context a"));
+        let other = Capabilities { image_store: Some(ImageStore::Containerd), ..graphdriver() };
+        assert!(given(asked, &other).is_ok());
     }
 
     #[test]

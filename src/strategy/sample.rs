@@ -32,6 +32,10 @@ pub(super) fn request() -> BuildRequest {
         cache_from: Vec::new(),
         cache: CacheRequest::default(),
         export: Export::Image,
+        export_options: BTreeMap::new(),
+        annotations: Vec::new(),
+        attestations: BTreeMap::new(),
+        subrequest: None,
         push: false,
         load: false,
         raw_status: false,
@@ -64,6 +68,7 @@ fn engine(kind: EngineKind, image_store: Option<ImageStore>, cache_exports: &[&'
         cache_manifests: true,
         run_limits: true,
         git_head: true,
+        attestations: image_store != Some(ImageStore::Graphdriver),
         host_gateway: None,
         git: true,
     }

@@ -1,5 +1,6 @@
 //! `Event` and `Report` <-> protobuf.
 
+use super::described::{from_answer, to_answer};
 use super::explanation::{from_explanation, to_explanation};
 use crate::{
     model::{Event, Report},
@@ -74,6 +75,7 @@ fn to_report(report: Report) -> pb::Report {
         exporter,
         explanation,
         build_id,
+        answer,
     } = report;
     pb::Report {
         steps,
@@ -89,6 +91,7 @@ fn to_report(report: Report) -> pb::Report {
         exporter: exporter.into_iter().collect(),
         explanation: explanation.map(|explanation| to_explanation(*explanation)),
         build_id,
+        answer: answer.map(to_answer),
     }
 }
 
@@ -107,6 +110,7 @@ fn from_report(report: pb::Report) -> Report {
         exporter,
         explanation,
         build_id,
+        answer,
     } = report;
     Report {
         steps,
@@ -122,5 +126,27 @@ fn from_report(report: pb::Report) -> Report {
         exporter: exporter.into_iter().collect(),
         explanation: explanation.map(|explanation| Box::new(from_explanation(explanation))),
         build_id,
+        answer: answer.map(from_answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_check_finds_is_a_warning_to_an_older_client() {
+        let check = Event::Check { text: "JSONArgsRecommended".to_owned(), url: "https://d.example/".to_owned() };
+        let sent = to_event(check.clone());
+        let Some(Kind::Notice(notice)) = &sent.kind else { panic!("{sent:?}") };
+        assert!(notice.warning && notice.text == "JSONArgsRecommended");
+        assert_eq!(from_event(sent), Some(check));
+        for event in [
+            Event::Notice { warning: true, text: "slow".to_owned() },
+            Event::Notice { warning: false, text: "waiting".to_owned() },
+            Event::Status { json: b"{}".to_vec() },
+        ] {
+            assert_eq!(from_event(to_event(event.clone())), Some(event));
+        }
     }
 }

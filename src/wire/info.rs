@@ -19,6 +19,7 @@ pub fn to_engine(capabilities: &Capabilities, address: String) -> pb::Engine {
         cache_manifests: _,
         run_limits: _,
         git_head: _,
+        attestations: _,
         host_gateway: _,
         git,
     } = capabilities;

@@ -4,6 +4,7 @@
 
 mod builds;
 mod cache;
+mod described;
 mod disk;
 mod event;
 mod explanation;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::described::{attestations, checked_options, from_export, from_subrequest, to_export, to_subrequest};
 use crate::{
     model::{
-        BuildRequest, CacheRequest, Export, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION,
+        Annotation, BuildRequest, CacheRequest, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION,
         Reference, RunOptions, SessionId, is_platform,
     },
     pb,
@@ -83,7 +84,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
 
     fn try_from(request: pb::BuildRequest) -> Result<Self, Failure> {
         check_revision(request.revision)?;
-        let (network, export) = (request.network(), request.export());
+        let (network, export, subrequest) = (request.network(), request.export(), request.subrequest());
         let pb::BuildRequest {
             revision: _,
             session: id,
@@ -109,7 +110,12 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             contexts,
             dockerfile_lent,
             raw_status,
+            annotations,
+            attestations: attested,
+            subrequest: _,
+            export_options,
         } = request;
+        let export = from_export(export);
         Ok(Self {
             session: session(&id)?,
             dockerfile: if dockerfile.is_empty() { "Dockerfile".to_owned() } else { dockerfile },
@@ -133,13 +139,11 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             entitlements,
             cache_from: references(&cache_from)?,
             cache: cache.map(CacheRequest::try_from).transpose()?.unwrap_or_default(),
-            export: match export {
-                pb::Export::Image => Export::Image,
-                pb::Export::Tar => Export::Tar,
-                pb::Export::Oci => Export::Oci,
-                pb::Export::Docker => Export::Docker,
-                pb::Export::CacheOnly => Export::CacheOnly,
-            },
+            export,
+            export_options: checked_options(export, export_options)?,
+            annotations: annotations.into_iter().map(Annotation::try_from).collect::<Result<_, _>>()?,
+            attestations: attestations(attested)?,
+            subrequest: from_subrequest(subrequest),
             push,
             load,
             raw_status,
@@ -170,24 +174,23 @@ impl From<BuildRequest> for pb::BuildRequest {
             cache_from,
             cache,
             export,
+            export_options,
+            annotations,
+            attestations,
+            subrequest,
             push,
             load,
             raw_status,
             wait,
         } = request;
-        let export = match export {
-            Export::Image => pb::Export::Image,
-            Export::Tar => pb::Export::Tar,
-            Export::Oci => pb::Export::Oci,
-            Export::Docker => pb::Export::Docker,
-            Export::CacheOnly => pb::Export::CacheOnly,
-        };
+        let export = to_export(export);
         let run = if run == RunOptions::default() { None } else { Some(run.into()) };
         // An older agent would ignore what it does not know. What the CI says it may: then there is no scope.
         let revision = match () {
             () if run.is_some() || !entitlements.is_empty() || !no_cache_stages.is_empty() => 3,
             () if export != pb::Export::Image || remote.is_some() || !contexts.is_empty() => 3,
-            () if raw_status => 3,
+            () if !export_options.is_empty() || raw_status => 3,
+            () if !annotations.is_empty() || !attestations.is_empty() || subrequest.is_some() => 3,
             () if cache.asks() => 2,
             () => FIRST_REVISION,
         };
@@ -222,6 +225,10 @@ impl From<BuildRequest> for pb::BuildRequest {
             contexts: contexts.into_iter().collect(),
             dockerfile_lent,
             raw_status,
+            annotations: annotations.into_iter().map(pb::Annotation::from).collect(),
+            attestations: attestations.into_iter().collect(),
+            subrequest: to_subrequest(subrequest).into(),
+            export_options: export_options.into_iter().collect(),
         }
     }
 }

@@ -117,13 +117,17 @@ async fn a_steps_output_comes_before_its_end() {
 }
 
 #[tokio::test]
-async fn a_warning_of_the_dockerfile_is_a_check() {
+async fn a_warning_of_the_dockerfile_says_where_it_is_explained() {
     let events = events(async |build| {
-        let warning = VertexWarning { short: b"LegacyKeyValueFormat".to_vec(), ..VertexWarning::default() };
+        let (short, url) = (b"LegacyKeyValueFormat".to_vec(), "https://d.example/".to_owned());
+        let warning = VertexWarning { short, url, ..VertexWarning::default() };
         build.tell(StatusResponse { warnings: vec![warning], ..StatusResponse::default() }).await;
     })
     .await;
-    assert_eq!(events, [Event::Check { text: "LegacyKeyValueFormat".to_owned(), url: String::new() }]);
+    assert_eq!(
+        events,
+        [Event::Check { text: "LegacyKeyValueFormat".to_owned(), url: "https://d.example/".to_owned() }]
+    );
 }
 
 #[tokio::test]

@@ -109,6 +109,7 @@ impl Builder {
             entitlements: &output.entitlements,
             platforms: &request.platforms,
             internal: false,
+            ..Outer::default()
         };
         let solve = solver.start(id, &outer)?;
         let made = match solve.dockerfile(request, &[]).await {
@@ -176,6 +177,10 @@ pub(crate) fn request() -> BuildRequest {
         run: RunOptions::default(),
         entitlements: Vec::new(),
         export: Export::Image,
+        export_options: [].into(),
+        annotations: Vec::new(),
+        attestations: [].into(),
+        subrequest: None,
         push: false,
         load: false,
         raw_status: false,

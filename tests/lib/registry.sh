@@ -2,6 +2,8 @@
 # Private registries, on loopback unless told otherwise, and base images put into them without an engine.
 #
 #   registry.sh start DIR [auth]        starts one, prints its HOST:PORT; with `auth` it wants user remora, password s3cret
+#   registry.sh start DIR token REALM CERTS
+#                                       the same, but it wants tokens of the service at REALM, signed below CERTS
 #   registry.sh stop DIR
 #   registry.sh seed HOST REPO:TAG TAR [USER:PASSWORD]
 #                                       pushes a file tree (a gzip'ed tar) as an image of one layer
@@ -27,7 +29,9 @@ start() {
     echo "log: {level: info, accesslog: {disabled: false}}"
     echo "storage: {filesystem: {rootdirectory: $dir/blobs}, delete: {enabled: true}}"
     echo "http: {addr: '$address'}"
-    if [[ -n $auth ]]; then
+    if [[ $auth == token ]]; then
+      echo "auth: {token: {realm: '$3', service: registry.test, issuer: tokens.test, rootcertbundle: '$4'}}"
+    elif [[ -n $auth ]]; then
       # bcrypt of s3cret, so that no tool is needed to make it.
       # shellcheck disable=SC2016
       echo 'remora:$2y$05$xR1e2B9/Dc/zSog.9u9aC.9iyj4Gjhu0k0SGdBTu5uS/hEqC.tLiy' >"$dir/htpasswd"
@@ -95,7 +99,7 @@ busybox_tree() {
 }
 
 case ${1:-} in
-  start) start "$2" "${3:-}" ;;
+  start) start "${@:2}" ;;
   stop) reap "$2/registry.pid" ;;
   seed) seed "${@:2}" ;;
   busybox) busybox_tree "$2" ;;

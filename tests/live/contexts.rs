@@ -10,6 +10,9 @@ use std::{
 use crate::rig::{self, Agent, Engine, Image, Kind, Outcome, Registry};
 
 mod archives;
+mod named;
+mod odd;
+mod parity;
 mod urls;
 
 /// The archive that this command of a shell writes, run in the directory.

@@ -58,11 +58,19 @@ fn an_image_goes_into_an_archive(kind: Kind) {
         agent.client().build(context.path(), &["-o", &output, "-t", "nobody.example/app:1"]).code(0);
         assert!(names(&archive).lines().any(|name| name == file), "{}", names(&archive));
     }
+    let tag = registry.image("app:zstd");
+    let output = format!("type=image,name={tag},push=true,compression=zstd,force-compression=true,oci-mediatypes=true");
+    agent.client().build(context.path(), &["-o", &output]).code(0);
+    for layer in registry.manifest("app", "zstd").json["layers"].as_array().unwrap() {
+        assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+zstd");
+    }
 }
 
 fn what_the_engine_cannot_export_is_refused(kind: Kind) {
     let agent = Agent::start(&Engine::shared(kind));
     let context = rig::context(&[("Dockerfile", "FROM scratch\n")]);
     agent.client().build(context.path(), &["-o", "type=oci,dest=x.tar"]).code(2).says("-o type=oci");
+    agent.client().build(context.path(), &["-o", "type=image,compression=zstd"]).code(2).says("-o compression");
+    agent.client().build(context.path(), &["-o", "type=image,store=false"]).code(2).says("'store' is not known here");
     agent.client().build(context.path(), &["-o", "type=tar,dest=x.tar", "--push", "-t", "r.example/a:1"]).code(2);
 }

@@ -49,16 +49,20 @@ macro_rules! on_one_engine {
 
 mod bad_input;
 mod cache;
+mod called;
 mod cancel;
 mod causes;
 mod context;
 mod contexts;
+mod described;
 mod exported;
+mod exported_directory;
 mod git;
 mod given;
 mod info_and_prune;
 mod main_job;
 mod manual;
+mod parity;
 mod plan;
 mod progress;
 mod push;
@@ -67,3 +71,4 @@ mod rig;
 mod rig_works;
 mod same_image;
 mod terminal;
+mod tokens;

@@ -1,9 +1,11 @@
 //! The rig itself: that each engine starts, takes Docker's own client, and pushes. Needs nothing of Remora.
 
-use crate::rig::{self, Engine, Fault, FaultyRegistry, Kind, Registry};
+use std::{process::Command, time::Duration};
+
+use crate::rig::{self, Engine, Fault, FaultyRegistry, Kind, Registry, TokenService};
 
 on_every_engine!(an_engine_builds_and_pushes, a_replaced_engine_is_empty, shared_engines_are_one);
-on_one_engine!(Docker28: a_registry_with_auth_keeps_strangers_out, a_faulty_registry_recovers);
+on_one_engine!(Docker28: a_registry_with_auth_keeps_strangers_out, a_faulty_registry_recovers, a_token_ends);
 
 fn an_engine_builds_and_pushes(kind: Kind) {
     let engine = Engine::shared(kind);
@@ -49,4 +51,18 @@ fn a_faulty_registry_recovers(kind: Kind) {
     let first = engine.try_docker(&["pull", &image]).status.success();
     assert!(first || engine.try_docker(&["pull", &image]).status.success());
     assert!(faulty.struck() <= 1);
+}
+
+fn a_token_ends(_: Kind) {
+    let service = TokenService::start(Duration::from_secs(2));
+    let registry = Registry::start_with_tokens(&service);
+    let curl =
+        |args: &[&str]| String::from_utf8(Command::new("curl").arg("-s").args(args).output().unwrap().stdout).unwrap();
+    let url = format!("{}?service=registry.test&scope=repository:app:pull,push", service.realm);
+    let answer: serde_json::Value = serde_json::from_str(&curl(&["-u", "remora:s3cret", &url])).unwrap();
+    let bearer = format!("Authorization: Bearer {}", answer["token"].as_str().unwrap());
+    let begin = format!("http://{}/v2/app/blobs/uploads/", registry.host);
+    let status = || curl(&["-o", "/dev/null", "-w", "%{http_code}", "-X", "POST", "-H", &bearer, &begin]);
+    assert_eq!(status(), "202");
+    rig::eventually("the token ends", Duration::from_secs(10), || (status() == "401").then_some(()));
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Cache, Compat, Lent, Output, Run, output, values};
+use super::{Cache, Call, Compat, Described, Lent, Output, Run, output, values};
 use crate::{cli::progress::Choice, model::Reference};
 
 pub(super) const EXAMPLES: &str = "\
@@ -29,6 +29,9 @@ pub(in crate::cli) struct Build {
     /// Build this stage instead of the last
     #[arg(long, value_name = "STAGE")]
     pub(in crate::cli) target: Option<String>,
+    /// Something else to copy from or build upon, by name: a directory, a URL or an image; repeatable
+    #[arg(long = "build-context", value_name = "NAME=VALUE", value_parser = values::build_context)]
+    pub(in crate::cli) contexts: Vec<(String, String)>,
     /// Set a build arg; without a value it is taken from the environment; repeatable
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", value_parser = values::build_arg)]
     pub(in crate::cli) build_args: Vec<(String, Option<String>)>,
@@ -56,8 +59,9 @@ pub(in crate::cli) struct Build {
     /// Keep the image in the engine (the default without --push)
     #[arg(long, help_heading = "Output")]
     pub(in crate::cli) load: bool,
-    /// Where the result goes: type=registry, image, docker, oci, tar or cacheonly; - is an archive on standard output
-    #[arg(short, long, value_name = "type=TYPE[,dest=FILE]", value_parser = output::output, help_heading = "Output")]
+    /// Where the result goes: a directory, or type=registry, image, docker, oci, tar, local or cacheonly; - is an archive
+    /// on standard output
+    #[arg(short, long, value_name = "DIR|type=TYPE[,dest=PLACE]", value_parser = output::output, help_heading = "Output")]
     pub(in crate::cli) output: Option<Output>,
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -74,6 +78,10 @@ pub(in crate::cli) struct Build {
     /// Ask for an entitlement, network.host or security.insecure, which the agent must allow; repeatable
     #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',', help_heading = "Steps")]
     pub(in crate::cli) entitlements: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::cli) call: Call,
+    #[command(flatten)]
+    pub(in crate::cli) described: Described,
     #[command(flatten)]
     pub(in crate::cli) run: Run,
     #[command(flatten)]
@@ -108,7 +116,7 @@ pub(in crate::cli) enum Told {
     Tty,
     /// One step after the other, folded where the CI can fold
     Ci,
-    /// `BuildKit`'s own status, a JSON text a line
+    /// BuildKit's own status, a JSON text a line
     Rawjson,
     /// As -q
     Quiet,

@@ -8,15 +8,6 @@ pub(in crate::cli) struct Compat {
     /// Left out: the cache is written by itself (--cache, --cache-scope, --cache-repo)
     #[arg(long, value_name = "DEST")]
     cache_to: Vec<String>,
-    /// Attestations are not here yet: false alone is taken
-    #[arg(long, value_name = "false", value_parser = nothing, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    provenance: Option<Nothing>,
-    /// The same
-    #[arg(long, value_name = "false", value_parser = nothing, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    sbom: Option<Nothing>,
-    /// The same: type=TYPE,disabled=true alone
-    #[arg(long, value_name = "type=TYPE,disabled=true", value_parser = nothing)]
-    attest: Vec<Nothing>,
     #[command(flatten)]
     old: Old,
 }
@@ -59,14 +50,10 @@ struct Old {
     debug: bool,
 }
 
-/// That nothing is wanted.
-#[derive(Clone)]
-struct Nothing;
-
 impl Compat {
     /// What a person should know of what is left out, a line each.
     pub(in crate::cli) fn notices(&self) -> Vec<String> {
-        let Self { cache_to, provenance: _, sbom: _, attest: _, old } = self;
+        let Self { cache_to, old } = self;
         let Old {
             // They change nothing that one could see: steps leave nothing behind, and nobody trusts a tag here.
             rm: _,
@@ -107,11 +94,6 @@ impl Compat {
     }
 }
 
-fn nothing(text: &str) -> Result<Nothing, &'static str> {
-    let disabled = text == "false" || text.split(',').any(|field| field == "disabled=true");
-    if disabled { Ok(Nothing) } else { Err("attestations are not here yet: leave it out, or switch it off") }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -127,12 +109,6 @@ mod tests {
 
     fn notices(line: &str) -> Vec<String> {
         Line::try_parse_from(std::iter::once("x").chain(line.split(' '))).unwrap().compat.notices()
-    }
-
-    #[test]
-    fn no_attestation_is_promised() {
-        assert!(nothing("false").is_ok() && nothing("type=sbom,disabled=true").is_ok());
-        assert!(nothing("true").is_err() && nothing("mode=max").is_err());
     }
 
     #[test]

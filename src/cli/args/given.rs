@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{
     ArgAction, Command, CommandFactory as _, Error, FromArgMatches as _,
     builder::Resettable,
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 
 use super::Args;
@@ -19,7 +19,7 @@ pub(in crate::cli) fn parse() -> Args {
 pub(in crate::cli) fn read(words: Vec<OsString>, variable: impl Fn(&OsStr) -> Option<OsString>) -> Result<Args, Error> {
     let mut command = without_empty_variables(Args::command(), &variable);
     let words = without_true_and_false(&command, words);
-    let matches = command.try_get_matches_from_mut(words).map_err(masked)?;
+    let matches = command.try_get_matches_from_mut(words).map_err(advised).map_err(masked)?;
     Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
@@ -68,6 +68,34 @@ fn truth(text: &str) -> Option<bool> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
     }
+}
+
+/// Flags of other builders that are not here, and what to write instead.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("--print", "it became --call"),
+    ("--policy", "policies are not here; the agent says what it allows (--allow-entitlement)"),
+    ("--resource", "limits of steps are not here: give them to the engine's pod"),
+    ("--destination", "name the image with -t, and --push it"),
+    ("--dockerfile", "name the Dockerfile with -f"),
+    ("--context", "name the context last, without a flag"),
+    ("--layers", "steps are always cached: --no-cache switches that off"),
+    ("--config", "name the directory of Docker's configuration in DOCKER_CONFIG"),
+    ("--context-sub-path", "name the directory itself as the context"),
+    ("--cache-dir", "the cache lies in the registry: --cache-repo says where"),
+];
+
+/// A flag that another builder has is told what it is here.
+fn advised(mut error: Error) -> Error {
+    let flag = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => flag,
+        _ => return error,
+    };
+    if let Some((_, advice)) = ELSEWHERE.iter().find(|(known, _)| known == flag) {
+        // In the place of a flag that has a similar name.
+        error.remove(ContextKind::SuggestedArg);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![(*advice).into()]));
+    }
+    error
 }
 
 /// What stands behind the first `=` of a value may be a secret in the wrong place: it is not shown.
@@ -126,7 +154,7 @@ mod tests {
             "build --build-arg A=1 TOKEN=hunter2 .",
             "build --build-args=TOKEN=hunter2 .",
             "build --no-such=hunter2 .",
-            "build --provenance=mode=hunter2 --attest type=hunter2 .",
+            "build --annotation =hunter2 .",
         ] {
             let shown = read_line(line, &[]).err().unwrap().to_string();
             assert!(!shown.contains("hunter2"), "{line}: {shown}");
@@ -135,9 +163,14 @@ mod tests {
 
     #[test]
     fn a_misspelt_flag_is_told_what_may_be_meant() {
-        for (line, meant) in [("build --build-args A=1 .", "--build-arg"), ("build --platforms x .", "--platform")] {
+        for (line, meant) in [
+            ("build --build-args A=1 .", "exists: '--build-arg'"),
+            ("build --platforms x .", "exists: '--platform'"),
+            ("build --destination r.example/a:1 .", "-t, and --push"),
+            ("build --print=outline .", "--call"),
+        ] {
             let shown = read_line(line, &[]).err().unwrap().to_string();
-            assert!(shown.contains("a similar argument exists") && shown.contains(meant), "{shown}");
+            assert!(shown.contains(meant), "{shown}");
         }
     }
 }

@@ -34,6 +34,16 @@ pub(super) fn build_arg(text: &str) -> Result<(String, Option<String>), String> 
     Ok((name.to_owned(), value))
 }
 
+/// A further context: names are those of images, in the form in which a Dockerfile may have them.
+pub(super) fn build_context(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "a build context is NAME=VALUE".to_owned())?;
+    let name = name.parse::<Reference>().map_err(|e| format!("its name: {}", e.problem))?;
+    if name.digest().is_some() {
+        return Err("its name has a digest".to_owned());
+    }
+    Ok((name.familiar(), value.to_owned()))
+}
+
 pub(super) fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     if name.trim().is_empty() {
@@ -98,6 +108,11 @@ mod tests {
     fn values_are_read_as_docker_reads_them() {
         assert_eq!(build_arg("A=b=c").unwrap(), ("A".to_owned(), Some("b=c".to_owned())));
         assert_eq!(build_arg("A").unwrap(), ("A".to_owned(), None));
+        let context = build_context("alpine:latest=docker-image://b=c").unwrap();
+        assert_eq!(context, ("alpine".to_owned(), "docker-image://b=c".to_owned()));
+        for odd in ["a", "=b", "A=b", "a b=c", "a/=b"] {
+            assert!(build_context(odd).is_err(), "{odd}");
+        }
         assert_eq!(age_filter("until=1h30m").unwrap(), Duration::from_secs(5400));
         assert_eq!(size("10GB").unwrap(), 10_000_000_000);
     }

@@ -252,8 +252,10 @@ impl Display for Steps {
             }
             Event::StepLog { step, data, .. } => self.log(step, &data),
             Event::StepProgress { step, current, done: true, .. } => {
-                let step = self.step(step);
-                step.moved = step.moved.saturating_add(current);
+                // What is said of a step that is over comes too late.
+                if let Some(step) = self.open.get_mut(&step) {
+                    step.moved = step.moved.saturating_add(current);
+                }
             }
             Event::StepDone { step, cached, error, elapsed_ms } => {
                 self.done(step, End { cached, error, elapsed_ms });

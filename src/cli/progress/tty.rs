@@ -4,7 +4,7 @@ mod painter;
 mod rows;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,7 @@ pub(super) struct Tty {
     log_lines: usize,
     names: HashMap<StepId, String>,
     running: BTreeMap<StepId, Running>,
+    over: BTreeSet<StepId>,
     pushes: BTreeMap<String, BTreeMap<String, Moved>>,
     painted: Option<Instant>,
 }
@@ -61,6 +62,7 @@ impl Tty {
             log_lines,
             names: HashMap::new(),
             running: BTreeMap::new(),
+            over: BTreeSet::new(),
             pushes: BTreeMap::new(),
             painted: None,
         }
@@ -76,6 +78,9 @@ impl Tty {
     }
 
     fn log(&mut self, id: StepId, data: &[u8]) {
+        if self.over.contains(&id) {
+            return;
+        }
         let wanted = self.log_lines;
         let Running { log, lines, .. } = self.step(id);
         let seen = lines::last(data, wanted);
@@ -90,10 +95,23 @@ impl Tty {
         });
     }
 
+    /// A step that is over may move something yet: what is cached is fetched when something needs it.
+    fn moved(&mut self, id: StepId, what: String, moved: Moved) {
+        if moved.done && !self.running.contains_key(&id) {
+            return;
+        }
+        let step = self.step(id);
+        step.moves.insert(what, moved);
+        if self.over.contains(&id) && self.running[&id].moves.values().all(|moved| moved.done) {
+            self.running.remove(&id);
+        }
+    }
+
     fn done(&mut self, id: StepId, cached: bool, error: Option<&str>, elapsed_ms: u64) {
         let moved: u64 =
             self.running.remove(&id).iter().flat_map(|step| step.moves.values()).map(|moved| moved.current).sum();
         let size = if moved > 0 { format!(" ({})", text::bytes(moved)) } else { String::new() };
+        self.over.insert(id);
         let name = self.names.get(&id).map(String::as_str).unwrap_or_default();
         let (style, line) = match error {
             Some(error) => (self.colours.error, format!("#{id} ERROR {name}: {}", error.trim_end())),
@@ -134,7 +152,7 @@ impl Display for Tty {
             }
             Event::StepLog { step, data, .. } => self.log(step, &data),
             Event::StepProgress { step, what, current, total, done } => {
-                self.step(step).moves.insert(what, Moved { current, total, done });
+                self.moved(step, what, Moved { current, total, done });
             }
             Event::StepDone { step, cached, error, elapsed_ms } => {
                 self.done(step, cached, error.as_deref(), elapsed_ms);

@@ -157,3 +157,16 @@ proptest! {
         let _ = text.parse::<Reference>();
     }
 }
+
+#[test]
+fn a_familiar_name_is_as_short_as_it_was_written() {
+    for (text, short) in [
+        ("alpine", "alpine"),
+        ("docker.io/library/alpine:latest", "alpine"),
+        ("alpine:3", "alpine:3"),
+        ("group/app", "group/app"),
+        ("r.example:5000/library/app:latest", "r.example:5000/library/app"),
+    ] {
+        assert_eq!(text.parse::<Reference>().unwrap().familiar(), short);
+    }
+}

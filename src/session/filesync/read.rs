@@ -8,10 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::super::output::{BUFFER, Buffer, Gone, Output};
 use super::super::packet::{DATA_HEADER_MAX, frame_data_header};
 use super::super::problems::{Counters, Problem};
 use super::super::root::Root;
-use super::output::{BUFFER, Buffer, Gone, Output};
 use super::table::Table;
 
 /// Enough to keep a disk busy with small files.

@@ -62,7 +62,8 @@ async fn export(engine: &Engine) -> Result<(), Status> {
 #[tokio::test]
 async fn an_export_ends_up_in_the_sink() {
     let (place, mut written) = tokio::io::duplex(1024);
-    let engine = Engine::connect(Attachables { sink: Some(Sink::new(place)), ..Attachables::default() }).await;
+    let engine =
+        Engine::connect(Attachables { taker: Some(Taker::Archive(Sink::new(place))), ..Attachables::default() }).await;
     let mut content = vec![0; 6 << 20];
     let (sent, read) = tokio::join!(export(&engine), tokio::io::AsyncReadExt::read_exact(&mut written, &mut content));
     sent.unwrap();

@@ -37,6 +37,41 @@ async fn a_receiver_that_does_not_read_holds_the_sender_back() {
     }
 }
 
+/// h2 breaks a connection with too many small frames that nobody has read. An engine sends the description of each file in
+/// a frame of its own, and the disk may be slow.
+#[tokio::test]
+async fn many_small_messages_may_wait() {
+    const MESSAGES: usize = 50_000;
+    let (place, mut written) = tokio::io::duplex(1);
+    let taker = Some(Taker::Archive(Sink::new(place)));
+    let engine = Engine::connect(Attachables { taker, ..Attachables::default() }).await;
+    // Where a channel has room for one message, tonic puts each into a frame of its own.
+    let (messages, receiver) = mpsc::channel(1);
+    let filling = tokio::spawn(async move {
+        for _ in 0..MESSAGES {
+            messages.send(BytesMessage { data: vec![7; 3] }).await.unwrap();
+        }
+    });
+    let export = async {
+        let mut grpc = engine.grpc();
+        grpc.ready().await.map_err(|_| Status::unavailable("gone"))?;
+        let codec = ProstCodec::<BytesMessage, BytesMessage>::default();
+        let request = Request::new(ReceiverStream::new(receiver));
+        let call = grpc.streaming(request, PathAndQuery::from_static(methods::FILE_SEND), codec);
+        call.await?.into_inner().message().await
+    };
+    let look = async {
+        while !filling.is_finished() {
+            let health: Result<HealthCheckResponse, _> =
+                engine.unary(methods::HEALTH, HealthCheckRequest::default()).await;
+            assert!(health.is_ok(), "the session broke");
+        }
+        let mut content = vec![0; 3 * MESSAGES];
+        tokio::io::AsyncReadExt::read_exact(&mut written, &mut content).await.unwrap();
+    };
+    assert_eq!(tokio::join!(export, look).0.unwrap(), None);
+}
+
 #[tokio::test]
 async fn two_transfers_share_a_session() {
     let root = tempfile::tempdir().unwrap();

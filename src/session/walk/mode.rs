@@ -28,6 +28,12 @@ pub(super) fn from_unix(mode: u32) -> u32 {
     special.iter().filter(|(bit, _)| mode & bit != 0).fold(kind | (mode & 0o777), |all, (_, bit)| all | bit)
 }
 
+/// The permissions of a Go mode as Unix has them: all but the type.
+pub(crate) fn to_unix(mode: u32) -> u32 {
+    let special = [(0o4000, SETUID), (0o2000, SETGID), (0o1000, STICKY)];
+    special.iter().filter(|(_, bit)| mode & bit != 0).fold(mode & 0o777, |all, (bit, _)| all | bit)
+}
+
 pub(super) fn is_directory(mode: u32) -> bool {
     FileType::from_raw_mode(mode) == FileType::Directory
 }

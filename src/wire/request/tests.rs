@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{CacheMode, HostAddress, Ulimit};
+use crate::model::{Annotated, CacheMode, Export, HostAddress, Subrequest, Ulimit};
 
 #[test]
 fn a_request_of_a_newer_client_is_refused_and_not_half_done() {
@@ -49,6 +49,10 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         dockerfile_lent: false,
         contexts: BTreeMap::new(),
         raw_status: false,
+        export_options: BTreeMap::new(),
+        annotations: Vec::new(),
+        attestations: BTreeMap::new(),
+        subrequest: None,
         ..request()
     };
     let revision = |cache| pb::BuildRequest::from(BuildRequest { cache, ..plain.clone() }).revision;
@@ -70,6 +74,11 @@ fn an_older_agent_builds_in_a_ci_and_refuses_what_is_asked_of_the_cache() {
         BuildRequest { export: Export::Tar, ..plain.clone() },
         BuildRequest { remote: request().remote, ..plain.clone() },
         BuildRequest { contexts: request().contexts, ..plain.clone() },
+        BuildRequest { raw_status: true, ..plain.clone() },
+        BuildRequest { export_options: request().export_options, ..plain.clone() },
+        BuildRequest { annotations: request().annotations, ..plain.clone() },
+        BuildRequest { attestations: request().attestations, ..plain.clone() },
+        BuildRequest { subrequest: request().subrequest, ..plain.clone() },
     ] {
         assert_eq!(pb::BuildRequest::from(asked).revision, 3);
     }
@@ -107,6 +116,15 @@ fn request() -> BuildRequest {
             variables: [("GIT_BRANCH".to_owned(), "origin/main".to_owned())].into(),
         },
         export: Export::Oci,
+        export_options: [("compression".to_owned(), "zstd".to_owned())].into(),
+        annotations: vec![Annotation {
+            of: Annotated::ManifestDescriptor,
+            platform: Some("linux/arm64".to_owned()),
+            key: "org.example.a".to_owned(),
+            value: "b".to_owned(),
+        }],
+        attestations: [("provenance".to_owned(), "mode=max".to_owned())].into(),
+        subrequest: Some(Subrequest::Outline),
         push: true,
         load: true,
         raw_status: true,

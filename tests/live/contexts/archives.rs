@@ -1,12 +1,19 @@
 //! An archive on standard input.
 
+use std::time::Duration;
+
 use super::*;
+use crate::rig::{Fault, FaultyRegistry};
 
 on_every_engine!(
     an_archive_on_standard_input_is_the_context,
     an_archive_that_is_broken_is_told_so,
     an_archive_does_not_leave_its_root,
 );
+
+on_every_engine!(@ pushed_containerd Containerd28
+    an_archive_is_built_for_several_platforms a_registry_that_refuses_is_named_where_the_archive_is_gone);
+on_one_engine!(Docker28: a_large_archive_is_held_nowhere_on_its_way);
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY . /\n";
 
@@ -99,4 +106,41 @@ fn an_archive_does_not_leave_its_root(kind: Kind) {
             assert!(!process.path().join("root").join(&evil).exists(), "{command}: it wrote outside of its root");
         }
     }
+}
+
+fn a_large_archive_is_held_nowhere_on_its_way(kind: Kind) {
+    let agent = Agent::start(&Engine::shared(kind));
+    let context = rig::context(&[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
+    let archive = written(context.path(), "head -c 200000000 /dev/zero >large && tar -c Dockerfile large");
+    let mut client = agent.client().with_input(archive).spawn(&["build", "-"]);
+    let mut peak = 0;
+    rig::eventually("the build ends", Duration::from_secs(60), || {
+        peak = peak.max(rig::peak_memory(client.id()));
+        (!client.runs()).then_some(())
+    });
+    client.wait().code(0).says("200");
+    assert!((1..40).contains(&peak), "the client took {peak} MB");
+    let peak = rig::peak_memory(agent.id());
+    assert!(peak < 60, "the agent took {peak} MB");
+}
+
+fn an_archive_is_built_for_several_platforms(kind: Kind) {
+    let (registry, agent) = (Registry::start(), Agent::start(&Engine::shared(kind)));
+    let context = rig::context(&[("Dockerfile", DOCKERFILE), ("file", &rig::unique())]);
+    let tag = registry.image("app:1");
+    let args = ["--platform", "linux/amd64,linux/arm64", "--push", "-t", &tag];
+    build(&agent, written(context.path(), "tar -cz ."), &args).code(0);
+    assert!(registry.head("app", "1").is_some());
+    let planned = agent.client().with_input(written(context.path(), "tar -cz .")).run(&["plan", "-t", &tag, "-"]);
+    planned.code(0);
+}
+
+/// What was read once cannot be built again, and so the push is not tried again.
+fn a_registry_that_refuses_is_named_where_the_archive_is_gone(kind: Kind) {
+    let (registry, agent) = (Registry::start(), Agent::start(&Engine::shared(kind)));
+    let fault = Fault { method: "PUT", path: "/manifests/", times: usize::MAX, answer: Some("429 Too Many Requests") };
+    let refusing = FaultyRegistry::before(&registry, fault);
+    let context = rig::context(&[("Dockerfile", DOCKERFILE), ("file", &rig::unique())]);
+    let tag = format!("{}/app:1", refusing.host);
+    build(&agent, written(context.path(), "tar -cz ."), &["--push", "-t", &tag]).code(12).says("429");
 }

@@ -14,10 +14,10 @@ on_every_engine!(
 );
 
 /// Serves the files of a directory, for as long as the test runs.
-struct Server(String);
+pub(super) struct Server(String);
 
 impl Server {
-    fn start(directory: &Path) -> Self {
+    pub(super) fn start(directory: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let directory = directory.to_owned();
@@ -30,7 +30,7 @@ impl Server {
         Self(format!("http://{address}"))
     }
 
-    fn url(&self, name: &str) -> String {
+    pub(super) fn url(&self, name: &str) -> String {
         format!("{}/{name}", self.0)
     }
 }
@@ -109,6 +109,9 @@ fn what_cannot_be_fetched_is_told_so(kind: Kind) {
     said("nothing.tar", &["the server answered 404", "nothing.tar"]);
     said("repo", &["is a web page", ".git"]);
     said("page", &["is a web page", ".git"]);
+    let url = server.url("nothing.tar").replace("http://", "http://me:canary@");
+    let secret = agent.client().build(Path::new(&url), &[]).code(1).says("the server answered 404");
+    assert!(!secret.stderr.contains("canary") && !agent.log().contains("canary"), "{}", secret.stderr);
     fs::write(files.path().join("broken.tar.gz"), [&b"\x1f\x8b\x08\0"[..], &[7; 3000]].concat()).unwrap();
     said("broken.tar.gz", &["no whole archive"]);
     let outcome = agent.client().build(Path::new("http://127.0.0.1:9/c.tar"), &[]);

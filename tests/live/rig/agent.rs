@@ -97,6 +97,11 @@ impl Agent {
         lists.filter_map(|list| std::fs::read_to_string(list).ok()).map(|list| list.split_whitespace().count()).sum()
     }
 
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether this is anywhere in its memory.
     pub(crate) fn remembers(&self, text: &str) -> bool {
         let proc = std::path::PathBuf::from(format!("/proc/{}", self.process.id()));

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(100);
 pub(crate) struct Client {
     env: Vec<(String, String)>,
     input: Option<Vec<u8>>,
+    /// Whether root may not read what root alone could.
+    plain: bool,
 }
 
 impl Client {
@@ -22,13 +24,19 @@ impl Client {
         let nowhere = super::live_dir().join("no-home");
         let nowhere = nowhere.to_str().unwrap();
         let env = [("REMORA_AGENT", agent), ("HOME", nowhere), ("DOCKER_CONFIG", nowhere), ("NO_COLOR", "1")];
-        Self { env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(), input: None }
+        Self { env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(), input: None, plain: false }
     }
 
     /// The same with this on standard input.
     #[must_use]
     pub(crate) fn with_input(self, bytes: impl AsRef<[u8]>) -> Self {
         Self { input: Some(bytes.as_ref().to_vec()), ..self }
+    }
+
+    /// The same for whom permissions hold, whoever it is.
+    #[must_use]
+    pub(crate) fn plain(self) -> Self {
+        Self { plain: true, ..self }
     }
 
     #[must_use]
@@ -63,7 +71,11 @@ impl Client {
 
     /// `remora ARGS...`, with the variables of this client.
     pub(super) fn command(&self, args: &[&str]) -> Command {
-        let mut command = super::program(env!("CARGO_BIN_EXE_remora"));
+        let remora = env!("CARGO_BIN_EXE_remora");
+        let mut command = super::program(if self.plain { "setpriv" } else { remora });
+        if self.plain {
+            command.args(["--bounding-set", "-dac_override,-dac_read_search", remora]);
+        }
         command.args(args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -104,6 +116,11 @@ impl Running {
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     pub(crate) fn runs(&mut self) -> bool {

@@ -114,8 +114,15 @@ impl Engine {
     }
 
     pub(crate) fn try_docker(&self, args: &[&str]) -> Output {
+        self.docker_command(args).output().unwrap()
+    }
+
+    /// Docker's own client of the engine's version, ready to run.
+    pub(crate) fn docker_command(&self, args: &[&str]) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lib/engine.sh");
-        Command::new(script).args(["docker", self.kind.name()]).args(args).envs(self.env()).output().unwrap()
+        let mut command = Command::new(script);
+        command.args(["docker", self.kind.name()]).args(args).envs(self.env());
+        command
     }
 }
 

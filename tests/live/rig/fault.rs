@@ -42,6 +42,8 @@ pub(crate) struct FaultyRegistry {
 struct Link {
     /// Bytes a second; 0 is as fast as may be.
     rate: AtomicUsize,
+    /// The same of what is sent.
+    upload_rate: AtomicUsize,
     passed: AtomicUsize,
 }
 
@@ -71,6 +73,14 @@ impl FaultyRegistry {
         let none = Fault { method: "", path: "", times: 0, answer: None };
         let door = Self::open(registry, none, None);
         door.limit(bytes_per_second);
+        door
+    }
+
+    /// A door behind which blobs arrive at this rate, each on its own.
+    pub(crate) fn slow_uploads(registry: &Registry, bytes_per_second: usize) -> Self {
+        let none = Fault { method: "", path: "", times: 0, answer: None };
+        let door = Self::open(registry, none, None);
+        door.link.upload_rate.store(bytes_per_second, Ordering::SeqCst);
         door
     }
 
@@ -167,11 +177,15 @@ fn serve(
     let head: String = kept.flat_map(|line| [line, "\r\n"]).collect();
     write!(server, "{head}Connection: close\r\n\r\n")?;
     let mut to_server = server.try_clone()?;
+    let second = u32::try_from(link.upload_rate.load(Ordering::SeqCst)).unwrap();
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(n @ 1..) = reader.read(&mut buffer) {
             if to_server.write_all(&buffer[..n]).is_err() {
                 break;
+            }
+            if let Some(pause) = (Duration::from_secs(1) * u32::try_from(n).unwrap()).checked_div(second) {
+                std::thread::sleep(pause);
             }
         }
     });

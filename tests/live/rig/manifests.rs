@@ -45,7 +45,11 @@ impl Registry {
 
     /// The config of an image.
     pub(crate) fn config(&self, repository: &str, manifest: &Manifest) -> Value {
-        let digest = manifest.json["config"]["digest"].as_str().unwrap();
+        self.blob(repository, manifest.json["config"]["digest"].as_str().unwrap())
+    }
+
+    /// A blob of JSON.
+    pub(crate) fn blob(&self, repository: &str, digest: &str) -> Value {
         serde_json::from_str(&self.curl(&[], &format!("{repository}/blobs/{digest}"))).unwrap()
     }
 

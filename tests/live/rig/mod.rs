@@ -9,6 +9,7 @@ mod image;
 mod manifests;
 mod registry;
 mod terminal;
+mod token;
 
 pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
@@ -19,6 +20,7 @@ pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
 pub(crate) use registry::{Registry, Request};
 pub(crate) use terminal::rows;
+pub(crate) use token::TokenService;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -60,6 +62,14 @@ fn program(path: &str) -> Command {
     command
 }
 
+/// A registry, and an agent at the shared engine of this kind, which has the base image's layers already: it may have
+/// begun to fetch them from another test's registry, which is gone by the time it goes on.
+pub(crate) fn with_base(kind: Kind) -> (Registry, Agent) {
+    let (registry, engine) = (Registry::start(), Engine::shared(kind));
+    engine.pull(&registry.image("base:1"));
+    (registry, Agent::start(&engine))
+}
+
 /// A build context with these files.
 pub(crate) fn context(files: &[(&str, &str)]) -> TempDir {
     let dir = scratch();
@@ -84,6 +94,13 @@ pub(crate) fn eventually<T>(what: &str, within: Duration, mut ask: impl FnMut() 
         assert!(start.elapsed() < within, "{what}: not within {within:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// MB that a process has used at most; 0 where it is gone.
+pub(crate) fn peak_memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 /// The processes, in whatever container, whose command line is these words.

@@ -4,6 +4,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::TokenService;
+
 /// A registry on loopback that holds an image `base:1`, a `BusyBox`. Ends with this value.
 pub(crate) struct Registry {
     /// `127.0.0.1:PORT`.
@@ -24,13 +26,22 @@ impl Registry {
         registry
     }
 
+    /// A registry that wants tokens of this service, and holds nothing.
+    pub(crate) fn start_with_tokens(service: &TokenService) -> Self {
+        Self::empty(&["token", &service.realm, service.certificate()], None)
+    }
+
     fn start_with(args: &[&str], user: Option<&'static str>) -> Self {
+        let registry = Self::empty(args, user);
+        registry.seed_base();
+        registry
+    }
+
+    fn empty(args: &[&str], user: Option<&'static str>) -> Self {
         let dir = super::scratch();
         let path = dir.path().to_str().unwrap();
         let host = super::script("registry.sh", &[&["start", path], args].concat());
-        let registry = Self { host, user, dir };
-        registry.seed_base();
-        registry
+        Self { host, user, dir }
     }
 
     /// Puts the image `base:1` there, in the place of whatever has that name.

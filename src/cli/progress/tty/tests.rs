@@ -75,6 +75,23 @@ fn what_runs_is_below_what_is_over() {
 }
 
 #[test]
+fn a_step_that_is_over_comes_back_only_to_fetch() {
+    let (mut tty, _) = terminal(2);
+    for event in [
+        started(1, "a"),
+        cached(1),
+        moved(1, "transferring", 5, 5, true),
+        log(1, "late\n"),
+        moved(1, "sha256:a", 1, 5, false),
+    ] {
+        tty.show(event);
+    }
+    assert_eq!(tty.rows(Instant::now(), (80, 24)).len(), 2);
+    tty.show(moved(1, "sha256:a", 5, 5, true));
+    assert_eq!(tty.rows(Instant::now(), (80, 24)), []);
+}
+
+#[test]
 fn the_end_leaves_what_is_over_and_a_cursor() {
     let (mut tty, screen) = building();
     paint(&mut tty, (80, 24));
