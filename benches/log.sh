@@ -34,13 +34,18 @@ mkdir "$context"
 # shellcheck disable=SC2016 # the step's own shell reads it
 printf 'FROM %s\nARG TURN LINES\nRUN i=0; while [ $i -lt $LINES ]; do i=$((i+1)); echo "line $i of a long output, turn $TURN"; done\n' \
   "$registry/base:1" >"$context/Dockerfile"
-args() { printf '%s\n' --network host --build-arg "TURN=$1" --build-arg "LINES=$lines" "$context"; }
+common=(--network host --build-arg "LINES=$lines")
 
-theirs() { "$docker" buildx build --progress=plain $(args "$1") 2>"$bed/log.theirs"; }
+theirs() {
+  "$docker" buildx build --progress=plain "${common[@]}" --build-arg "TURN=$1" "$context" 2>"$bed/log.theirs" || said theirs
+}
+# What one that fails said, for whoever runs this.
+said() { tail -5 "$bed/log.$1" && false; }
 ours() {
+  local command=("$client" build --progress="$mode" "${common[@]}" --build-arg "TURN=$1" "$context")
   case $mode in
-    tty) script -qec "stty cols 120 rows 40; $client build --progress=tty $(args "$1" | tr '\n' ' ')" /dev/null >"$bed/log.ours" ;;
-    *) "$client" build --progress="$mode" $(args "$1") 2>"$bed/log.ours" ;;
+    tty) script -qec "stty cols 120 rows 40; ${command[*]}" /dev/null >"$bed/log.ours" || said ours ;;
+    *) "${command[@]}" 2>"$bed/log.ours" || said ours ;;
   esac
 }
 
@@ -62,7 +67,7 @@ first_byte() {
   local n
   for ((n = 0; n < 20; n++)); do
     strace -f -ttt -e trace=execve,connect,sendto,write,writev,sendmsg -o "$bed/trace" \
-      "$client" build --progress=none $(args first) >/dev/null 2>&1
+      "$client" build --progress=none "${common[@]}" "$context" >/dev/null 2>&1
     awk 'NR == 1 {start = $2} /connect\(.*agent\.sock/ {split($0, a, /connect\(/); split(a[2], b, ","); fd = b[1]}
       fd != "" && $0 ~ "(sendto|write|writev|sendmsg)\\(" fd "," {printf "%.3f\n", ($2 - start) * 1000; exit}' "$bed/trace"
   done | median

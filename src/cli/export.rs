@@ -68,6 +68,10 @@ impl Destination {
             }
             Goal::Export(export, None) => Self { export, place: Some(Place::Out), ..plain },
             Goal::Export(Export::Local, Some(path)) => {
+                check(&path).map_err(|error| {
+                    usage(format!("-o: the directory {} cannot be written: {error}", path.display()))
+                        .next("name another directory")
+                })?;
                 Self { export: Export::Local, place: Some(Place::Directory(path)), ..plain }
             }
             Goal::Export(export, Some(path)) => Self { export, place: Some(Place::File(path)), ..plain },
@@ -76,17 +80,11 @@ impl Destination {
 }
 
 impl Place {
-    /// Begins the file, or sees that the directory takes some.
+    /// Begins the file.
     pub(super) fn open(self) -> Result<(Taken, Taker), Failure> {
         match self {
             Self::Out => Ok((Taken(None), Taker::Archive(Sink::new(tokio::io::stdout())))),
-            Self::Directory(path) => {
-                check(&path).map_err(|error| {
-                    usage(format!("-o: the directory {} cannot be written: {error}", path.display()))
-                        .next("name another directory")
-                })?;
-                Ok((Taken(None), Taker::Directory(path)))
-            }
+            Self::Directory(path) => Ok((Taken(None), Taker::Directory(path))),
             Self::File(path) => {
                 let begun = Self::begin(&path).map_err(|error| {
                     usage(format!("-o: {} cannot be written: {error}", path.display())).next("name another file")

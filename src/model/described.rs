@@ -83,13 +83,13 @@ pub fn check_export_option(export: Export, option: &str) -> Result<(), String> {
 /// Whether there is such an attestation, with such parameters (`KEY=VALUE,KEY=VALUE`). The error is one line.
 pub fn check_attestation(kind: &str, parameters: &str) -> Result<(), String> {
     if !matches!(kind, "provenance" | "sbom") {
-        return Err(format!("there is no attestation of type '{kind}': provenance and sbom are known"));
+        return Err("an attestation is of type provenance or sbom".to_owned());
     }
     for parameter in parameters.split(',').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
             None | Some(("", _)) => return Err("a parameter of an attestation is KEY=VALUE".to_owned()),
             Some(("mode", mode)) if kind == "provenance" && !matches!(mode, "min" | "max") => {
-                return Err(format!("there is no mode '{mode}' of provenance: min and max are known"));
+                return Err("the modes of provenance are min and max".to_owned());
             }
             Some(("generator", "")) => return Err("a generator is an image".to_owned()),
             Some(_) => {}

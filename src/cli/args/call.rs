@@ -10,8 +10,8 @@ pub(in crate::cli) struct Call {
     #[arg(long, value_name = "build|check|outline|targets", default_value = "build", value_parser = call)]
     call: Asked,
     /// Short for --call=check
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    check: Option<bool>,
+    #[arg(long)]
+    check: bool,
 }
 
 /// What is asked, and how the answer is told.
@@ -26,10 +26,7 @@ pub(in crate::cli) struct Asked {
 
 impl Call {
     pub(in crate::cli) fn asked(&self) -> Asked {
-        match self.check {
-            Some(true) => Asked { subrequest: Some(Subrequest::Lint), ..self.call },
-            _ => self.call,
-        }
+        if self.check { Asked { subrequest: Some(Subrequest::Lint), ..self.call } } else { self.call }
     }
 }
 

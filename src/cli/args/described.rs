@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
+use super::given::truth;
 use crate::model::{Annotated, Annotation, check_attestation};
 
 #[derive(Args)]
-#[command(next_help_heading = "Said of the image")]
+#[command(next_help_heading = "Image")]
 pub(in crate::cli) struct Described {
     /// Give the image an annotation; TYPE is manifest (the default), index, manifest-descriptor or index-descriptor,
     /// with a platform in brackets after it where it is for one alone; repeatable
@@ -52,9 +53,9 @@ fn annotation(text: &str) -> Result<Annotations, String> {
             Some((of, rest)) => (of, Some(rest.strip_suffix(']').ok_or("a platform stands in [brackets]")?)),
             None => (text, None),
         };
-        let of = Annotated::parse(of).ok_or_else(|| {
-            format!("there is no type '{of}': manifest, index, manifest-descriptor and index-descriptor are known")
-        })?;
+        let of = Annotated::parse(of).ok_or(
+            "the types are manifest, index, manifest-descriptor and index-descriptor, as in manifest:KEY=VALUE",
+        )?;
         let platform = platform.map(str::to_owned);
         let annotation = Annotation { of, platform, key: key.to_owned(), value: value.to_owned() };
         annotation.check()?;
@@ -82,15 +83,6 @@ fn short(kind: &str, text: &str) -> Result<Attest, String> {
     match truth(text) {
         Some(wanted) => Ok(Attest(kind.to_owned(), wanted.then(String::new))),
         None => attest(&format!("type={kind},{text}")),
-    }
-}
-
-/// As Go reads it.
-fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

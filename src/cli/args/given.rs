@@ -62,7 +62,7 @@ fn without_true_and_false(command: &Command, words: Vec<OsString>) -> Vec<OsStri
 }
 
 /// As Go reads it.
-fn truth(text: &str) -> Option<bool> {
+pub(super) fn truth(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
