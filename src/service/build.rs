@@ -356,15 +356,3 @@ impl Run<'_> {
         drop(self.events.send(Event::Notice { warning, text }).await);
     }
 }
-
-impl Inner {
-    /// What is known before a build begins.
-    pub(super) fn facts<'a>(&'a self, request: &'a BuildRequest, capabilities: &'a Capabilities) -> Facts<'a> {
-        Facts {
-            request,
-            capabilities,
-            allowed: &self.settings.allow_entitlement,
-            insecure: &self.settings.insecure_registry,
-        }
-    }
-}

@@ -15,7 +15,7 @@ use crate::{
     git::Checkout,
     model::{BuildRequest, CacheOutcome, Capabilities, Event, Explanation, Failure, FailureKind, Reference, Report},
     session::Lent,
-    strategy::{self, Output, Plan},
+    strategy::{self, Facts, Output, Plan},
 };
 
 /// What is known before the Dockerfile is read.
@@ -121,5 +121,17 @@ impl Run<'_> {
         let retag = strategy::retag(facts, self.output, wanted, &republish::cached_images(&plan, &probed));
         let explanation = strategy::explain(facts, &plan, graph, retag);
         Ok(Prepared { plan, probed, explanation, imports: OnceCell::new() })
+    }
+}
+
+impl Inner {
+    /// What is known before a build begins.
+    pub(super) fn facts<'a>(&'a self, request: &'a BuildRequest, capabilities: &'a Capabilities) -> Facts<'a> {
+        Facts {
+            request,
+            capabilities,
+            allowed: &self.settings.allow_entitlement,
+            insecure: &self.settings.insecure_registry,
+        }
     }
 }

@@ -79,7 +79,9 @@ pub use layout::Layout;
 #[cfg(feature = "agent")]
 pub use lent::{Lent, Offer};
 pub use methods::METHODS;
-pub use pattern::{broken_pattern, hiding_line};
+pub use pattern::broken_pattern;
+#[cfg(feature = "client")]
+pub use pattern::hiding_line;
 pub use pipe::{Chunk, pipe};
 pub use problems::{Counters, Problem, Problems};
 #[cfg(feature = "client")]

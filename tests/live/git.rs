@@ -16,6 +16,7 @@ on_one_engine!(Docker28:
     a_key_that_cannot_be_used_is_refused_before_the_build,
     a_submodule_is_part_of_the_context_and_cannot_read_the_agents_files,
     what_cannot_be_fetched_is_said_with_what_to_do,
+    a_further_context_may_be_a_repository_too,
     a_url_without_git_at_its_end_is_asked_what_it_is,
     without_any_git_it_is_said_what_to_install,
     a_fetch_that_nobody_waits_for_ends,
@@ -235,6 +236,23 @@ fn a_submodule_is_part_of_the_context_and_cannot_read_the_agents_files(kind: Kin
     link.commit(&[("Dockerfile", "FROM scratch\nCOPY out/passwd /\n")], "main");
     build(&agent.client(), &link.url, &[]).code(1).says("not found");
     build(&agent.client(), &format!("{}#:out", link.url), &[]).code(1).says("no directory out");
+}
+
+fn a_further_context_may_be_a_repository_too(kind: Kind) {
+    let (registry, server) = (Registry::start(), GitServer::start());
+    let (_engine, agent) = without_git(kind);
+    let (part, main) = (server.repository("part"), server.repository("main"));
+    let salt = rig::unique();
+    part.commit(&[("in/word", &salt)], "main");
+    let dockerfile =
+        format!("FROM {}\nCOPY --from=part word /\nCOPY own* /\nRUN grep -x {salt} /word\n", registry.image("base:1"));
+    main.commit(&[("Dockerfile", &dockerfile), ("own", "own")], "main");
+    let local = rig::context(&[("Dockerfile", &dockerfile)]);
+    let further = format!("part={}#main:in", part.url);
+    let args = ["--build-context", further.as_str()];
+    agent.client().build(local.path(), &args).code(0).says("the agent fetches").assert_step("RUN grep", "DONE");
+    build(&agent.client(), &main.url, &args).code(0).assert_step("RUN grep", "DONE");
+    left_nothing(&agent);
 }
 
 fn what_cannot_be_fetched_is_said_with_what_to_do(kind: Kind) {

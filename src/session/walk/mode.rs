@@ -29,6 +29,7 @@ pub(super) fn from_unix(mode: u32) -> u32 {
 }
 
 /// The permissions of a Go mode as Unix has them: all but the type.
+#[cfg(feature = "client")]
 pub(crate) fn to_unix(mode: u32) -> u32 {
     let special = [(0o4000, SETUID), (0o2000, SETGID), (0o1000, STICKY)];
     special.iter().filter(|(_, bit)| mode & bit != 0).fold(mode & 0o777, |all, (bit, _)| all | bit)
