@@ -64,7 +64,7 @@ impl Choice {
             Told::Auto | Told::Plain => Self::Plain { colours: colours(false) },
             Told::Ci => {
                 let ci = ci.unwrap_or(Ci::Other);
-                Self::Ci { ci, colours: colours(ci.renders_colours(&variable)) }
+                Self::Ci { ci, colours: colours(ci.renders_colours()) }
             }
             Told::Tty => Self::Tty {
                 colours: colours(false),
@@ -159,10 +159,7 @@ mod tests {
         assert!(coloured(false, Told::Auto, &[("GITLAB_CI", "true")]));
         assert!(!coloured(false, Told::Auto, &[("GITLAB_CI", "true"), ("NO_COLOR", "1")]));
         assert!(!coloured(false, Told::Auto, &[("JENKINS_URL", "u")]));
-        assert!(!coloured(false, Told::Auto, &[("JENKINS_URL", "u"), ("TERM", "dumb")]));
-        assert!(
-            coloured(false, Told::Auto, &[("JENKINS_URL", "u"), ("TERM", "xterm")]),
-            "its AnsiColor plugin sets it"
-        );
+        assert!(!coloured(false, Told::Auto, &[("JENKINS_URL", "u"), ("TERM", "xterm")]), "a pod's terminal sets it too");
+        assert!(coloured(false, Told::Auto, &[("JENKINS_URL", "u"), ("CLICOLOR_FORCE", "1")]));
     }
 }
