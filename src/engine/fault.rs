@@ -32,7 +32,7 @@ pub(super) fn failure(status: &Status, translator: &Translator) -> Failure {
     if matches!(kind, FailureKind::Build | FailureKind::Registry | FailureKind::Policy) {
         failure.excerpt = details.source.as_ref().and_then(Source::excerpt);
         if own_step(step) {
-            failure.what = format!("{step}: {}", failure.what);
+            failure.what = format!("{step}: {}", without_command(&failure.what));
             step.clone_into(&mut failure.step);
         }
         failure.log = failed.map(|(_, log)| log).unwrap_or_default();
@@ -60,6 +60,13 @@ fn clean(message: &str) -> String {
         rest = cause;
     }
     without_credentials(rest).into_owned()
+}
+
+/// Of a RUN that failed, what comes behind the command, which its step's name has.
+fn without_command(message: &str) -> &str {
+    let quotes = RUN_FAILED.iter().any(|text| message.contains(text));
+    let end = message.rfind(": exit code: ").filter(|_| quotes);
+    end.map_or(message, |at| message[at..].trim_start_matches(": "))
 }
 
 fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> FailureKind {

@@ -62,7 +62,7 @@ async fn failure_of(code: Code, text: &'static str) -> Failure {
 
 fn assert_points_at_the_line(failure: &Failure) {
     assert_eq!(failure.kind, FailureKind::Build);
-    assert!(failure.what.starts_with(&format!("{STEP}: process")), "{failure:?}");
+    assert_eq!(failure.what, format!("{STEP}: exit code: 2"), "the command once");
     assert_eq!(failure.step, STEP);
     assert_eq!(failure.log, ["cc a.c", "a.c:1: error: no", "make: *** [all] Error 2"]);
     let excerpt = Excerpt {
@@ -94,6 +94,7 @@ async fn an_engine_without_details_still_names_the_step() {
     // As 20.10 does.
     let failure = failure(breaking(|| Status::unknown(EXIT))).await;
     assert_eq!((failure.kind, failure.step.as_str()), (FailureKind::Build, STEP));
+    assert_eq!(failure.what, format!("{STEP}: exit code: 2"), "the command once");
     assert_eq!(failure.log.last().unwrap(), "make: *** [all] Error 2");
     assert_eq!(failure.excerpt, None);
 }
