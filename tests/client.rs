@@ -47,6 +47,15 @@ fn a_failed_build_leaves_no_id_of_an_earlier_one() {
 }
 
 #[test]
+fn a_check_makes_no_image_and_leaves_the_id_of_the_last_one() {
+    let dir = context();
+    fs::write(dir.path().join("id"), "sha256:old").unwrap();
+    refuses(&remora(dir.path(), &["build", "--check", "--iidfile", "id", "."]), 10, "agent");
+    assert!(dir.path().join("id").exists());
+    refuses(&remora(dir.path(), &["plan", "--check", "."]), 2, "--check");
+}
+
+#[test]
 fn links_and_devices_are_not_removed() {
     let dir = context();
     fs::write(dir.path().join("real"), "old").unwrap();
