@@ -236,6 +236,15 @@ fn every_flag_with_a_wrong_value_is_refused_by_its_name_and_shows_no_secret() {
 }
 
 #[test]
+fn a_context_that_is_missing_is_all_that_is_asked_for() {
+    for command in ["build", "plan"] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_remora")).arg(command).env("REMORA_AGENT", "unix:///a").output().unwrap();
+        refuses(&output, 2, &format!("Usage: remora {command} [OPTIONS] CONTEXT, as in: remora {command} -t app ."));
+    }
+}
+
+#[test]
 fn a_variable_that_is_set_and_empty_is_as_one_that_is_not_set() {
     let dir = context();
     let names = ["REMORA_CACHE", "REMORA_CACHE_SCOPE", "REMORA_CACHE_FALLBACK", "REMORA_CACHE_REPO", "REMORA_AGENT"];
