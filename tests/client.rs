@@ -134,6 +134,7 @@ fn what_is_to_be_lent_is_looked_for_before_anybody_is_asked() {
         ("--output", "type=local", "dest=DIR"),
         ("--progress", "loud", "loud"),
         ("--progress=quiet", "--output=type=oci", "standard output"),
+        ("--output=out", "--output=type=tar,dest=x.tar", "one result at a time"),
     ] {
         let code = if word.contains("agent") { 10 } else { 2 };
         refuses(&remora(dir.path(), &["build", flag, value, "."]), code, word);

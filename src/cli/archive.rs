@@ -46,7 +46,7 @@ pub(super) fn kind(head: &[u8]) -> Kind {
         _ if head.len() >= BLOCK && head.iter().all(|&byte| byte == 0) => Kind::Empty,
         _ if is_tar(head) && matches!(head.get(156), Some(b'x' | b'L' | b'K')) => Kind::TarWithRecords,
         _ if is_tar(head) => Kind::Archive,
-        _ if head.contains(&0) => Kind::Binary,
+        _ if head.iter().any(|byte| matches!(byte, 0..=8 | 14..=31 | 127)) => Kind::Binary,
         _ => Kind::Text,
     }
 }
@@ -94,10 +94,12 @@ mod tests {
         let mut broken = tar.clone();
         broken[0] ^= 1;
         assert_eq!(kind(&broken), Kind::Binary, "its sum is wrong");
-        let table: [(&[u8], Kind); 11] = [
+        let table: [(&[u8], Kind); 13] = [
             (b"", Kind::Nothing),
             (b"FROM scratch\n", Kind::Text),
             (b"\xef\xbb\xbfFROM scratch\r\n", Kind::Text),
+            ("# caf\u{e9}\r\n\tFROM scratch\x0c\n".as_bytes(), Kind::Text),
+            (b"\x93\x02random", Kind::Binary),
             (b"BZ", Kind::Text),
             (b"BZh9", Kind::Archive),
             (b"\x1f\x8b\x08\0", Kind::Archive),

@@ -21,6 +21,10 @@ const SIGNS: &[Sign] = &[
     Sign { told_by: out_of_memory, advice: |_| MEMORY.to_owned() },
     Sign { told_by: killed, advice: |_| KILLED.to_owned() },
     Sign { told_by: other_platform, advice: |_| PLATFORM.to_owned() },
+    Sign { told_by: no_stage, advice: stage_advice },
+    Sign { told_by: empty_base, advice: |_| BASE.to_owned() },
+    Sign { told_by: no_bridge, advice: |_| BRIDGE.to_owned() },
+    Sign { told_by: no_library, advice: |_| LIBRARY.to_owned() },
     Sign { told_by: no_command, advice: command_advice },
     Sign { told_by: not_executable, advice: |_| EXECUTABLE.to_owned() },
     Sign { told_by: no_network, advice: network_advice },
@@ -36,6 +40,12 @@ const PLATFORM: &str = "the program is made for another platform than the one it
                         install emulation (binfmt) where the engine runs";
 const EXECUTABLE: &str = "the file is there and may not be executed: `git update-index --chmod=+x FILE`, COPY --chmod=755, or run \
                           it by its interpreter";
+const LIBRARY: &str = "a program of the step lacks a shared library: install the package that has it, or use a base image with \
+                       the libc that the program was made for";
+const BASE: &str = "FROM names nothing: an ARG in it has no value; give it one with --build-arg NAME=VALUE, or a default in the \
+                    Dockerfile";
+const BRIDGE: &str = "the engine has no bridge network for its steps: --network host (the agent must allow it with \
+                      --allow-entitlement network.host), or --network none";
 const NO_NETWORK: &str = "the step was given no network (--network none): leave that flag out";
 const NETWORK: &str = "the step did not reach a host, or found no address of it: --network host gives it the network of the \
                        engine's host (the agent must allow it with --allow-entitlement network.host); behind a proxy, \
@@ -99,12 +109,46 @@ fn other_platform(told: &Told<'_>) -> bool {
     engine || told.step_says(&["exec format error"])
 }
 
+/// A name without a registry that was taken for an image, and BuildKit offers a stage of a like name.
+fn no_stage(told: &Told<'_>) -> bool {
+    told.exit_code.is_none() && stage_meant(&told.failure.what).is_some()
+}
+
+fn stage_advice(told: &Told<'_>) -> String {
+    let stage = stage_meant(&told.failure.what).unwrap_or_default();
+    format!("no stage and no --build-context has that name, so it was taken for an image: is {stage} meant?")
+}
+
+fn stage_meant(what: &str) -> Option<&str> {
+    let (before, meant) = what.rsplit_once("(did you mean ")?;
+    // Of flags and instructions it says so too.
+    before.contains("failed to resolve source metadata").then_some(meant.split('?').next()?)
+}
+
+fn empty_base(told: &Told<'_>) -> bool {
+    told.engine_says(&["should not be blank"])
+}
+
+fn no_bridge(told: &Told<'_>) -> bool {
+    told.exit_code.is_none() && told.engine_says(&["network bridge not found"])
+}
+
+/// The loaders of glibc and musl end with 127 as well.
+fn no_library(told: &Told<'_>) -> bool {
+    told.step_says(&["error while loading shared libraries", "error loading shared library", "error relocating"])
+}
+
 fn no_command(told: &Told<'_>) -> bool {
     told.exit_code == Some(127)
 }
 
 fn command_advice(told: &Told<'_>) -> String {
     let name = told.failure.log.iter().rev().find_map(|line| missing_command(line));
+    if let Some(word) = name.filter(|name| name.starts_with('[')) {
+        return format!(
+            "the shell ran '{word}': the instruction is no JSON array, which wants commas and double quotes"
+        );
+    }
     let which = name.map_or("a command of the step was not found".to_owned(), |name| format!("'{name}' was not found"));
     format!(
         "{which}: install it in an earlier step, or check its name and PATH; a script that is there lacks the interpreter of \
@@ -130,7 +174,7 @@ fn no_network(told: &Told<'_>) -> bool {
     told.step_says(&[
         "temporary failure in name resolution",
         "temporary failure resolving",
-        "bad address",
+        "bad address '",
         "could not resolve host",
         "couldn't resolve host",
         "unable to resolve host",

@@ -49,7 +49,15 @@ pub(super) struct Taken(Option<(NamedTempFile, PathBuf)>);
 impl Destination {
     pub(super) fn of(args: &Build) -> Result<Self, Failure> {
         let plain = Self { push: args.push, load: args.load, ..Self::default() };
-        let Some(Output { goal, names, options }) = args.output.clone() else { return Ok(plain) };
+        let Output { goal, names, options } = match args.output.as_slice() {
+            [] => return Ok(plain),
+            [output] => output.clone(),
+            _ => {
+                return Err(
+                    usage("-o: one result at a time").next("build once for each: the second time every step is cached")
+                );
+            }
+        };
         let plain = Self { options, names, ..plain };
         Ok(match goal {
             Goal::Push => Self { push: true, ..plain },

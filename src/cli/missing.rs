@@ -17,7 +17,8 @@ const LIKE: f64 = 0.6;
 
 /// With what is known of the file, where one was missing.
 pub(super) fn explain(mut failure: Failure, context: &Path, dockerfile: &Path) -> Failure {
-    if failure.kind != FailureKind::Build || failure.step.contains("--from=") {
+    let elsewhere = ["--from=", ",from=", "--mount=from="].iter().any(|from| failure.step.contains(from));
+    if failure.kind != FailureKind::Build || elsewhere {
         return failure;
     }
     if let Some(name) = not_walked(&failure.what) {

@@ -72,7 +72,8 @@ fn cache(explanation: &Explanation, now: SystemTime) -> Vec<String> {
     if words.is_empty() {
         words.push(match explanation.no_read_why.as_str() {
             "" => "none found".to_owned(),
-            why => format!("none read: {why}"),
+            why if why.starts_with("--") => format!("none read: {why}"),
+            why => format!("the engine's own alone: {why}"),
         });
     }
     words[0].insert_str(0, "cache: ");

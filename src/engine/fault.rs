@@ -119,6 +119,9 @@ fn next(failure: &Failure) -> Option<&'static str> {
         }
         FailureKind::Registry if has("not found") => Some("check the image's name and tag"),
         FailureKind::Registry => Some("check that the engine reaches the registry, then try again"),
+        FailureKind::Build | FailureKind::Internal | FailureKind::Engine if has("invalid UTF-8") => {
+            Some("write the Dockerfile in UTF-8: a letter of it is in another encoding")
+        }
         FailureKind::Engine => Some("look at the engine's own log; a restarted engine is found again by itself"),
         FailureKind::Build if has("failed to read dockerfile") && has("no such file") => {
             Some("name the Dockerfile with -f, relative to where you are")
@@ -137,6 +140,9 @@ fn next(failure: &Failure) -> Option<&'static str> {
         }
         FailureKind::Build if has("no such host") || has("dial tcp") => {
             Some("check that the engine's network reaches that host")
+        }
+        FailureKind::Build if has("exit code") && failure.log.is_empty() => {
+            Some("the step wrote nothing: with `set -x` it says what it does")
         }
         FailureKind::Build if has("exit code") => Some("the step's last lines above say what it met"),
         _ => None,

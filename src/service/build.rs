@@ -309,9 +309,13 @@ impl Run<'_> {
         self.agent.facts(self.request, self.capabilities)
     }
 
-    /// What makes an image carry the cache of its own steps.
+    /// What makes an image carry the cache of its own steps. One that is nobody's is read by nobody, and has another id
+    /// for it from build to build.
     pub(super) fn inline(&self) -> Vec<Exporter> {
-        match self.request.cache.mode {
+        let BuildRequest { cache, tags, push, .. } = self.request;
+        let is_nobodys = !push && cache.repository.is_none() && tags.iter().all(Reference::is_official);
+        match cache.mode {
+            CacheMode::Auto if is_nobodys => Vec::new(),
             _ if matches!(self.request.export, Export::Tar | Export::Local | Export::CacheOnly) => Vec::new(),
             CacheMode::Off => Vec::new(),
             _ => vec![Exporter { kind: "inline", attrs: std::collections::BTreeMap::new() }],

@@ -263,7 +263,7 @@ fn no_write_why(
         return Some("the engine does not tell the stages of this build".to_owned());
     }
     if cache_ref(facts, "x", "").is_none() {
-        return Some("no repository is known: name one with -t or --cache-repo".to_owned());
+        return Some("the image has no repository of its own (-t REGISTRY/NAME, or --cache-repo)".to_owned());
     }
     // What cannot be read now would only keep the build waiting when it is to be written.
     let own = |(candidate, _): &&(Candidate, Found)| matches!(candidate.whose, Whose::Own(_));

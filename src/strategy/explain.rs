@@ -64,11 +64,11 @@ fn no_read_why(facts: Facts<'_>, graph: Option<&Graph>) -> String {
     } else if request.cache.mode == CacheMode::Off {
         "--cache off"
     } else if !named {
-        "no repository is known: name one with -t or --cache-repo"
+        "the image has no repository of its own that could hold cache (-t REGISTRY/NAME, or --cache-repo)"
     } else if graph.is_none() {
         "the engine does not tell the stages of this build"
     } else {
-        "no scope is known whose cache it could be"
+        "no branch is known whose cache it could be (--cache-scope)"
     }
     .to_owned()
 }

@@ -69,7 +69,7 @@ pub(in crate::cli) struct Build {
     /// Where the result goes: a directory, or type=registry, image, docker, oci, tar, local or cacheonly; - is an archive
     /// on standard output
     #[arg(short, long, value_name = "DIR|type=TYPE[,dest=PLACE]", value_parser = output::output, help_heading = "Output")]
-    pub(in crate::cli) output: Option<Output>,
+    pub(in crate::cli) output: Vec<Output>,
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(in crate::cli) iidfile: Option<PathBuf>,

@@ -102,8 +102,9 @@ fn advised(mut error: Error) -> Error {
 fn masked(mut error: Error) -> Error {
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg] {
         let Some(ContextValue::String(text)) = error.get(kind) else { continue };
-        // Names of flags have it too, as in `--build-arg <NAME[=VALUE]>`: they are ours.
-        if let Some((name, _)) = text.split_once('=').filter(|_| !text.contains('<')) {
+        // The usage of a flag has it too, as in `--build-arg <NAME[=VALUE]>`: it is ours.
+        let is_usage = kind == ContextKind::InvalidArg && text.starts_with('-') && text.contains(" <");
+        if let Some((name, _)) = text.split_once('=').filter(|_| !is_usage) {
             let shown = format!("{name}=...");
             error.insert(kind, ContextValue::String(shown));
         }
@@ -151,6 +152,8 @@ mod tests {
         for line in [
             "build --build-arg =hunter2 .",
             "build --label =hunter2 .",
+            "build --build-arg =<hunter2 .",
+            "build . TOKEN=a<hunter2",
             "build --build-arg A=1 TOKEN=hunter2 .",
             "build --build-args=TOKEN=hunter2 .",
             "build --no-such=hunter2 .",

@@ -30,6 +30,18 @@ fn a_cause_is_known_by_its_signs() {
         (127, "bash: line 1: make: command not found", "'make' was not found"),
         (127, "runc: exec: \"make\": executable file not found in $PATH", "'make' was not found"),
         (127, "", "a command of the step was not found"),
+        (127, "/bin/sh: [ls: not found", "no JSON array"),
+        (
+            127,
+            "/app: error while loading shared libraries: libx.so.1: cannot open shared object file",
+            "shared library",
+        ),
+        (
+            127,
+            "Error loading shared library libstdc++.so.6: No such file or directory (needed by /app)",
+            "shared library",
+        ),
+        (1, "cp: error writing '/x': Bad address", "as before"),
         (126, "/bin/sh: ./configure: Permission denied", "may not be executed"),
         (126, "/bin/sh: ./app: Exec format error", "another platform"),
         (255, "exec /bin/sh: exec format error", "another platform"),
@@ -54,6 +66,12 @@ fn what_the_engine_says_itself_counts() {
         ("[2/2] COPY a b: write /var/lib/docker/x: no space left on device", "a disk is full"),
         ("[2/2] RUN x: process \"x\" did not complete successfully: cannot allocate memory", "ran out of memory"),
         ("runc run failed: exec format error: failed to create task", "another platform"),
+        (
+            "bulder: failed to resolve source metadata for docker.io/library/bulder:latest: dial tcp (did you mean builder?)",
+            "is builder meant",
+        ),
+        ("base name ($BASE) should not be blank", "--build-arg"),
+        ("[2/2] RUN x: network bridge not found", "--network host"),
         ("something else", "as before"),
     ] {
         assert!(next(what, &[], Network::Default).contains(words), "{what}");

@@ -50,6 +50,8 @@ fn the_summary_says_whose_cache_it_was_and_how_old() {
     }
     let off = Explanation { no_read_why: "--cache off".to_owned(), ..explanation(Vec::new()) };
     assert!(first_line(off).starts_with("cache: none read: --cache off; 11 of"));
+    let local = Explanation { no_read_why: "no branch is known".to_owned(), ..Explanation::default() };
+    assert!(first_line(local).starts_with("cache: the engine's own alone: no branch is known; 11 of"));
 }
 
 #[test]
