@@ -21,6 +21,7 @@ Examples:
 #[derive(Args)]
 #[command(next_help_heading = "Build")]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
+#[allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows them as they are
 pub(in crate::cli) struct Build {
     /// The build context: a directory such as ., the URL of a git repository or an archive, or - for an archive or a
     /// Dockerfile on standard input
