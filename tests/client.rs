@@ -47,6 +47,15 @@ fn a_failed_build_leaves_no_id_of_an_earlier_one() {
 }
 
 #[test]
+fn a_check_makes_no_image_and_leaves_the_id_of_the_last_one() {
+    let dir = context();
+    fs::write(dir.path().join("id"), "sha256:old").unwrap();
+    refuses(&remora(dir.path(), &["build", "--check", "--iidfile", "id", "."]), 10, "agent");
+    assert!(dir.path().join("id").exists());
+    refuses(&remora(dir.path(), &["plan", "--check", "."]), 2, "--check");
+}
+
+#[test]
 fn links_and_devices_are_not_removed() {
     let dir = context();
     fs::write(dir.path().join("real"), "old").unwrap();
@@ -224,6 +233,15 @@ fn every_flag_with_a_wrong_value_is_refused_by_its_name_and_shows_no_secret() {
         assert_eq!(output.status.code(), Some(2), "{flag} {value}: {told}");
         let named = told.contains(flag) || told.contains(" -f,");
         assert!(named && !told.contains("hunter2"), "{flag} {value}: {told}");
+    }
+}
+
+#[test]
+fn a_context_that_is_missing_is_all_that_is_asked_for() {
+    for command in ["build", "plan"] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_remora")).arg(command).env("REMORA_AGENT", "unix:///a").output().unwrap();
+        refuses(&output, 2, &format!("Usage: remora {command} [OPTIONS] CONTEXT, as in: remora {command} -t app ."));
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{args::Asked, text};
-use crate::model::{Answer, Excerpt, Failure, FailureKind, Subrequest};
+use crate::model::{Answer, ContextKind, Excerpt, Failure, FailureKind, Subrequest};
 
 /// What a linter found, as far as it is not told in the text.
 #[derive(Deserialize, Default)]
@@ -60,11 +60,16 @@ struct Position {
 pub(super) fn dockerfile(context: &Path, file: Option<&Path>) -> PathBuf {
     match file {
         Some(file) if file != Path::new("-") => file.to_owned(),
-        None if context != Path::new("-") => {
-            let inside = context.join("Dockerfile");
-            inside.components().filter(|part| *part != Component::CurDir).collect()
-        }
-        _ => PathBuf::from("stdin"),
+        Some(_) => PathBuf::from("stdin"),
+        None => match ContextKind::of(&context.to_string_lossy(), context.is_dir()) {
+            ContextKind::Stdin => PathBuf::from("stdin"),
+            // A path within what the engine fetches; the URL may have credentials.
+            ContextKind::Git | ContextKind::Url => PathBuf::from("Dockerfile"),
+            ContextKind::Directory => {
+                let inside = context.join("Dockerfile");
+                inside.components().filter(|part| *part != Component::CurDir).collect()
+            }
+        },
     }
 }
 
@@ -146,6 +151,7 @@ mod tests {
         assert_eq!(name("./app/", None), Path::new("app/Dockerfile"));
         assert_eq!(name("app", Some("other/File")), Path::new("other/File"));
         assert_eq!((name("app", Some("-")), name("-", None)), ("stdin".into(), "stdin".into()));
+        assert_eq!(name("https://token@git.example/app.git#main:sub", None), Path::new("Dockerfile"));
         let linted: Linted = serde_json::from_str(r#"{"sources": [{"filename": "Dockerfile"}]}"#).unwrap();
         let text = "\nWARNING: x\nDockerfile:7\n----\n   7 | >>> FROM a:1\n";
         let named = linted.named(text, Path::new("app/Dockerfile"));

@@ -121,10 +121,10 @@ Examples:
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Build an image from a Dockerfile, with every step cached that can be
-    #[command(after_help = build::EXAMPLES, args_override_self = true)]
+    #[command(override_usage = "remora build [OPTIONS] CONTEXT, as in: remora build -t app .", after_help = build::EXAMPLES, args_override_self = true)]
     Build(Box<Build>),
-    /// Say what such a build would do about cache, and why; nothing is run or written
-    #[command(after_help = PLAN_EXAMPLES, args_override_self = true)]
+    /// Say which cache such a build would read and write, and how it would push; nothing is run or written
+    #[command(override_usage = "remora plan [OPTIONS] CONTEXT, as in: remora plan -t app .", after_help = PLAN_EXAMPLES, args_override_self = true)]
     Plan(Box<Plan>),
     /// Push images that the engine holds
     #[command(after_help = PUSH_EXAMPLES)]
@@ -132,7 +132,8 @@ pub(super) enum Command {
     /// Free disk space of the engine: build cache and dangling images
     #[command(after_help = PRUNE_EXAMPLES)]
     Prune(Prune),
-    /// Show what the agent and its engine are, and what they do; this waits for the agent alone
+    /// Show what the engine can do, the disk space that it uses, and what runs; an engine that is still starting is not
+    /// waited for
     #[command(after_help = INFO_EXAMPLES)]
     Info(Info),
     /// Show what the engine holds on its disk, by kind and by age
@@ -141,10 +142,10 @@ pub(super) enum Command {
     /// List the builds that run through the agent
     #[command(after_help = PS_EXAMPLES)]
     Ps(Ps),
-    /// End builds that run; their own clients say by whom, and exit with 130
+    /// End builds that run: their clients say who ended them, and exit with 130
     #[command(after_help = CANCEL_EXAMPLES)]
     Cancel(Cancel),
-    /// Say what client, agent and engine are
+    /// Print the versions of client, agent and engine
     #[command(after_help = VERSION_EXAMPLES)]
     Version,
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
@@ -198,7 +199,8 @@ pub(super) struct Completion {
 
 #[derive(ClapArgs)]
 pub(super) struct Du {
-    /// Only some of it: type=TYPE (image, regular, source.local, exec.cachemount ...) or unused-for=TIME; repeatable
+    /// Only some of it: unused-for=TIME, or type=TYPE: image, regular (results of steps), source.local (contexts that were
+    /// sent), source.git.checkout, exec.cachemount (RUN --mount=type=cache), frontend or internal; repeatable
     #[arg(long, value_name = "FILTER", value_parser = values::held_filter)]
     pub(super) filter: Vec<HeldFilter>,
     /// List the 1000 largest records too

@@ -56,7 +56,10 @@ impl Asked {
             text::notice(&notice);
         }
         let build_args = build_args(args.build_args)?;
-        let (annotations, attestations) = args.described.request();
+        let (annotations, attestations) = match subrequest {
+            None => args.described.request(),
+            Some(_) => Default::default(),
+        };
         let lent = args.lent.open()?;
         let (cache_from, cache) = args.cache.request(ci::variables())?;
         let request = BuildRequest {

@@ -16,8 +16,10 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<ExitCo
     let call = args.call.asked();
     let dockerfile = answer::dockerfile(&args.context, args.file.as_deref());
     let asked = Asked::new(args)?;
-    for (flag, path) in [("--iidfile", &iidfile), ("--metadata-file", &metadata_file)] {
-        path.as_ref().map_or(Ok(()), |path| remove(flag, path))?;
+    if call.subrequest.is_none() {
+        for (flag, path) in [("--iidfile", &iidfile), ("--metadata-file", &metadata_file)] {
+            path.as_ref().map_or(Ok(()), |path| remove(flag, path))?;
+        }
     }
     let report = asked.ask(connection, Call::Build).await?;
     if let Some(answer) = &report.answer {

@@ -15,6 +15,9 @@ use crate::{
 /// What `--verbose` lists at most.
 const MOST_RECORDS: usize = 1000;
 
+/// Images, and the types of `BuildKit`'s records.
+const TYPES: &str = "image, regular, source.local, source.git.checkout, exec.cachemount, frontend and internal";
+
 /// How much of an id and of a description is shown.
 const SHORT: (usize, usize) = (12, 60);
 
@@ -29,8 +32,12 @@ pub(super) async fn du(connection: &Connection, args: Du) -> Result<(), Failure>
             HeldFilter::UnusedFor(age) => request.unused_for = request.unused_for.max(age),
         }
     }
+    let kinds = request.kinds.clone();
     let call = agent.client.disk_usage(pb::DiskUsageRequest::from(request));
     let usage = call.await.map_err(|status| wire::from_status(&status))?.into_inner();
+    for kind in kinds.iter().filter(|kind| usage.kinds.iter().all(|sum| sum.name != **kind)) {
+        text::notice(&format!("nothing of type={kind} was found; the types are {TYPES}"));
+    }
     if args.json {
         text::data(&json(&usage, args.verbose).to_string());
         return Ok(());

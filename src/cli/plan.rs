@@ -7,12 +7,16 @@ use std::time::SystemTime;
 use super::{
     args::{self, Connection},
     ask::{Asked, Call},
-    build, metadata, text,
+    build, metadata, text, usage,
 };
 use crate::model::{Explanation, Failure, FailureKind, StageCache};
 
 pub(super) async fn plan(connection: &Connection, args: args::Plan) -> Result<(), Failure> {
     let args::Plan { build: args, json } = args;
+    if args.call.asked().subrequest.is_some() {
+        return Err(usage("--call, --check: what is planned is a build, and these make none")
+            .next("leave it out, or give it to remora build"));
+    }
     let (iidfile, metadata_file) = (args.iidfile.is_some(), args.metadata_file.clone());
     let asked = Asked::new(args)?;
     if let Some(path) = &metadata_file {

@@ -78,38 +78,46 @@ impl DfImage {
     }
 }
 
+impl From<SystemDf> for Held {
+    fn from(df: SystemDf) -> Self {
+        let images = df.images.unwrap_or_default();
+        let own = images.iter().map(DfImage::own_bytes).sum();
+        let shared_layers = positive(df.layers_size).saturating_sub(own);
+        // Which layers a used image shares is not told: of all used ones together, it is no more than this.
+        let used = images.iter().filter(|image| image.containers > 0).map(|image| positive(image.shared_size)).sum();
+        Self {
+            records: images.into_iter().map(HeldRecord::from).collect(),
+            shared_layers,
+            unused_shared_layers: shared_layers.saturating_sub(used),
+        }
+    }
+}
+
 impl Engine {
     /// Disk usage by kind.
     pub async fn disk_usage(&self) -> Result<Vec<(&'static str, Used)>, Failure> {
-        let mut kinds = Vec::new();
-        if let Ok(docker) = self.docker() {
-            let df: SystemDf = docker.get("GET /system/df", "/system/df?type=image").await?;
-            let images = df.images.unwrap_or_default();
-            let unused = images.iter().filter(|image| image.containers <= 0).map(DfImage::own_bytes).sum();
-            let count = images.len() as u64;
-            kinds.push(("images", Used { count, bytes: positive(df.layers_size), reclaimable_bytes: unused }));
-        }
-        let mut cache = Used::default();
-        for record in self.cache_records().await? {
-            cache.count += 1;
-            cache.bytes += positive(record.size);
+        let Held { records, shared_layers, unused_shared_layers } = self.held().await?;
+        let (mut images, mut cache) = (Used::default(), Used::default());
+        images.bytes = shared_layers;
+        images.reclaimable_bytes = unused_shared_layers;
+        for record in records {
+            let used = if record.kind == IMAGE { &mut images } else { &mut cache };
+            used.count += 1;
+            used.bytes += record.bytes;
             if !record.in_use {
-                cache.reclaimable_bytes += positive(record.size);
+                used.reclaimable_bytes += record.bytes;
             }
         }
-        kinds.push(("build cache", cache));
-        Ok(kinds)
+        let images = self.docker().is_ok().then_some(("images", images));
+        Ok(images.into_iter().chain([("build cache", cache)]).collect())
     }
 
     /// All that it holds: images and build cache.
     pub async fn held(&self) -> Result<Held, Failure> {
-        let mut held = Held::default();
-        if let Ok(docker) = self.docker() {
-            let df: SystemDf = docker.get("GET /system/df", "/system/df?type=image").await?;
-            held.records = df.images.unwrap_or_default().into_iter().map(HeldRecord::from).collect();
-            let own = held.records.iter().map(|image| image.bytes).sum();
-            held.shared_layers = positive(df.layers_size).saturating_sub(own);
-        }
+        let mut held = match self.docker() {
+            Ok(docker) => docker.get::<SystemDf>("GET /system/df", "/system/df?type=image").await?.into(),
+            Err(_) => Held::default(),
+        };
         held.records.extend(self.cache_records().await?.into_iter().map(HeldRecord::from));
         Ok(held)
     }
@@ -273,4 +281,27 @@ fn now() -> i64 {
 
 fn positive(size: i64) -> u64 {
     u64::try_from(size).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn layers_that_no_used_image_can_have_are_reclaimable() {
+        let held = |containers: [u32; 2]| {
+            let [a, b] = containers;
+            let df = format!(
+                r#"{{"LayersSize": 150, "Images": [
+                {{"Id": "a", "Size": 110, "SharedSize": 100, "Containers": {a}}},
+                {{"Id": "b", "Size": 140, "SharedSize": 100, "Containers": {b}}}]}}"#
+            );
+            let held = Held::from(serde_json::from_str::<SystemDf>(&df).unwrap());
+            (held.records.iter().map(|image| image.bytes).sum::<u64>(), held.shared_layers, held.unused_shared_layers)
+        };
+        assert_eq!(held([0, 0]), (50, 100, 100));
+        assert_eq!(held([1, 0]), (50, 100, 0), "the image in use has them");
+        assert_eq!(held([1, 1]), (50, 100, 0));
+    }
 }

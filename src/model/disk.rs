@@ -26,6 +26,8 @@ pub struct Held {
     pub records: Vec<HeldRecord>,
     /// Bytes of layers that several images have: they are in none of the records.
     pub shared_layers: u64,
+    /// How many of these bytes no image in use has, at the least.
+    pub unused_shared_layers: u64,
 }
 
 /// An image, or a record of the build cache.
@@ -75,9 +77,10 @@ pub struct DiskSum {
 pub struct DiskUsage {
     /// By kind: images first.
     pub kinds: Vec<DiskSum>,
-    /// By how long ago it was used, the latest first; what the build cache shares with images counts once.
+    /// By how long ago it was used, the latest first; what the build cache shares with images counts once, unless some
+    /// images are too young.
     pub ages: Vec<DiskSum>,
-    /// All of it; what the build cache shares with images counts once.
+    /// All of it; what is shared counts as in `ages`.
     pub total: DiskSum,
     /// The largest records.
     pub records: Vec<HeldRecord>,
@@ -130,6 +133,8 @@ impl DiskUsage {
         let unused_for = i64::try_from(request.unused_for.as_secs()).unwrap_or(i64::MAX);
         let age = |record: &HeldRecord| now.saturating_sub(record.touched().unwrap_or(0));
         let mut records = held.records;
+        let images = |records: &[HeldRecord]| records.iter().filter(|record| record.kind == IMAGE).count();
+        let held_images = images(&records);
         records.retain(|record| {
             (request.kinds.is_empty() || request.kinds.contains(&record.kind))
                 && (unused_for == 0 || age(record) >= unused_for)
@@ -137,7 +142,8 @@ impl DiskUsage {
         let mut kinds: BTreeMap<(bool, String), DiskSum> = BTreeMap::new();
         let mut ages = AGES.map(|(name, _)| DiskSum::new(name));
         let mut total = DiskSum::new("total");
-        let with_images = records.iter().any(|record| record.kind == IMAGE);
+        // Whose layers are shared is not told: only where all images are counted, they are sure to be among them.
+        let with_images = held_images > 0 && images(&records) == held_images;
         for record in &records {
             let key = (record.kind != IMAGE, record.kind.clone());
             kinds.entry(key).or_insert_with(|| DiskSum::new(&record.kind)).add(record, false);
@@ -145,12 +151,12 @@ impl DiskUsage {
             ages[at].add(record, with_images);
             total.add(record, with_images);
         }
-        if let Some(images) = kinds.get_mut(&(false, IMAGE.to_owned())) {
+        if let Some(images) = kinds.get_mut(&(false, IMAGE.to_owned())).filter(|_| with_images) {
             // Layers of several images belong to no image, and have no age.
-            let layers = if unused_for == 0 { held.shared_layers } else { 0 };
             for sum in [images, &mut total] {
-                sum.bytes = sum.bytes.saturating_add(layers);
-                sum.shared_bytes = sum.shared_bytes.saturating_add(layers);
+                sum.bytes = sum.bytes.saturating_add(held.shared_layers);
+                sum.shared_bytes = sum.shared_bytes.saturating_add(held.shared_layers);
+                sum.reclaimable_bytes = sum.reclaimable_bytes.saturating_add(held.unused_shared_layers);
             }
         }
         records.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.id.cmp(&b.id)));
@@ -181,6 +187,7 @@ mod tests {
         Held {
             records: vec![shared, record("regular", 7, 7200), record(IMAGE, 1000, 90 * 86_400)],
             shared_layers: 10_000,
+            unused_shared_layers: 8000,
         }
     }
 
@@ -190,10 +197,10 @@ mod tests {
         let told = |sum: &DiskSum| (sum.name.clone(), sum.count, sum.in_use, sum.bytes, sum.reclaimable_bytes);
         assert_eq!(
             usage.kinds.iter().map(told).collect::<Vec<_>>(),
-            [("image".to_owned(), 1, 0, 11_000, 1000), ("regular".to_owned(), 2, 1, 107, 7)]
+            [("image".to_owned(), 1, 0, 11_000, 9000), ("regular".to_owned(), 2, 1, 107, 7)]
         );
         let DiskSum { count, bytes, reclaimable_bytes, .. } = usage.total;
-        assert_eq!((count, bytes, reclaimable_bytes), (3, 11_007, 1007));
+        assert_eq!((count, bytes, reclaimable_bytes), (3, 11_007, 9007));
         assert_eq!(usage.ages.iter().map(|age| age.count).collect::<Vec<_>>(), [1, 1, 0, 0, 1]);
         assert_eq!((usage.records.len(), usage.left_out), (0, 3));
     }
@@ -205,6 +212,15 @@ mod tests {
         assert_eq!((usage.kinds.len(), usage.total.bytes, usage.left_out), (1, 107, 1));
         assert_eq!(usage.records[0].bytes, 100);
         let request = DiskUsageRequest { unused_for: Duration::from_secs(3600), ..DiskUsageRequest::default() };
-        assert_eq!(DiskUsage::of(held(), &request, NOW).total.bytes, 1007);
+        assert_eq!(DiskUsage::of(held(), &request, NOW).total.bytes, 11_007, "every image is that old");
+    }
+
+    #[test]
+    fn cache_of_an_image_that_is_too_young_is_not_lost() {
+        let shared = HeldRecord { shared: true, ..record("regular", 100, 7200) };
+        let held = Held { records: vec![shared, record(IMAGE, 1000, 7200), record(IMAGE, 500, 10)], ..Held::default() };
+        let request = DiskUsageRequest { unused_for: Duration::from_secs(3600), ..DiskUsageRequest::default() };
+        let usage = DiskUsage::of(held, &request, NOW);
+        assert_eq!((usage.total.bytes, usage.ages[1].bytes), (1100, 1100));
     }
 }

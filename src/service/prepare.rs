@@ -48,7 +48,9 @@ impl Begun {
         let lent = agent.sessions.find(&request.session).await?;
         let capabilities = agent.engine_within(request.wait, events).await?;
         let output = strategy::output(agent.facts(request, &capabilities))?;
-        strategy::mode(request.cache.mode, &capabilities)?;
+        if request.subrequest.is_none() {
+            strategy::mode(request.cache.mode, &capabilities)?;
+        }
         Ok(Self { id, lent, capabilities, output, checkouts: Vec::new() })
     }
 

@@ -69,6 +69,17 @@ pub struct PushGroup {
 /// Decides where the result goes.
 pub fn output(facts: Facts<'_>) -> Result<Output, Failure> {
     let Facts { request, capabilities, .. } = facts;
+    if request.subrequest.is_some() {
+        // Nothing is made that could be pushed, described, or too much for the engine.
+        return Ok(Output {
+            exporter: None,
+            push: PushMechanism::None,
+            groups: Vec::new(),
+            local_tags: Vec::new(),
+            entitlements: entitlements(facts)?,
+            notes: Vec::new(),
+        });
+    }
     if request.push && request.tags.is_empty() {
         return Err(Failure::new(FailureKind::Usage, "--push without a tag: there is no name to push to")
             .next("name the image with -t REGISTRY/REPOSITORY:TAG"));

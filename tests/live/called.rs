@@ -72,6 +72,9 @@ fn a_call_builds_nothing(kind: Kind) {
     assert!(!asked.stderr.contains("RUN echo"), "{}", asked.stderr);
     assert_eq!(asked.stdout, "Check complete, no warnings found.\n");
     assert_eq!(registry.head("app", "1"), None);
+    let of_an_image = ["--check", "--provenance=true", "--annotation=a=b", "--platform=linux/amd64,linux/arm64"];
+    agent.client().build(context.path(), &of_an_image).code(0);
+    agent.client().build(context.path(), &["--check", "--cache=registry"]).code(0);
     for odd in ["nonsense", "check,format=xml", "check,outline"] {
         agent.client().build(context.path(), &["--call", odd]).code(2).says("--call");
     }

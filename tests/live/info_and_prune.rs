@@ -127,6 +127,7 @@ fn du_tells_what_the_engine_holds_by_kind_and_age(kind: Kind) {
     assert_eq!((mounts["types"].as_array().unwrap().len(), &mounts["total"]["count"]), (1, &1.into()), "{mounts:#}");
     assert!(mounts["total"]["reclaimableBytes"].as_u64().unwrap() >= 3_000_000);
     assert_eq!(du(&["--filter", "unused-for=24h"])["total"]["count"], 0);
+    client.run(&["du", "--filter", "type=imgae"]).code(0).says("nothing of type=imgae was found; the types are image,");
     let table = client.run(&["du"]).code(0).stdout;
     assert!(table.contains("exec.cachemount") && table.contains("within an hour"), "{table}");
     client.run(&["du", "--filter", "size=3"]).code(2).says("type=TYPE");

@@ -10,14 +10,21 @@ use crate::{cli::progress::Choice, model::Reference};
 pub(super) const EXAMPLES: &str = "\
 Examples:
   remora build --push -t registry.example/app:1 .
+  remora build --push -t registry.example/app:1 --platform linux/amd64,linux/arm64 .
   remora build -f docker/Dockerfile --target test --build-arg VERSION .
-  remora build --secret id=npmrc,src=$HOME/.npmrc --ssh default -t app .";
+  remora build --secret id=npmrc,src=$HOME/.npmrc --ssh default -t app .
+  remora build -t app https://git.example/group/app.git#main
+  tar -cz . | remora build -t app -
+  remora build -o out .      writes the files of the last stage into the directory out
+  remora build --check .     looks for mistakes in the Dockerfile, and builds nothing";
 
 #[derive(Args)]
 #[command(next_help_heading = "Build")]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // flags, as Docker names them
+#[allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows them as they are
 pub(in crate::cli) struct Build {
-    /// The build context: a directory, a URL, or - for an archive or a Dockerfile on standard input
+    /// The build context: a directory such as ., the URL of a git repository or an archive, or - for an archive or a
+    /// Dockerfile on standard input
     #[arg(help_heading = None, value_name = "CONTEXT")]
     pub(in crate::cli) context: PathBuf,
     /// The Dockerfile; - is standard input [default: CONTEXT/Dockerfile]
@@ -29,7 +36,8 @@ pub(in crate::cli) struct Build {
     /// Build this stage instead of the last
     #[arg(long, value_name = "STAGE")]
     pub(in crate::cli) target: Option<String>,
-    /// Something else to copy from or build upon, by name: a directory, a URL or an image; repeatable
+    /// Something else that FROM and COPY --from may name: a directory, docker-image://alpine:3, the URL of a git repository
+    /// or an archive, or oci-layout://DIR; repeatable
     #[arg(long = "build-context", value_name = "NAME=VALUE", value_parser = values::build_context)]
     pub(in crate::cli) contexts: Vec<(String, String)>,
     /// Set a build arg; without a value it is taken from the environment; repeatable
@@ -56,7 +64,7 @@ pub(in crate::cli) struct Build {
     /// Push the image to its registries
     #[arg(long, help_heading = "Output")]
     pub(in crate::cli) push: bool,
-    /// Keep the image in the engine (the default without --push)
+    /// Keep the image in the engine (the default without --push; a standalone buildkitd keeps none)
     #[arg(long, help_heading = "Output")]
     pub(in crate::cli) load: bool,
     /// Where the result goes: a directory, or type=registry, image, docker, oci, tar, local or cacheonly; - is an archive
@@ -66,16 +74,17 @@ pub(in crate::cli) struct Build {
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(in crate::cli) iidfile: Option<PathBuf>,
-    /// Write what was built to this file, as JSON
+    /// Write what was built, and what was done about cache, to this file, as JSON
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(in crate::cli) metadata_file: Option<PathBuf>,
     /// Print the image's id, and nothing else
     #[arg(short, long, help_heading = "Progress")]
     pub(in crate::cli) quiet: bool,
-    /// How progress is told
+    /// How progress is shown
     #[arg(long, value_name = "TYPE", env = "BUILDKIT_PROGRESS", value_enum, default_value_t = Told::Auto, help_heading = "Progress")]
     pub(in crate::cli) progress: Told,
-    /// Ask for an entitlement, network.host or security.insecure, which the agent must allow; repeatable
+    /// Ask for an entitlement, which the agent must allow: network.host, needed for RUN --network=host, or
+    /// security.insecure, needed for RUN --security=insecure; repeatable
     #[arg(long = "allow", value_name = "ENTITLEMENT", value_delimiter = ',', help_heading = "Steps")]
     pub(in crate::cli) entitlements: Vec<String>,
     #[command(flatten)]
@@ -112,15 +121,15 @@ pub(in crate::cli) enum Told {
     Auto,
     /// Lines as they come: one when a step starts, its output, one when it ends
     Plain,
-    /// Live, in place
+    /// What runs now, redrawn in place: for terminals
     Tty,
     /// One step after the other, folded where the CI can fold
     Ci,
     /// BuildKit's own status, a JSON text a line
     Rawjson,
-    /// As -q
+    /// Warnings, and the image's id at the end, as with -q
     Quiet,
-    /// Warnings alone
+    /// Nothing but warnings
     None,
 }
 

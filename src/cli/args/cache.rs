@@ -13,16 +13,19 @@ use crate::{
 #[command(next_help_heading = "Cache")]
 #[allow(clippy::struct_field_names)] // as Docker names them
 pub(in crate::cli) struct Cache {
-    /// Import cache from this image first; repeatable [default: what the scope has, else the tags themselves]
+    /// Read cache from this image first, such as registry.example/app:main; repeatable [default: what the scope has, else
+    /// the tags themselves]
     #[arg(long, value_name = "REF")]
     cache_from: Vec<String>,
     /// How cache is kept in the registry
     #[arg(long = "cache", value_name = "MODE", env = "REMORA_CACHE", value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
-    /// Whose cache this build reads first and writes [default: the branch, as the CI's variables tell it]
+    /// Name of the branch, or of anything else, under which this build's cache is kept: its scope [default: the branch, as
+    /// the CI's variables tell it]
     #[arg(long = "cache-scope", value_name = "NAME", env = "REMORA_CACHE_SCOPE", value_parser = scope)]
     scope: Option<String>,
-    /// Further scopes whose cache it reads, best first; repeatable [default: the merge target, the default branch]
+    /// Further scopes, such as main, whose cache is read as well, best first; repeatable [default: the merge target, the
+    /// default branch]
     #[arg(
         long = "cache-fallback",
         value_name = "NAME",
@@ -31,20 +34,20 @@ pub(in crate::cli) struct Cache {
         value_parser = scope
     )]
     fallbacks: Vec<String>,
-    /// Where cache lies [default: the image's repository]
+    /// Repository that holds the cache, such as registry.example/group/cache [default: the image's own]
     #[arg(long = "cache-repo", value_name = "REPOSITORY", env = "REMORA_CACHE_REPO", value_parser = cache_repository)]
     repository: Option<Reference>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// As the engine does it best
+    /// registry where the engine can, else inline: right for nearly all
     Auto,
-    /// Within images
+    /// Within images, one for each stage: every engine can do that
     Inline,
-    /// As a cache manifest with every layer of every stage
+    /// All layers of all stages behind one manifest: refused on a graphdriver store, which cannot do it
     Registry,
-    /// Neither written nor read
+    /// Neither written nor read; what the engine itself holds is used all the same (but see --no-cache)
     Off,
 }
 

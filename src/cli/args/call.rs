@@ -6,10 +6,11 @@ use crate::model::Subrequest;
 
 #[derive(Args)]
 pub(in crate::cli) struct Call {
-    /// What to do with the Dockerfile: build it, check it, or print its outline or its targets; with ,format=json as JSON
+    /// Build, or only read the Dockerfile: check looks for mistakes, outline lists its args and secrets, targets its
+    /// stages; with ,format=json as JSON
     #[arg(long, value_name = "build|check|outline|targets", default_value = "build", value_parser = call)]
     call: Asked,
-    /// Short for --call=check
+    /// Look for mistakes in the Dockerfile, and build nothing; short for --call=check
     #[arg(long)]
     check: bool,
 }

@@ -3,9 +3,9 @@
 use clap::Args;
 
 #[derive(Args)]
-#[command(next_help_heading = "Taken for the sake of scripts")]
+#[command(next_help_heading = "Accepted for compatibility, without effect")]
 pub(in crate::cli) struct Compat {
-    /// Left out: the cache is written by itself (--cache, --cache-scope, --cache-repo)
+    /// Accepted and ignored: cache is written by itself (--cache, --cache-scope, --cache-repo)
     #[arg(long, value_name = "DEST")]
     cache_to: Vec<String>,
     #[command(flatten)]

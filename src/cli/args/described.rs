@@ -10,17 +10,21 @@ use crate::model::{Annotated, Annotation, check_attestation};
 #[derive(Args)]
 #[command(next_help_heading = "Image")]
 pub(in crate::cli) struct Described {
-    /// Give the image an annotation; TYPE is manifest (the default), index, manifest-descriptor or index-descriptor,
-    /// with a platform in brackets after it where it is for one alone; repeatable
+    /// Give the image an annotation, such as org.opencontainers.image.version=1.2; TYPE is manifest (the default), index,
+    /// manifest-descriptor or index-descriptor, with a platform in brackets after it where it is for one alone;
+    /// repeatable
     #[arg(long = "annotation", value_name = "[TYPE:]KEY=VALUE", value_parser = annotation)]
     annotations: Vec<Annotations>,
-    /// Attach an attestation: type=provenance or type=sbom, with its parameters; repeatable [default: none]
+    /// Attach a record to the image: type=provenance (how it was built) or type=sbom (the packages in it), with its
+    /// parameters; repeatable [default: none]
     #[arg(long = "attest", value_name = "type=TYPE[,KEY=VALUE]", value_parser = attest)]
     attest: Vec<Attest>,
-    /// Short for --attest type=provenance: true, false, or parameters such as mode=max
+    /// Attach a record of how the image was built: true, false, or parameters such as mode=max; short for --attest
+    /// type=provenance
     #[arg(long, value_name = "VALUE", value_parser = |text: &str| short("provenance", text))]
     provenance: Option<Attest>,
-    /// Short for --attest type=sbom: true, false, or parameters such as generator=IMAGE
+    /// Attach a list of the packages in the image: true, false, or parameters such as generator=IMAGE; short for --attest
+    /// type=sbom
     #[arg(long, value_name = "VALUE", value_parser = |text: &str| short("sbom", text))]
     sbom: Option<Attest>,
 }

@@ -11,14 +11,15 @@ use crate::{
 };
 
 #[derive(Args)]
-#[command(next_help_heading = "Lent to steps")]
+#[command(next_help_heading = "Secrets and SSH")]
 #[allow(clippy::doc_markdown)] // --help shows them as they are
 pub(in crate::cli) struct Lent {
-    /// A secret that steps may mount: a file, or a variable of the environment; repeatable
-    #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=VARIABLE]")]
+    /// A secret for RUN --mount=type=secret,id=ID, of which the image keeps nothing: a file, or with env=NAME in place of
+    /// src=FILE a variable of the environment; repeatable [default: the variable ID, else the file ID]
+    #[arg(long = "secret", value_name = "id=ID[,src=FILE]")]
     secrets: Vec<String>,
-    /// An SSH agent that steps may use, by its socket, or private keys without a passphrase [default: SSH_AUTH_SOCK];
-    /// repeatable
+    /// An SSH agent for RUN --mount=type=ssh, by its socket, or private keys without a passphrase; most often it is
+    /// --ssh default; repeatable [default: the agent at SSH_AUTH_SOCK]
     #[arg(long = "ssh", value_name = "ID[=SOCKET|KEY[,KEY]]", value_parser = ssh)]
     ssh: Vec<(String, Paths)>,
 }

@@ -10,13 +10,13 @@ pub(in crate::cli) struct Run {
     /// Add an entry to /etc/hosts; the address may be host-gateway, that of the engine's host; repeatable
     #[arg(long = "add-host", value_name = "NAME:ADDRESS", value_delimiter = ',', value_parser = host)]
     hosts: Vec<(String, HostAddress)>,
-    /// The control group above that of the steps
+    /// Control group of the engine's host that the steps run below, so that its limits hold for them
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     cgroup_parent: String,
     /// Size of /dev/shm, such as 64m or 1g
     #[arg(long, value_name = "SIZE", value_parser = memory, default_value = "0", hide_default_value = true)]
     shm_size: u64,
-    /// What processes may use; repeatable
+    /// Limit what a process may use, such as nofile=1024:4096; repeatable
     #[arg(long = "ulimit", value_name = "NAME=SOFT[:HARD]", value_parser = Ulimit::parse)]
     ulimits: Vec<Ulimit>,
 }

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::model::Subrequest;
 use crate::strategy::sample::{buildkitd, containerd, graphdriver, request, tag};
 
 fn decide(request: &BuildRequest, capabilities: &Capabilities) -> Result<Output, Failure> {
@@ -85,6 +86,16 @@ fn what_cannot_work_is_refused_before_it_begins() {
     let multi = BuildRequest { platforms, ..request() };
     assert_eq!(decide(&multi, &graphdriver()).unwrap_err().kind, FailureKind::Usage);
     assert!(decide(&multi, &containerd()).is_ok());
+}
+
+#[test]
+fn a_dockerfile_is_checked_whatever_its_image_would_need() {
+    let platforms = vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()];
+    let attestations = [("provenance".to_owned(), String::new())].into();
+    let check = BuildRequest { platforms, attestations, subrequest: Some(Subrequest::Lint), ..request() };
+    assert_eq!(decide(&check, &graphdriver()).unwrap().exporter, None);
+    let network = BuildRequest { network: Network::Host, ..check };
+    assert_eq!(decide(&network, &graphdriver()).unwrap_err().kind, FailureKind::Policy);
 }
 
 #[test]
