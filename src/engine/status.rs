@@ -44,6 +44,13 @@ struct Step {
 /// `BuildKit` names so the step that looks at a cache ref.
 const IMPORT: &str = "importing cache manifest from ";
 
+impl Step {
+    /// Whether a person saw it start. The look at a cache ref is none of theirs.
+    fn shown(&self) -> bool {
+        self.id != 0
+    }
+}
+
 impl Translator {
     /// How many steps were shown.
     pub(super) fn steps(&self) -> StepId {
@@ -61,7 +68,7 @@ impl Translator {
             }
         }
         for status in status.statuses {
-            let Some(step) = self.steps.get(&status.vertex) else { continue };
+            let Some(step) = self.steps.get(&status.vertex).filter(|step| step.shown()) else { continue };
             events.push(Event::StepProgress {
                 step: step.id,
                 what: status.id,
@@ -71,7 +78,7 @@ impl Translator {
             });
         }
         for log in status.logs {
-            let Some(step) = self.steps.get_mut(&log.vertex) else { continue };
+            let Some(step) = self.steps.get_mut(&log.vertex).filter(|step| step.shown()) else { continue };
             // A git source runs twice: to look, and to fetch. What writes once more is seen to run once more.
             if step.running && !std::mem::replace(&mut step.wrote, true) && step.said.is_some() {
                 events.push(Event::StepStarted { step: step.id, name: step.name.clone() });
@@ -110,7 +117,7 @@ impl Translator {
         }
         step.running = true;
         // The engine comes back to a step, to look for cache or to load what it found: a person saw it start once.
-        if step.id == 0 && !vertex.name.starts_with(IMPORT) {
+        if !step.shown() && !vertex.name.starts_with(IMPORT) {
             self.started += 1;
             step.id = self.started;
             step.name = without_credentials(&vertex.name).into_owned();

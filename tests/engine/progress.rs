@@ -161,6 +161,25 @@ async fn a_warning_of_the_dockerfile_says_where_it_is_explained() {
     );
 }
 
+/// A terminal would keep a row for a step that nobody saw start.
+#[tokio::test]
+async fn the_look_at_a_cache_ref_is_no_step() {
+    let events = events(async |build| {
+        let name = "importing cache manifest from r.example.com/app:1";
+        let mut look = of([vertex(name, 1, None)]);
+        look.logs = log(name, "manifest\n").logs;
+        look.statuses = vec![VertexStatus {
+            vertex: format!("digest of {name}"),
+            id: "inferred".to_owned(),
+            ..VertexStatus::default()
+        }];
+        build.tell(look).await;
+        build.tell(of([vertex(name, 1, Some(2))])).await;
+    })
+    .await;
+    assert_eq!(steps(&events), []);
+}
+
 #[tokio::test]
 async fn a_cache_ref_that_does_not_exist_yet_is_no_failed_step() {
     let events = events(async |build| {
