@@ -15,7 +15,8 @@ use crate::model::{Event, StepId, without_credentials};
 /// Bytes of a step's output that one event holds.
 const LARGEST_LOG: usize = 64 << 10;
 
-/// A step that ends again as it ended before is worth another line where it took this long, in milliseconds.
+/// A step that ends again as it ended before is worth another line where it wrote something, or took this long, in
+/// milliseconds.
 const LONG_AGAIN: u64 = 500;
 
 /// Numbers the steps, and remembers what a failure will need.
@@ -34,12 +35,21 @@ struct Step {
     last_start: Option<Timestamp>,
     /// What was said of its end.
     said: Option<(bool, bool)>,
+    /// Whether its present run wrote something.
+    wrote: bool,
     failed: bool,
     tail: Tail,
 }
 
 /// `BuildKit` names so the step that looks at a cache ref.
 const IMPORT: &str = "importing cache manifest from ";
+
+impl Step {
+    /// Whether a person saw it start. The look at a cache ref is none of theirs.
+    fn shown(&self) -> bool {
+        self.id != 0
+    }
+}
 
 impl Translator {
     /// How many steps were shown.
@@ -58,7 +68,7 @@ impl Translator {
             }
         }
         for status in status.statuses {
-            let Some(step) = self.steps.get(&status.vertex) else { continue };
+            let Some(step) = self.steps.get(&status.vertex).filter(|step| step.shown()) else { continue };
             events.push(Event::StepProgress {
                 step: step.id,
                 what: status.id,
@@ -68,7 +78,11 @@ impl Translator {
             });
         }
         for log in status.logs {
-            let Some(step) = self.steps.get_mut(&log.vertex) else { continue };
+            let Some(step) = self.steps.get_mut(&log.vertex).filter(|step| step.shown()) else { continue };
+            // A git source runs twice: to look, and to fetch. What writes once more is seen to run once more.
+            if step.running && !std::mem::replace(&mut step.wrote, true) && step.said.is_some() {
+                events.push(Event::StepStarted { step: step.id, name: step.name.clone() });
+            }
             step.tail.push(&log.msg);
             let (id, from_stderr) = (step.id, log.stream == 2);
             // Most steps write a line at a time. An event for each would cost more than the line.
@@ -86,8 +100,11 @@ impl Translator {
             events.push(Event::Check { text, url: warning.url });
         }
         for vertex in &status.vertexes {
-            if let (Some(started), Some(completed)) = (vertex.started, vertex.completed) {
-                self.complete(vertex, started, completed, &mut events);
+            match (vertex.started, vertex.completed) {
+                (Some(started), Some(completed)) => self.complete(vertex, started, completed, &mut events),
+                // Its run before may have ended in this very message.
+                (Some(started), None) => self.start(vertex, started, &mut events),
+                (None, _) => {}
             }
         }
         events
@@ -100,7 +117,7 @@ impl Translator {
         }
         step.running = true;
         // The engine comes back to a step, to look for cache or to load what it found: a person saw it start once.
-        if step.id == 0 && !vertex.name.starts_with(IMPORT) {
+        if !step.shown() && !vertex.name.starts_with(IMPORT) {
             self.started += 1;
             step.id = self.started;
             step.name = without_credentials(&vertex.name).into_owned();
@@ -122,8 +139,9 @@ impl Translator {
             return;
         }
         step.failed = !vertex.error.is_empty();
+        let wrote = std::mem::take(&mut step.wrote);
         // What came from the cache is loaded when something needs it, and then reported again, bare: not as a new run.
-        if !step.failed && step.said == Some((true, false)) && vertex.inputs.is_empty() {
+        if !step.failed && !wrote && step.said == Some((true, false)) && vertex.inputs.is_empty() {
             return;
         }
         if !step.failed {
@@ -131,7 +149,7 @@ impl Translator {
         }
         let elapsed_ms = elapsed_ms(started, completed);
         let say = Some((vertex.cached, step.failed));
-        if step.said != say || elapsed_ms >= LONG_AGAIN {
+        if wrote || step.said != say || elapsed_ms >= LONG_AGAIN {
             step.said = say;
             let error = step.failed.then(|| without_credentials(&vertex.error).into_owned());
             events.push(Event::StepDone { step: step.id, cached: vertex.cached, error, elapsed_ms });

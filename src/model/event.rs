@@ -32,7 +32,7 @@ pub enum Event {
         /// Id of the build, as `remora info` lists it.
         build_id: String,
     },
-    /// A step begins.
+    /// A step begins, or begins anew: the engine may run one more than once.
     StepStarted {
         /// Its number.
         step: StepId,

@@ -96,6 +96,37 @@ async fn a_step_is_told_once_however_often_the_engine_repeats_it() {
     assert_eq!(steps(&events), [(1, "started"), (1, "done"), (2, "started"), (2, "done")]);
 }
 
+/// A git source starts to look, and starts to fetch. Without an end, what it fetched would hold back all other output.
+#[tokio::test]
+async fn a_step_that_writes_in_a_second_run_starts_and_ends_again() {
+    let name = "[internal] load git source https://g.example/r.git";
+    let events = events(move |build| async move {
+        build.tell(of([vertex(name, 1, None)])).await;
+        build.tell(log(name, "ref\n")).await;
+        // One run's end and the next one's start may come in one message.
+        build.tell(of([vertex(name, 1, Some(1)), vertex(name, 2, None)])).await;
+        build.tell(log(name, "fetched\n")).await;
+        build.tell(log(name, "checked out\n")).await;
+        build.tell(of([vertex(name, 2, Some(2))])).await;
+    })
+    .await;
+    let run = [(1, "started"), (1, "log"), (1, "done")];
+    assert_eq!(steps(&events), [&run[..], &[(1, "started"), (1, "log"), (1, "log"), (1, "done")]].concat());
+}
+
+#[tokio::test]
+async fn a_cached_step_that_has_to_run_after_all_is_told_so() {
+    let name = "[2/2] RUN make";
+    let events = events(move |build| async move {
+        build.tell(of([Vertex { cached: true, ..vertex(name, 1, Some(1)) }])).await;
+        build.tell(of([vertex(name, 2, None)])).await;
+        build.tell(log(name, "made\n")).await;
+        build.tell(of([vertex(name, 2, Some(2))])).await;
+    })
+    .await;
+    assert_eq!(steps(&events), [(1, "started"), (1, "done"), (1, "started"), (1, "log"), (1, "done")]);
+}
+
 #[tokio::test]
 async fn a_steps_output_comes_before_its_end() {
     let events = events(async |build| {
@@ -128,6 +159,25 @@ async fn a_warning_of_the_dockerfile_says_where_it_is_explained() {
         events,
         [Event::Check { text: "LegacyKeyValueFormat".to_owned(), url: "https://d.example/".to_owned() }]
     );
+}
+
+/// A terminal would keep a row for a step that nobody saw start.
+#[tokio::test]
+async fn the_look_at_a_cache_ref_is_no_step() {
+    let events = events(async |build| {
+        let name = "importing cache manifest from r.example.com/app:1";
+        let mut look = of([vertex(name, 1, None)]);
+        look.logs = log(name, "manifest\n").logs;
+        look.statuses = vec![VertexStatus {
+            vertex: format!("digest of {name}"),
+            id: "inferred".to_owned(),
+            ..VertexStatus::default()
+        }];
+        build.tell(look).await;
+        build.tell(of([vertex(name, 1, Some(2))])).await;
+    })
+    .await;
+    assert_eq!(steps(&events), []);
 }
 
 #[tokio::test]

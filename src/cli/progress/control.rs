@@ -6,7 +6,7 @@ use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
 
 /// The line as something to look at. Of what a terminal would do with it only colours stay, if they are wanted.
 pub(super) fn shown(line: &[u8], colours: bool) -> Cow<'_, [u8]> {
-    if !line.iter().any(|byte| *byte < b' ' && *byte != b'\t' || *byte == 0x7f) {
+    if !line.iter().any(|byte| *byte < b' ' && *byte != b'\t' || *byte == 0x7f) && !has_c1(line) {
         return Cow::Borrowed(line);
     }
     let mut kept = Kept { text: Vec::with_capacity(line.len()), colours, painted: false };
@@ -18,6 +18,11 @@ pub(super) fn shown(line: &[u8], colours: bool) -> Cow<'_, [u8]> {
         kept.text.extend_from_slice(b"\x1b[0m");
     }
     Cow::Owned(kept.text)
+}
+
+/// Whether there is a control of C1 in UTF-8: some terminals take U+009B for `ESC [`.
+fn has_c1(line: &[u8]) -> bool {
+    memchr::memchr_iter(0xc2, line).any(|at| line.get(at + 1).is_some_and(|next| (0x80..0xa0).contains(next)))
 }
 
 struct Kept {
@@ -45,7 +50,8 @@ impl Perform for Kept {
         }
         let params: Vec<String> =
             params.iter().map(|param| param.iter().map(ToString::to_string).collect::<Vec<_>>().join(":")).collect();
-        self.painted = !matches!(params.last().map(String::as_str), None | Some("0"));
+        // More than this takes colours back; to do so twice is no harm.
+        self.painted = !(params.is_empty() || params == ["0"]);
         self.text.extend_from_slice(format!("\x1b[{}m", params.join(";")).as_bytes());
     }
 }
@@ -63,7 +69,20 @@ mod tests {
         let line = "\x1b[2K\x1b[1Ga\tb \x1b[1;31mred\x1b[0m \x1b]0;title\x07é\x08\x1b[3A";
         assert_eq!(text(line, true), "a\tb \x1b[1;31mred\x1b[0m é");
         assert_eq!(text(line, false), "a\tb red é");
-        assert_eq!(text("\x1b[32mgreen", true), "\x1b[32mgreen\x1b[0m", "what comes after is not painted");
+    }
+
+    #[test]
+    fn what_comes_after_a_line_is_not_painted() {
+        for colour in ["32", "38;2;255;0;0", "48;5;0", "0;1"] {
+            assert_eq!(text(&format!("\x1b[{colour}ma"), true), format!("\x1b[{colour}ma\x1b[0m"));
+        }
+        assert_eq!(text("\x1b[1ma\x1b[m", true), "\x1b[1ma\x1b[0m");
+    }
+
+    #[test]
+    fn controls_of_c1_are_none_of_a_lines_text() {
+        assert_eq!(text("a\u{9b}2J\u{85}b\u{9d}", false), "a2Jb");
+        assert_eq!(text("\u{a0}é\u{e9}", false), "\u{a0}é\u{e9}");
     }
 
     #[test]

@@ -148,6 +148,8 @@ impl Display for Tty {
             }
             Event::StepStarted { step, name } => {
                 self.names.insert(step, name);
+                // It may run once more.
+                self.over.remove(&step);
                 self.step(step);
             }
             Event::StepLog { step, data, .. } => self.log(step, &data),

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::{
-    super::tests::{cached, done, failed, log, moved, shown, started, warning},
+    super::tests::{Screen, cached, done, failed, log, moved, shown, started, warning},
     *,
 };
 
@@ -98,6 +98,17 @@ fn what_was_cancelled_is_shown_as_far_as_it_came() {
 fn what_follows_the_end_of_a_step_is_shown_too() {
     let events = vec![started(1, "a"), log(1, "1\n"), done(1), log(1, "2\n"), done(1)];
     assert_eq!(on(Ci::Other, events), "#1 a\n  1\n#1 DONE 3.1s a\n#1 a\n  2\n#1 DONE 3.1s a\n");
+}
+
+#[test]
+fn a_step_that_runs_once_more_leaves_the_stage_again() {
+    let twice = [started(1, "a"), log(1, "looked\n"), done(1), started(1, "a"), log(1, "fetched\n"), done(1)];
+    let screen = Screen::default();
+    let mut steps = Steps::new(Box::new(screen.clone()), Marks::fixed(Ci::Other), Colours::none());
+    for event in twice.into_iter().chain([started(2, "b"), log(2, "at once\n")]) {
+        steps.show(event);
+    }
+    assert!(screen.text().ends_with("  fetched\n#1 DONE 3.1s a\n#2 b\n  at once\n"), "{}", screen.text());
 }
 
 #[test]

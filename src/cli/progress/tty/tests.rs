@@ -92,6 +92,18 @@ fn a_step_that_is_over_comes_back_only_to_fetch() {
 }
 
 #[test]
+fn a_step_that_runs_once_more_has_its_rows_again() {
+    let (mut tty, _) = terminal(2);
+    for event in [started(1, "a"), log(1, "looked\n"), done(1), started(1, "a"), log(1, "fetched\n")] {
+        tty.show(event);
+    }
+    let rows = tty.rows(Instant::now(), (80, 24));
+    assert_eq!(rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>(), ["#1 0.0s a", "  fetched"]);
+    tty.show(done(1));
+    assert_eq!(tty.rows(Instant::now(), (80, 24)), []);
+}
+
+#[test]
 fn the_end_leaves_what_is_over_and_a_cursor() {
     let (mut tty, screen) = building();
     paint(&mut tty, (80, 24));
