@@ -189,6 +189,9 @@ pub(super) struct Prune {
     /// Say what would be freed, and free nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Accepted as with Docker: nothing is asked here
+    #[arg(short, long, hide = true)]
+    pub(super) force: bool,
 }
 
 #[derive(ClapArgs)]

@@ -73,7 +73,8 @@ pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
             return Err(unreachable(connection, &error));
         }
         if !std::mem::replace(&mut said, true) {
-            text::notice(&format!("waiting for the agent at {} ({error})", connection.agent));
+            let (agent, wait) = (&connection.agent, humantime::format_duration(connection.wait));
+            text::notice(&format!("waiting up to {wait} (--wait) for the agent at {agent}: {error}"));
         }
         tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
         pause = (pause * 2).min(RETRY.1);
@@ -141,7 +142,8 @@ fn unreachable(connection: &Connection, error: &std::io::Error) -> Failure {
     let next = match error.kind() {
         std::io::ErrorKind::PermissionDenied => "run the step as a user or group that may use the agent's socket",
         std::io::ErrorKind::NotFound => {
-            "check that the agent's sidecar runs, and that both share the volume with its socket (--agent, REMORA_AGENT)"
+            "start remora-agent beside the engine, or name its address with --agent or REMORA_AGENT; in a pod, check that \
+             its sidecar runs and that both share the volume with its socket"
         }
         _ => "check that the agent runs, and that --agent or REMORA_AGENT names its address",
     };

@@ -60,7 +60,8 @@ async fn entered(
     let (tee, tally) = tee(events, entry.watcher());
     let run = begun.run(agent, &request, &tee);
     if let Some(subrequest) = request.subrequest {
-        let answer = begun.while_lent(run.answer(subrequest)).await?;
+        let answer = begun.while_lent(run.answer(subrequest)).await;
+        let answer = answer.map_err(|failure| remote::explained(failure, request.remote.as_deref()))?;
         return Ok(Report {
             build_id: begun.id.clone(),
             elapsed_ms: elapsed_ms(since),

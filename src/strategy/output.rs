@@ -231,12 +231,17 @@ pub(super) fn is_insecure(facts: Facts<'_>, reference: &Reference) -> bool {
 
 fn entitlements(facts: Facts<'_>) -> Result<Vec<String>, Failure> {
     const HOST: &str = "network.host";
+    const KNOWN: [&str; 2] = [HOST, "security.insecure"];
     let request = facts.request;
     let for_network = (request.network == Network::Host).then_some(("--network host", HOST));
     let asked = request.entitlements.iter().map(|entitlement| ("--allow", entitlement.as_str()));
     let mut all = Vec::new();
     for (flag, wanted) in for_network.into_iter().chain(asked) {
         if !facts.allowed.iter().any(|allowed| allowed == wanted) {
+            if !KNOWN.contains(&wanted) {
+                let what = format!("{flag}: there is no entitlement '{wanted}'");
+                return Err(Failure::new(FailureKind::Usage, what).next(format!("name one of {}", KNOWN.join(", "))));
+            }
             let what = format!("{flag}: this agent does not allow the entitlement {wanted}");
             return Err(Failure::new(FailureKind::Policy, what)
                 .next(format!("build without it, or start the agent with --allow-entitlement {wanted}")));

@@ -67,8 +67,8 @@ pub(in crate::cli) struct Build {
     /// Keep the image in the engine (the default without --push; a standalone buildkitd keeps none)
     #[arg(long, help_heading = "Output")]
     pub(in crate::cli) load: bool,
-    /// Where the result goes: a directory, or type=registry, image, docker, oci, tar, local or cacheonly; - is an archive
-    /// on standard output
+    /// Where the result goes: a directory (the files of the last stage), - (a tar of them on standard output), or
+    /// type=registry, image, docker, oci, tar, local or cacheonly
     #[arg(short, long, value_name = "DIR|type=TYPE[,dest=PLACE]", value_parser = output::output, help_heading = "Output")]
     pub(in crate::cli) output: Vec<Output>,
     /// Write the image's id to this file

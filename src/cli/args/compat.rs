@@ -75,7 +75,11 @@ impl Compat {
         } = old;
         let limit = "the engine's BuildKit limits no step so: give the limit to the engine's pod";
         let left_out = [
-            ("--cache-to", !cache_to.is_empty(), "the cache is written by itself, and --cache-repo says where"),
+            (
+                "--cache-to",
+                !cache_to.is_empty(),
+                "a build that knows its branch writes cache when it pushes, and --cache-repo says where else",
+            ),
             ("--squash", *squash, "BuildKit squashes nothing: copy what is wanted into a last stage"),
             ("--isolation", isolation.is_some(), "BuildKit knows one kind of it"),
             ("--security-opt", !security_opt.is_empty(), "RUN --security=insecure with --allow security.insecure"),

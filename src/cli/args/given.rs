@@ -84,8 +84,28 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("--cache-dir", "the cache lies in the registry: --cache-repo says where"),
 ];
 
-/// A flag that another builder has is told what it is here.
+/// Commands of Docker's that are not here, and what to do instead.
+const COMMANDS: &[(&str, &str)] = &[
+    ("login", "credentials are those of `docker login` where the client runs, or DOCKER_AUTH_CONFIG"),
+    ("images", "remora du says what the engine holds"),
+    ("system", "remora du says what the engine holds, and remora prune frees it"),
+    ("builder", "remora du, remora prune"),
+    ("tag", "give every name to the build: remora build -t A -t B"),
+    ("pull", "base images are fetched by the build; --pull asks for newer ones"),
+    ("run", "containers are run by the engine's own client"),
+    ("buildx", "leave the word out: remora build"),
+    ("bake", "remora build builds one target: call it for each"),
+];
+
+/// A flag or a command that another builder has is told what it is here.
 fn advised(mut error: Error) -> Error {
+    if let Some(ContextValue::String(command)) = error.get(ContextKind::InvalidSubcommand)
+        && let Some((_, advice)) = COMMANDS.iter().find(|(known, _)| known == command)
+    {
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![(*advice).into()]));
+        return error;
+    }
     let flag = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => flag,
         _ => return error,
@@ -162,6 +182,15 @@ mod tests {
             let shown = read_line(line, &[]).err().unwrap().to_string();
             assert!(!shown.contains("hunter2"), "{line}: {shown}");
         }
+    }
+
+    #[test]
+    fn a_command_of_dockers_is_told_what_it_is_here() {
+        for (line, advice) in [("login r.example", "DOCKER_AUTH_CONFIG"), ("run x", "engine's own client")] {
+            let shown = read_line(line, &[]).err().unwrap().to_string();
+            assert!(shown.contains(advice) && !shown.contains("prune"), "{shown}");
+        }
+        assert!(read_line("prune -f", &[]).is_ok());
     }
 
     #[test]
