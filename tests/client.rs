@@ -278,6 +278,19 @@ fn what_scripts_write_is_taken() {
     assert!(told.contains("--squash is left out") && told.contains("--memory is left out"), "{told}");
 }
 
+/// What reads JSON would stumble over them, and who wants quiet has asked for warnings alone.
+#[test]
+fn what_is_no_warning_is_told_neither_as_json_nor_where_it_is_quiet() {
+    let dir = context();
+    for how in [&["--progress=rawjson"][..], &["--progress=none"], &["-q"]] {
+        let words = [&["build", "--squash", "--wait=200ms"], how, &["."]].concat();
+        let told = String::from_utf8(remora(dir.path(), &words).stderr).unwrap();
+        assert!(told.starts_with("remora: error: cannot reach the agent"), "{how:?}: {told}");
+    }
+    let told = remora(dir.path(), &["build", "--wait=200ms", "."]).stderr;
+    assert!(String::from_utf8(told).unwrap().starts_with("remora: waiting for the agent"));
+}
+
 #[test]
 fn a_manual_page_is_written_for_every_command() {
     let dir = context();

@@ -10,7 +10,7 @@ use super::{
     follow, lend,
     named::Named,
     progress::{Choice, Progress},
-    text, usage,
+    usage,
 };
 use crate::{
     model::{self, BuildRequest, Failure, Report, SessionId},
@@ -33,6 +33,8 @@ pub(super) struct Asked {
     /// What takes an export.
     place: Option<Place>,
     progress: Choice,
+    /// What a person should know first, a line each.
+    notices: Vec<String>,
 }
 
 impl Asked {
@@ -52,9 +54,7 @@ impl Asked {
             return Err(usage("--push without a tag: there is no name to push to")
                 .next("name the image with -t REGISTRY/REPOSITORY:TAG"));
         }
-        for notice in args.compat.notices() {
-            text::notice(&notice);
-        }
+        let notices = args.compat.notices();
         let build_args = build_args(args.build_args)?;
         let (annotations, attestations) = match subrequest {
             None => args.described.request(),
@@ -95,14 +95,23 @@ impl Asked {
             raw_status: progress.raw(),
             wait: Duration::ZERO,
         };
-        Ok(Self { context, request, lent, place, progress })
+        Ok(Self { context, request, lent, place, progress, notices })
+    }
+
+    /// Tells this too, before anything is asked.
+    pub(super) fn note(&mut self, notice: &str) {
+        self.notices.push(notice.to_owned());
     }
 
     /// Asks the agent, and follows the call to its end.
     pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
-        let Self { context, request, lent, place, progress } = self;
+        let Self { context, request, lent, place, progress, notices } = self;
         let network = request.network;
-        let mut agent = connect::connect(connection).await?;
+        let mut progress = Progress::new(&progress);
+        for notice in notices {
+            progress.note(notice);
+        }
+        let mut agent = connect::connect_telling(connection, |why| progress.note(why)).await?;
         let lending = lend::Lending::build(&context, lent)?;
         let (taken, lending) = match place.filter(|_| call == Call::Build) {
             Some(place) => {
@@ -114,7 +123,6 @@ impl Asked {
         let session = lend::lend(&agent.client, lending)?;
         let request = BuildRequest { session: session.id.clone(), wait: agent.wait, ..request };
         let request = crate::pb::BuildRequest::from(request);
-        let mut progress = Progress::new(&progress);
         let done = match call {
             Call::Build => follow::follow(agent.client.build(request), &mut progress).await,
             Call::Plan => follow::follow(agent.client.plan(request), &mut progress).await,

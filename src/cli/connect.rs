@@ -55,11 +55,16 @@ enum Address {
 
 /// Connects, as soon as the agent is there.
 pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
+    connect_telling(connection, |why| text::notice(&why)).await
+}
+
+/// Connects, and tells once why it waits.
+pub(super) async fn connect_telling(connection: &Connection, tell: impl FnOnce(String)) -> Result<Agent, Failure> {
     let address = parse(&connection.agent)?;
     let token = token()?;
     let deadline = Instant::now() + connection.wait;
     let mut pause = RETRY.0;
-    let mut said = false;
+    let mut tell = Some(tell);
     let channel = loop {
         let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
         let error = match tokio::time::timeout(left, attempt(&address)).await {
@@ -72,9 +77,9 @@ pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
         if Instant::now() >= deadline || !may_pass(&error) {
             return Err(unreachable(connection, &error));
         }
-        if !std::mem::replace(&mut said, true) {
+        if let Some(tell) = tell.take() {
             let (agent, wait) = (&connection.agent, humantime::format_duration(connection.wait));
-            text::notice(&format!("waiting up to {wait} (--wait) for the agent at {agent}: {error}"));
+            tell(format!("waiting up to {wait} (--wait) for the agent at {agent}: {error}"));
         }
         tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
         pause = (pause * 2).min(RETRY.1);

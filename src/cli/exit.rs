@@ -26,6 +26,11 @@ fn code(kind: FailureKind) -> u8 {
 
 /// Says what failed, where, and what to do next.
 pub(super) fn report(failure: &Failure) -> ExitCode {
+    eprint_raw(&told(failure));
+    ExitCode::from(code(failure.kind))
+}
+
+fn told(failure: &Failure) -> String {
     let mut lines = String::new();
     if !failure.log.is_empty() {
         lines.push_str("\nThe step's last lines:\n");
@@ -40,8 +45,7 @@ pub(super) fn report(failure: &Failure) -> ExitCode {
     if !failure.next.is_empty() {
         let _ = writeln!(lines, "remora: next: {}", failure.next);
     }
-    eprint_raw(&Choice::harmless(lines));
-    ExitCode::from(code(failure.kind))
+    Choice::harmless(&lines)
 }
 
 fn marked(excerpt: &Excerpt) -> String {
@@ -87,6 +91,28 @@ mod tests {
         use FailureKind as K;
         let kinds = [K::Build, K::Usage, K::Agent, K::Engine, K::Registry, K::Policy, K::Internal, K::Cancelled];
         assert_eq!(kinds.map(code), [1, 2, 10, 11, 12, 13, 70, 130]);
+    }
+
+    #[test]
+    fn a_failure_moves_no_cursor_and_ends_no_section() {
+        let evil = "\x1b[0Ksection_end:1:a\r\x1b[0K\x1b]0;title\x07\u{9b}2J";
+        let failure = Failure {
+            log: vec![format!("\x1b[31mred{evil}")],
+            excerpt: Some(Excerpt {
+                file: format!("Dockerfile{evil}"),
+                first_line: 1,
+                lines: vec![format!("\tRUN a{evil}")],
+                from_line: 1,
+                to_line: 1,
+            }),
+            ..Failure::new(FailureKind::Build, format!("what{evil}\nmore")).next(format!("next{evil}"))
+        };
+        let clean = "section_end:1:a2J";
+        let wanted = format!(
+            "\nThe step's last lines:\n  red{clean}\n\nDockerfile{clean}:1\n    1 >>> \tRUN a{clean}\n\
+             remora: error: what{clean}\nmore\nremora: next: next{clean}\n"
+        );
+        assert_eq!(told(&failure), wanted);
     }
 
     #[test]

@@ -18,12 +18,12 @@ pub(super) async fn plan(connection: &Connection, args: args::Plan) -> Result<()
             .next("leave it out, or give it to remora build"));
     }
     let (iidfile, metadata_file) = (args.iidfile.is_some(), args.metadata_file.clone());
-    let asked = Asked::new(args)?;
+    let mut asked = Asked::new(args)?;
     if let Some(path) = &metadata_file {
         build::remove("--metadata-file", path)?;
     }
     if iidfile {
-        text::notice("--iidfile is left out: a plan makes no image");
+        asked.note("--iidfile is left out: a plan makes no image");
     }
     let report = asked.ask(connection, Call::Plan).await?;
     let Some(explanation) = &report.explanation else {

@@ -103,6 +103,12 @@ impl Progress {
         }
     }
 
+    /// A line of our own that is no warning, where there is room for such. It is seen at once.
+    pub(super) fn note(&mut self, text: String) {
+        self.show(Event::Notice { warning: false, text });
+        self.rest();
+    }
+
     /// No event waits.
     pub(super) fn rest(&mut self) {
         self.display.rest();

@@ -6,6 +6,7 @@ use super::{
     super::args::Told,
     ci::{Ci, harmless},
     colour::{Colours, wanted},
+    control,
 };
 
 /// Lines of a running step's output that a terminal shows, as with Docker.
@@ -75,9 +76,9 @@ impl Choice {
         }
     }
 
-    /// This text as the log of this process' CI may have it.
-    pub(in crate::cli) fn harmless(text: String) -> String {
-        harmless(Ci::of(|name| std::env::var(name).ok()), text)
+    /// This text as a terminal, and the log of this process' CI, may have it.
+    pub(in crate::cli) fn harmless(text: &str) -> String {
+        harmless(Ci::of(|name| std::env::var(name).ok()), control::printed(text))
     }
 
     /// What it paints with.

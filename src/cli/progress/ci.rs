@@ -23,6 +23,7 @@ const SILENT: Duration = Duration::from_secs(1);
 /// meanwhile waits for their turn, in a file where it is much.
 pub(super) struct Steps {
     screen: Screen,
+    /// Each is one line: a build arg that stands in one may be a stranger's commit message.
     names: HashMap<StepId, String>,
     /// Those that run, or whose end was not shown yet.
     open: BTreeMap<StepId, Step>,
@@ -191,6 +192,12 @@ impl Screen {
         drop(out.write_all(b"\n"));
     }
 
+    /// Text that strangers may have had a hand in, as one line.
+    fn say(&mut self, style: Style, text: &str) {
+        let text = control::one_line(text);
+        self.line(format!("{style}{text}{style:#}").as_bytes());
+    }
+
     fn log_line(&mut self, line: &[u8]) {
         let coloured = self.colours != Colours::none();
         let shown = control::shown(line, coloured);
@@ -244,10 +251,10 @@ impl Display for Steps {
                 } else {
                     (Style::new(), format!("remora: {text}"))
                 };
-                self.screen.line(format!("{style}{text}{style:#}").as_bytes());
+                self.screen.say(style, &text);
             }
             Event::StepStarted { step, name } => {
-                self.names.insert(step, name);
+                self.names.insert(step, control::one_line(&name));
                 self.step(step);
             }
             Event::StepLog { step, data, .. } => self.log(step, &data),
@@ -258,14 +265,17 @@ impl Display for Steps {
                 }
             }
             Event::StepDone { step, cached, error, elapsed_ms } => {
+                let error = error.map(|error| control::one_line(&error));
                 self.done(step, End { cached, error, elapsed_ms });
             }
             Event::PushProgress { reference, layer, state, current, total } => {
                 if let Some(line) = self.pushes.line(&reference, &layer, &state, current, total) {
-                    self.screen.line(line.as_bytes());
+                    self.screen.say(Style::new(), &line);
                 }
             }
-            Event::Pushed { reference, digest } => self.screen.line(format!("pushed {reference} {digest}").as_bytes()),
+            Event::Pushed { reference, digest } => {
+                self.screen.say(Style::new(), &format!("pushed {reference} {digest}"));
+            }
             _ => {}
         }
     }

@@ -25,6 +25,23 @@ fn has_c1(line: &[u8]) -> bool {
     memchr::memchr_iter(0xc2, line).any(|at| line.get(at + 1).is_some_and(|next| (0x80..0xa0).contains(next)))
 }
 
+/// Lines of text, each without what is not to be read.
+pub(super) fn printed(text: &str) -> String {
+    text.split_inclusive('\n')
+        .map(|line| {
+            let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+            String::from_utf8_lossy(&shown(line.as_bytes(), false)).into_owned() + end
+        })
+        .collect()
+}
+
+/// The same as one line: the name of a step, or an error, may have several.
+pub(super) fn one_line(text: &str) -> String {
+    let lines = text.split(['\n', '\r']).map(|line| shown(line.as_bytes(), false));
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    String::from_utf8_lossy(&lines.join(&b' ')).into_owned()
+}
+
 struct Kept {
     text: Vec<u8>,
     colours: bool,

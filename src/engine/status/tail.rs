@@ -28,8 +28,10 @@ impl Tail {
     }
 }
 
+/// A line that was drawn over itself is told as it was left.
 fn text(line: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(line).trim_end().to_owned();
+    let left = line.trim_ascii_end().rsplit(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut text = String::from_utf8_lossy(left).trim_end().to_owned();
     text.truncate(text.floor_char_boundary(LINE));
     text
 }
@@ -50,6 +52,16 @@ mod tests {
         let lines = tail.lines();
         assert_eq!((lines.len(), lines[0].as_str(), lines[19].as_str()), (20, "line 29981", "half"));
         assert!(tail.0.len() <= 2 * KEPT);
+    }
+
+    #[test]
+    fn of_a_bar_the_end_is_kept() {
+        let mut tail = Tail::default();
+        for percent in 0..=100 {
+            tail.push(format!("\r{percent}% {}", "=".repeat(percent)).as_bytes());
+        }
+        tail.push(b"\rno space left\r\n");
+        assert_eq!(tail.lines(), ["no space left"]);
     }
 
     #[test]

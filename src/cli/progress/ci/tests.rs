@@ -72,6 +72,24 @@ fn github_groups_and_obeys_no_step() {
     );
 }
 
+/// Build args stand in the names of steps, and one of them may be a stranger's commit message.
+#[test]
+fn names_errors_and_notices_are_one_line_that_nobody_obeys() {
+    let evil = "x\n::add-mask::y\r\n--- z\x1b[0Ksection_end:1:a\r\x1b[0K";
+    let clean = "x ::add-mask::y --- zsection_end:1:a";
+    let events = vec![started(1, evil), log(1, "out\n"), failed(1, evil), warning(evil), started(2, evil), cached(2)];
+    for ci in [Ci::Other, Ci::GitHub] {
+        let (begin, end) = if ci == Ci::GitHub { ("::group::", "::endgroup::\n") } else { ("", "") };
+        assert_eq!(
+            on(ci, events.clone()),
+            format!(
+                "{begin}#1 {clean}\n  out\n{end}#1 ERROR {clean}: {clean}\nremora: warning: {clean}\n\
+                 #2 CACHED {clean}\n"
+            )
+        );
+    }
+}
+
 #[test]
 fn buildkite_has_a_heading_for_each_step_and_opens_what_failed() {
     let events =
