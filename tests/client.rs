@@ -288,7 +288,7 @@ fn what_is_no_warning_is_told_neither_as_json_nor_where_it_is_quiet() {
         assert!(told.starts_with("remora: error: cannot reach the agent"), "{how:?}: {told}");
     }
     let told = remora(dir.path(), &["build", "--wait=200ms", "."]).stderr;
-    assert!(String::from_utf8(told).unwrap().starts_with("remora: waiting for the agent"));
+    assert!(String::from_utf8(told).unwrap().starts_with("remora: waiting up to 200ms (--wait) for the agent"));
 }
 
 #[test]
