@@ -15,13 +15,12 @@ use tokio::sync::mpsc;
 use super::prepare::Begun;
 use crate::{
     digest::sha256,
+    engine::MAIN_INPUT,
     git::{self, Checkout, Login, Named, Source},
     model::{BuildRequest, Event, Failure, FailureKind},
     session::{Directory, Lent, methods},
 };
 
-/// What `BuildKit` calls the main context.
-const MAIN: &str = "context";
 /// The build arg that keeps `.git` in a git context.
 const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 
@@ -39,8 +38,9 @@ impl Begun {
         let lent = self.lent.clone();
         let keep = request.build_args.get(KEEP_GIT).is_some_and(|value| matches!(value.as_str(), "1" | "true"));
         let mut fetched = BTreeMap::new();
-        let main = request.remote.take().map(|place| (MAIN.to_owned(), place));
-        for (name, place) in main.into_iter().chain(std::mem::take(&mut request.contexts)) {
+        let main = request.remote.take().map(|place| (None, place));
+        let named = std::mem::take(&mut request.contexts).into_iter().map(|(name, place)| (Some(name), place));
+        for (name, place) in main.into_iter().chain(named) {
             let place = match self.look_up(&place).await? {
                 None => place,
                 Some(Fetcher::Engine(url)) => url,
@@ -50,22 +50,23 @@ impl Begun {
                         checkout = checkout(&source, &login, &lent, events) => checkout?,
                         () = lent.ended() => return Err(super::prepare::gone()),
                     };
-                    fetched.insert(name.clone(), (checkout, source.name()));
-                    if name == MAIN {
+                    // A named one must be no input that the frontend takes for something else.
+                    let input = name.as_ref().map_or(MAIN_INPUT.to_owned(), |name| format!("context-{name}"));
+                    fetched.insert(input.clone(), (checkout, source.name()));
+                    if name.is_none() {
                         continue;
                     }
-                    format!("input:{name}")
+                    format!("input:{input}")
                 }
             };
-            if name == MAIN {
-                request.remote = Some(place);
-            } else {
-                request.contexts.insert(name, place);
+            match name {
+                None => request.remote = Some(place),
+                Some(name) => drop(request.contexts.insert(name, place)),
             }
         }
         if !fetched.is_empty() {
-            let directory = |(name, (checkout, _)): (&String, &(Checkout, String))| {
-                (name.clone(), Directory::whole(checkout.directory().to_owned()))
+            let directory = |(input, (checkout, _)): (&String, &(Checkout, String))| {
+                (input.clone(), Directory::whole(checkout.directory().to_owned()))
             };
             // Files that came anew have other times, so that the engine asks for each of them again.
             let places: Vec<_> = fetched.values().map(|(_, place)| place.as_str()).collect();

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::rig::{self, Agent, Client, Engine, GitServer, Kind, Outcome, Registry, SshServer};
 
+mod apart;
+
 on_every_engine!(
     the_cache_hits_whether_the_engine_fetches_or_the_agent,
     an_engine_without_git_is_given_what_a_name_stands_for,

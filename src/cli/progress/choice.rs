@@ -159,7 +159,10 @@ mod tests {
         assert!(coloured(false, Told::Auto, &[("GITLAB_CI", "true")]));
         assert!(!coloured(false, Told::Auto, &[("GITLAB_CI", "true"), ("NO_COLOR", "1")]));
         assert!(!coloured(false, Told::Auto, &[("JENKINS_URL", "u")]));
-        assert!(!coloured(false, Told::Auto, &[("JENKINS_URL", "u"), ("TERM", "xterm")]), "a pod's terminal sets it too");
+        assert!(
+            !coloured(false, Told::Auto, &[("JENKINS_URL", "u"), ("TERM", "xterm")]),
+            "a pod's terminal sets it too"
+        );
         assert!(coloured(false, Told::Auto, &[("JENKINS_URL", "u"), ("CLICOLOR_FORCE", "1")]));
     }
 }
