@@ -102,6 +102,8 @@ impl Fetch<'_> {
         let reference = self.resolve().await?;
         let format = if reference.len() == 64 && is_commit(&reference) { "sha256" } else { "sha1" };
         self.git.run(&["init", "--quiet", "--template=", &format!("--object-format={format}")]).await?;
+        // What relative URLs of submodules are relative to.
+        self.git.run(&["config", "remote.origin.url", &self.source.url]).await?;
         self.fetch(&reference).await?;
         let target = if is_commit(&reference) { &reference } else { "FETCH_HEAD" };
         self.git.run(&["checkout", "--quiet", "--detach", target, "--"]).await?;

@@ -220,11 +220,10 @@ fn a_submodule_is_part_of_the_context_and_cannot_read_the_agents_files(kind: Kin
     let (_engine, agent) = without_git(kind);
     let (inner, outer) = (server.repository("inner"), server.repository("outer"));
     inner.commit(&[("part", "part")], "main");
-    outer.commit(
-        &[("Dockerfile", &dockerfile(&registry, "&& test -e /all/sub/part && test ! -e /all/sub/.git"))],
-        "main",
-    );
+    let there = "&& test -e /all/sub/part && test ! -e /all/sub/.git && test -e /all/relative/part";
+    outer.commit(&[("Dockerfile", &dockerfile(&registry, there))], "main");
     outer.git(&["-c", "protocol.http.allow=always", "submodule", "--quiet", "add", &inner.url, "sub"]);
+    outer.git(&["submodule", "--quiet", "add", "../inner.git", "relative"]);
     outer.commit(&[], "main");
     build(&agent.client(), &outer.url, &[]).code(0).assert_step("RUN echo", "DONE");
 
