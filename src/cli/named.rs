@@ -83,8 +83,9 @@ impl Named {
         }
         let full = context::readable(path)
             .map_err(|error| usage(format!("{value}: {error}")).next("name a directory that you may read"))?;
-        // These two names are taken.
-        let lent = if ["context", "dockerfile"].contains(&name) { format!("_{name}") } else { name.to_owned() };
+        // These two names are taken, and so are those that stand for them.
+        let taken = ["context", "dockerfile"].contains(&name.trim_start_matches('_'));
+        let lent = if taken { format!("_{name}") } else { name.to_owned() };
         self.directories.insert(lent.clone(), full);
         Ok(format!("local:{lent}"))
     }
@@ -161,6 +162,8 @@ mod tests {
         let named = Named::find(vec![("context".to_owned(), path.to_owned())]).unwrap();
         assert_eq!(named.values["context"], "local:_context", "the build context itself has that name");
         assert!(named.directories.contains_key("_context"));
+        let both = ["context", "_context"].map(|name| (name.to_owned(), path.to_owned()));
+        assert_eq!(Named::find(both.to_vec()).unwrap().directories.len(), 2, "one would be lent as the other");
         for value in ["docker-image://scratch", "docker-image://r.example/a:1", "https://h.example/a.git#b", "git@h:a"]
         {
             let named = find(value).unwrap();

@@ -80,23 +80,26 @@ pub(super) fn whole_request(
     request
 }
 
+/// The input that the frontend takes for the main context.
+pub const MAIN_INPUT: &str = "context";
+
 /// Build contexts that are taken whole, as a repository's are: their names, and where they are.
 pub(super) type Inputs = HashMap<String, pb::Definition>;
 
-/// The session's own checkouts as build contexts. The main one has the Dockerfile in it. The frontend takes them as it
-/// takes what the engine's git fetches, and reads no `.dockerignore` there.
-pub(super) fn inputs<'a>(checkouts: impl Iterator<Item = (&'a str, &'a str)>) -> Inputs {
-    let mut inputs: Inputs = checkouts.map(|(name, directory)| (name.to_owned(), whole_directory(directory))).collect();
-    if let Some(context) = inputs.get("context").cloned() {
-        inputs.insert("dockerfile".to_owned(), context);
-    }
-    inputs
+/// The session's own checkouts as inputs of the frontend: the name of each, and that of its directory. The frontend takes
+/// them as it takes what the engine's git fetches, and reads no `.dockerignore` there.
+pub(super) fn inputs<'a>(checkouts: impl Iterator<Item = (&'a str, &'a str)>, session: &str) -> Inputs {
+    checkouts.map(|(input, directory)| (input.to_owned(), whole_directory(directory, session))).collect()
 }
 
 /// A directory of the session, copied whole. The key that `BuildKit` makes of a whole directory has the root's mode in it,
 /// and not that of what a session sends: so `COPY .` has the key that it has of what the engine's git fetched.
-fn whole_directory(name: &str) -> pb::Definition {
-    let source = pb::SourceOp { identifier: format!("local://{name}"), ..pb::SourceOp::default() };
+///
+/// `BuildKit` takes operations that look the same for one, in builds that run at the same time too: the session tells the
+/// directories of two builds apart.
+fn whole_directory(name: &str, session: &str) -> pb::Definition {
+    let attrs = [("local.session".to_owned(), session.to_owned())].into();
+    let source = pb::SourceOp { identifier: format!("local://{name}"), attrs };
     let source = pb::Op { op: Some(pb::op::Op::Source(source)), ..pb::Op::default() }.encode_to_vec();
     let copy = pb::FileActionCopy {
         src: "/".to_owned(),
@@ -142,6 +145,11 @@ pub(super) fn frontend_request(
     inputs: Inputs,
     imports: &[(Reference, bool)],
 ) -> frontend::SolveRequest {
+    let mut inputs = inputs;
+    // The Dockerfile is in the main context, unless the client has it.
+    if let Some(context) = inputs.get(MAIN_INPUT).filter(|_| !request.dockerfile_lent).cloned() {
+        inputs.insert("dockerfile".to_owned(), context);
+    }
     frontend::SolveRequest {
         frontend: "dockerfile.v0".to_owned(),
         frontend_opt: frontend_attrs(request, imports),
@@ -202,9 +210,9 @@ fn frontend_attrs(request: &BuildRequest, imports: &[(Reference, bool)]) -> Hash
     set("filename", request.dockerfile.clone());
     if let Some(remote) = &request.remote {
         set("context", remote.clone());
-        if request.dockerfile_lent {
-            set("dockerfilekey", "dockerfile".to_owned());
-        }
+    }
+    if request.dockerfile_lent {
+        set("dockerfilekey", "dockerfile".to_owned());
     }
     if !request.contexts.is_empty() {
         // A frontend that knows no further contexts refuses, unless the Dockerfile names one that may.

@@ -37,7 +37,7 @@ mod solver;
 mod status;
 mod usage;
 
-pub use ask::Outer;
+pub use ask::{MAIN_INPUT, Outer};
 pub use definition::Definition;
 pub use error::Error;
 pub use link::{Engine, State};

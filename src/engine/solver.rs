@@ -97,7 +97,8 @@ impl Engine {
         let connection = self.grpc().await?;
         let session = attach::attach(&self.url, &connection, lent.clone())?;
         let (url, channel) = (self.url.clone(), connection.channel.clone());
-        Ok(Solver { url, channel, session, inputs: ask::inputs(lent.checkouts()), _connection: connection })
+        let inputs = ask::inputs(lent.checkouts(), &session.id);
+        Ok(Solver { url, channel, session, inputs, _connection: connection })
     }
 }
 

@@ -66,6 +66,10 @@ pub(super) fn failure(source: &Source, login: &Login, said: &str) -> Failure {
     let failure = Failure::new(FailureKind::Build, what);
     let refused = "HTTP Basic: Access denied";
     match advice(said) {
+        Some(_) if said.contains("could not read Username") && said.contains("submodule path") => failure.next(
+            "lend a token that may read the submodules too, with --secret id=GIT_AUTH_TOKEN.HOST,env=VARIABLE: no other \
+             is shown for them",
+        ),
         Some(_)
             if source.transport == Transport::Http && !matches!(login, Login::Anonymous) && said.contains(refused) =>
         {

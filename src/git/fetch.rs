@@ -63,7 +63,7 @@ pub async fn fetch(source: &Source, login: &Login, lent: &Lent) -> Result<Checko
     fs::create_dir(&tree).map_err(broken)?;
     let mut checkout = Checkout { commit: String::new(), directory: tree.clone(), room: Some(room) };
     let agent = match source.transport {
-        Transport::Ssh => Some(socket(source, &home, lent).await?.map_err(broken)?),
+        Transport::Ssh => Some(socket(source, &home, lent).await?),
         Transport::Http | Transport::Git => None,
     };
     let git = Git::new(&home, &tree, source, login, agent.as_ref().map(|agent| agent.path.as_path()));
@@ -83,12 +83,15 @@ pub async fn fetch(source: &Source, login: &Login, lent: &Lent) -> Result<Checko
     Ok(checkout)
 }
 
-async fn socket(source: &Source, home: &Path, lent: &Lent) -> Result<io::Result<AgentSocket>, Failure> {
+async fn socket(source: &Source, home: &Path, lent: &Lent) -> Result<AgentSocket, Failure> {
     if !lent.has_ssh_agent(ssh::DEFAULT).await {
         let what = format!("{}: it is reached by SSH, and the client lends no SSH agent", source.url);
         return Err(Failure::new(FailureKind::Build, what).next("lend one with --ssh default"));
     }
-    Ok(AgentSocket::listen(home, lent.clone()))
+    AgentSocket::listen(home, lent.clone()).map_err(|error| {
+        Failure::new(FailureKind::Agent, format!("the agent has no socket in {}: {error}", home.display()))
+            .next("give the agent a temporary directory (TMPDIR) with room and a short name: a socket's has 107 bytes at most")
+    })
 }
 
 struct Fetch<'a> {
@@ -102,6 +105,8 @@ impl Fetch<'_> {
         let reference = self.resolve().await?;
         let format = if reference.len() == 64 && is_commit(&reference) { "sha256" } else { "sha1" };
         self.git.run(&["init", "--quiet", "--template=", &format!("--object-format={format}")]).await?;
+        // What relative URLs of submodules are relative to.
+        self.git.run(&["config", "remote.origin.url", &self.source.url]).await?;
         self.fetch(&reference).await?;
         let target = if is_commit(&reference) { &reference } else { "FETCH_HEAD" };
         self.git.run(&["checkout", "--quiet", "--detach", target, "--"]).await?;

@@ -26,7 +26,7 @@ mod ssh;
 
 pub use fault::advice;
 pub use fetch::{Checkout, fetch};
-pub use login::Login;
+pub use login::{Login, Scope};
 pub use probe::is_repository;
 pub use program::is_there;
 pub use source::{Named, Source};

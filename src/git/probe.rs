@@ -21,7 +21,7 @@ pub async fn is_repository(source: &Source, login: &Login) -> bool {
         // Some hosts answer nobody else.
         let request = client.get(&url).header(header::USER_AGENT, "git/2.39 (remora)");
         match login {
-            Login::Password { user, password } if authorized => request.basic_auth(user, Some(password)),
+            Login::Password { user, password, .. } if authorized => request.basic_auth(user, Some(password)),
             Login::Header(value) if authorized => request.header(header::AUTHORIZATION, value),
             _ => request,
         }

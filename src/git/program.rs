@@ -17,6 +17,8 @@ use super::{Login, Source};
 
 /// Bytes of git's output that are kept: the last ones.
 const KEPT: usize = 64 << 10;
+/// Runs git with the permissions of files that `BuildKit`'s git makes: they are part of what a build sees.
+const SHELL: &str = "umask 022; exec git \"$@\"";
 /// How long git may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The first git that takes its configuration from the environment.
@@ -110,8 +112,13 @@ impl Git {
 
     /// Runs it to its end; what it printed. Dropped, it is killed with all that it started.
     pub(super) async fn run(&self, args: &[&str]) -> Result<String, Fault> {
-        let mut command = Command::new("git");
-        command.args(args).current_dir(&self.work).env_clear().envs(self.variables.iter().map(|(k, v)| (k, v)));
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", SHELL, "git"])
+            .args(args)
+            .current_dir(&self.work)
+            .env_clear()
+            .envs(self.variables.iter().map(|(k, v)| (k, v)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
         let fault = |error: std::io::Error| Fault(format!("git cannot be run: {error}"));
         let mut group = Group(command.spawn().map_err(fault)?);

@@ -6,7 +6,7 @@
 
 use reqwest::Url;
 
-use super::Login;
+use super::{Login, Scope};
 
 /// Bytes that a name of a git context may have.
 const LONGEST: usize = 4096;
@@ -85,7 +85,7 @@ impl Source {
     /// What its name says to log in with.
     pub fn login(&self) -> Option<Login> {
         let (user, password) = self.login.clone()?;
-        Some(Login::Password { user, password })
+        Some(Login::Password { user, password, scope: Scope::Repository })
     }
 
     /// Host, with the port where one is named, as `BuildKit` puts it behind the names of secrets. Empty where it is not

@@ -15,15 +15,17 @@ use tokio::sync::mpsc;
 use super::prepare::Begun;
 use crate::{
     digest::sha256,
-    git::{self, Checkout, Login, Named, Source},
+    engine::MAIN_INPUT,
+    git::{self, Checkout, Login, Named, Scope, Source},
     model::{BuildRequest, Event, Failure, FailureKind},
     session::{Directory, Lent, methods},
 };
 
-/// What `BuildKit` calls the main context.
-const MAIN: &str = "context";
 /// The build arg that keeps `.git` in a git context.
 const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
+/// How the names of repositories begin that the frontend knows as further contexts.
+const KNOWN: &[&str] = &["git@", "git://", "http://", "https://"];
 
 /// Makes keys of what is fetched that nobody can guess.
 static SALT: LazyLock<String> = LazyLock::new(|| uuid::Uuid::new_v4().to_string());
@@ -39,33 +41,35 @@ impl Begun {
         let lent = self.lent.clone();
         let keep = request.build_args.get(KEEP_GIT).is_some_and(|value| matches!(value.as_str(), "1" | "true"));
         let mut fetched = BTreeMap::new();
-        let main = request.remote.take().map(|place| (MAIN.to_owned(), place));
-        for (name, place) in main.into_iter().chain(std::mem::take(&mut request.contexts)) {
-            let place = match self.look_up(&place).await? {
+        let main = request.remote.take().map(|place| (None, place));
+        let named = std::mem::take(&mut request.contexts).into_iter().map(|(name, place)| (Some(name), place));
+        for (name, place) in main.into_iter().chain(named) {
+            let place = match self.look_up(&place, name.is_some()).await? {
                 None => place,
                 Some(Fetcher::Engine(url)) => url,
                 Some(Fetcher::Agent(source, login)) => {
-                    let source = source.keeping_git(keep);
+                    let source = source.keeping_git(keep && name.is_none());
                     let checkout = tokio::select! {
                         checkout = checkout(&source, &login, &lent, events) => checkout?,
                         () = lent.ended() => return Err(super::prepare::gone()),
                     };
-                    fetched.insert(name.clone(), (checkout, source.name()));
-                    if name == MAIN {
+                    // A named one must be no input that the frontend takes for something else.
+                    let input = name.as_ref().map_or(MAIN_INPUT.to_owned(), |name| format!("context-{name}"));
+                    fetched.insert(input.clone(), (checkout, source.name()));
+                    if name.is_none() {
                         continue;
                     }
-                    format!("input:{name}")
+                    format!("input:{input}")
                 }
             };
-            if name == MAIN {
-                request.remote = Some(place);
-            } else {
-                request.contexts.insert(name, place);
+            match name {
+                None => request.remote = Some(place),
+                Some(name) => drop(request.contexts.insert(name, place)),
             }
         }
         if !fetched.is_empty() {
-            let directory = |(name, (checkout, _)): (&String, &(Checkout, String))| {
-                (name.clone(), Directory::whole(checkout.directory().to_owned()))
+            let directory = |(input, (checkout, _)): (&String, &(Checkout, String))| {
+                (input.clone(), Directory::whole(checkout.directory().to_owned()))
             };
             // Files that came anew have other times, so that the engine asks for each of them again.
             let places: Vec<_> = fetched.values().map(|(_, place)| place.as_str()).collect();
@@ -76,8 +80,8 @@ impl Begun {
         Ok(request)
     }
 
-    /// Who is to fetch what lies there. `None` where it is no repository.
-    async fn look_up(&self, place: &str) -> Result<Option<Fetcher>, Failure> {
+    /// Who is to fetch what lies there, be it the main context or one with a name. `None` where it is no repository.
+    async fn look_up(&self, place: &str, named: bool) -> Result<Option<Fetcher>, Failure> {
         // What comes on the client's standard input has a URL too.
         if place.starts_with(methods::UPLOADS) {
             return Ok(None);
@@ -88,20 +92,27 @@ impl Begun {
             Named::Perhaps(source) => (source, false),
             Named::Other => return Ok(None),
         };
-        let (login, for_agent) = login(&source, &self.lent).await?;
+        let (login, for_agent) = login(&source, given, &self.lent).await?;
         if !given && !git::is_repository(&source, &login).await {
             return Ok(None);
         }
-        let by_engine = self.capabilities.git;
+        let knows = |place: &str| !named || KNOWN.iter().any(|start| place.starts_with(start));
+        let told = Some(place).filter(|place| given && !source.was_renamed(place) && knows(place));
+        let told = told.map_or_else(|| source.name(), str::to_owned);
+        let by_engine = self.capabilities.git && knows(&told);
         if by_engine && !for_agent && source.suits(place, !self.capabilities.git_head) {
-            return Ok(Some(Fetcher::Engine(if given && !source.was_renamed(place) {
-                place.to_owned()
-            } else {
-                source.name()
-            })));
+            return Ok(Some(Fetcher::Engine(told)));
         }
         if git::is_there().await {
-            return Ok(Some(Fetcher::Agent(source, login)));
+            return Ok(Some(Fetcher::Agent(Box::new(source), login)));
+        }
+        if by_engine && source.login().is_some() {
+            let what = format!(
+                "{}: its URL holds a password, which the engine would show, and the agent has no git",
+                source.name()
+            );
+            return Err(Failure::new(FailureKind::Build, what)
+                .next("install git 2.31 or later where the agent runs; or lend a token with --secret id=GIT_AUTH_TOKEN,env=VARIABLE, and leave it out of the URL"));
         }
         if by_engine {
             return Ok(Some(Fetcher::Engine(place.to_owned())));
@@ -115,7 +126,7 @@ impl Begun {
 enum Fetcher {
     /// The engine, by this name.
     Engine(String),
-    Agent(Source, Login),
+    Agent(Box<Source>, Login),
 }
 
 async fn checkout(
@@ -134,20 +145,23 @@ async fn checkout(
 }
 
 /// What the client lends for a repository, and whether that is for the agent alone: what its URL says, else the secrets
-/// that `BuildKit` knows, in its order, else the job's own token for the CI's own server.
-async fn login(source: &Source, lent: &Lent) -> Result<(Login, bool), Failure> {
+/// that `BuildKit` knows, in its order, else the job's own token for the CI's own server. One for any host is for those
+/// alone whose URL says that it is git: other hosts have no business with it.
+async fn login(source: &Source, given: bool, lent: &Lent) -> Result<(Login, bool), Failure> {
     if let Some(login) = source.login() {
         return Ok((login, true));
     }
     if source.host().is_empty() {
         return Ok((Login::Anonymous, false));
     }
-    for of_host in [format!(".{}", source.host()), String::new()] {
+    let of_host = (format!(".{}", source.host()), Scope::Host);
+    let of_any = (String::new(), Scope::Repository);
+    for (of_host, scope) in [Some(of_host), Some(of_any).filter(|_| given)].into_iter().flatten() {
         if let Some(value) = lent.secret(&format!("GIT_AUTH_HEADER{of_host}")).await? {
             return Ok((Login::header(&value), false));
         }
         if let Some(token) = lent.secret(&format!("GIT_AUTH_TOKEN{of_host}")).await? {
-            return Ok((Login::token(&token), false));
+            return Ok((Login::token(&token, scope), false));
         }
     }
     let Some(origin) = source.https() else { return Ok((Login::Anonymous, false)) };

@@ -10,7 +10,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::key::{Key, string};
+use super::key::{Key, string, take};
 
 const FAILURE: u8 = 5;
 const REQUEST_IDENTITIES: u8 = 11;
@@ -85,13 +85,6 @@ fn answer(keys: &[Key], request: &[u8]) -> Option<Vec<u8>> {
         }
         _ => None,
     }
-}
-
-fn take<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (length, rest) = from.split_first_chunk()?;
-    let (bytes, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    *from = rest;
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -11,8 +11,10 @@ use ring::{
 };
 use ssh_key::{
     Mpint, PrivateKey,
-    private::{EcdsaKeypair, KeypairData, RsaKeypair},
+    private::{KeypairData, RsaKeypair},
 };
+
+mod openssh;
 
 /// Bytes of a key's file at most.
 const LARGEST: u64 = 100 << 10;
@@ -54,6 +56,8 @@ impl Key {
     fn parse(text: &str, name: &str) -> Result<Self, &'static str> {
         const ENCRYPTED: &str = "the key has a passphrase: add it to an SSH agent with ssh-add, and lend that";
         const NONE: &str = "it is no private SSH key that is known here; ssh-keygen -p -f FILE rewrites older ones";
+        const KIND: &str =
+            "keys of this kind cannot be lent: Ed25519, ECDSA P-256 and P-384, and RSA of 2048 to 4096 bits can";
         let text = text.trim();
         let old =
             text.lines().next().and_then(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("PRIVATE KEY-----"));
@@ -69,20 +73,29 @@ impl Key {
         match old {
             Some("RSA ") => return rsa(RsaKeyPair::from_der(&body(text).ok_or(NONE)?)),
             Some("") => return rsa(RsaKeyPair::from_pkcs8(&body(text).ok_or(NONE)?)),
-            _ => {}
+            Some("OPENSSH ") => {}
+            _ => return Err(NONE),
         }
-        // Some places keep a text without its last line break, or with those of another system.
-        let text = text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n";
-        let key = PrivateKey::from_openssh(&text).map_err(|_| NONE)?;
-        if key.is_encrypted() {
+        let bytes = body(text).ok_or(NONE)?;
+        let file = openssh::File::read(&bytes).ok_or(NONE)?;
+        if file.encrypted {
             return Err(ENCRYPTED);
         }
-        let signer = signer(key.key_data()).ok_or(
-            "keys of this kind cannot be lent: Ed25519, ECDSA P-256 and P-384, and RSA of 2048 to 4096 bits can",
-        )?;
-        let public = key.public_key().to_bytes().map_err(|_| NONE)?;
-        let comment = if key.comment().is_empty() { name } else { key.comment() };
-        Ok(Self { public, comment: comment.to_owned(), signer })
+        let (signer, comment) = match file.kind {
+            b"ecdsa-sha2-nistp256" => {
+                ecdsa(&file, 32, &signature::ECDSA_P256_SHA256_FIXED_SIGNING, "ecdsa-sha2-nistp256").ok_or(NONE)?
+            }
+            b"ecdsa-sha2-nistp384" => {
+                ecdsa(&file, 48, &signature::ECDSA_P384_SHA384_FIXED_SIGNING, "ecdsa-sha2-nistp384").ok_or(NONE)?
+            }
+            b"ssh-ed25519" | b"ssh-rsa" => {
+                let key = PrivateKey::from_bytes(&bytes).map_err(|_| NONE)?;
+                (signer(key.key_data()).ok_or(KIND)?, key.comment().to_owned())
+            }
+            _ => return Err(KIND),
+        };
+        let comment = if comment.is_empty() { name.to_owned() } else { comment };
+        Ok(Self { public: file.public.to_vec(), comment, signer })
     }
 
     /// A signature as SSH sends it. `None` where the flags ask for one that this key does not make: of RSA, that is the
@@ -111,22 +124,23 @@ impl Key {
     }
 }
 
+/// A key on a curve of that many bytes, and its comment.
+fn ecdsa(
+    file: &openssh::File<'_>,
+    size: usize,
+    algorithm: &'static signature::EcdsaSigningAlgorithm,
+    name: &'static str,
+) -> Option<(Signer, String)> {
+    let openssh::Ecdsa { point, number, comment } = file.ecdsa(size)?;
+    let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, &number, point, &SystemRandom::new());
+    Some((Signer::Ecdsa(pair.ok()?, name), String::from_utf8_lossy(comment).into_owned()))
+}
+
 fn signer(data: &KeypairData) -> Option<Signer> {
-    let ecdsa = |algorithm, name, pair: &EcdsaKeypair| {
-        let (private, public) = (pair.private_key_bytes(), pair.public_key_bytes());
-        let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, private, public, &SystemRandom::new());
-        Some(Signer::Ecdsa(pair.ok()?, name))
-    };
     match data {
         KeypairData::Ed25519(pair) => {
             let (seed, public) = (pair.private.to_bytes(), pair.public.0);
             Some(Signer::Ed25519(Ed25519KeyPair::from_seed_and_public_key(&seed, &public).ok()?))
-        }
-        KeypairData::Ecdsa(pair @ EcdsaKeypair::NistP256 { .. }) => {
-            ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, "ecdsa-sha2-nistp256", pair)
-        }
-        KeypairData::Ecdsa(pair @ EcdsaKeypair::NistP384 { .. }) => {
-            ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, "ecdsa-sha2-nistp384", pair)
         }
         KeypairData::Rsa(pair) => Some(Signer::Rsa(rsa_pair(pair)?)),
         _ => None,
@@ -166,11 +180,60 @@ pub(super) fn string(bytes: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), bytes].concat()
 }
 
+/// Takes such bytes from the beginning.
+pub(super) fn take<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = from.split_first_chunk()?;
+    let (bytes, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    *from = rest;
+    Some(bytes)
+}
+
 /// A positive number: without zeros before it, and never with its highest bit set.
 fn mpint(bytes: &[u8]) -> Vec<u8> {
     let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
     match &bytes[start..] {
         number @ [0x80..=0xff, ..] => string(&[&[0], number].concat()),
         number => string(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The key whose number is 1, as OpenSSH writes it: its point is the curve's own.
+    fn smallest(curve: &str, point: &[u8]) -> String {
+        let kind = format!("ecdsa-sha2-{curve}");
+        let public = [kind.as_bytes(), curve.as_bytes(), point].map(string).concat();
+        let private = [[7; 8].as_slice(), &public, &string(&[1]), &string(b"comment"), &[1, 2, 3]].concat();
+        let names = [b"none".as_slice(), b"none", b""].map(string).concat();
+        let all = [b"openssh-key-v1\0".as_slice(), &names, &[0, 0, 0, 1], &string(&public), &string(&private)].concat();
+        let text = base64::engine::general_purpose::STANDARD.encode(all);
+        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{text}\n-----END OPENSSH PRIVATE KEY-----\n")
+    }
+
+    #[test]
+    fn a_key_whose_number_is_written_short_signs_and_one_that_cannot_be_lent_is_told_as_that() {
+        let hex = |text: &str| BigUint::parse_bytes(text.as_bytes(), 16).unwrap().to_bytes_be();
+        // SEC 2, section 2.4.2: the generator of secp256r1.
+        let point = hex("046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+                         4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5");
+        let key = Key::parse(&smallest("nistp256", &point), "file").unwrap();
+        assert_eq!(key.comment, "comment");
+        let signed = key.sign(b"data", 0).unwrap();
+        let mut rest = signed.as_slice();
+        assert_eq!(take(&mut rest).unwrap(), b"ecdsa-sha2-nistp256");
+        let mut numbers = take(&mut rest).unwrap();
+        let mut number = || {
+            let bytes = BigUint::from_bytes_be(take(&mut numbers).unwrap()).to_bytes_be();
+            [vec![0; 32 - bytes.len()], bytes].concat()
+        };
+        let fixed = [number(), number()].concat();
+        let public = signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, &point);
+        public.verify(b"data", &fixed).unwrap();
+        let refused = |curve: &str| Key::parse(&smallest(curve, &point), "file").unwrap_err();
+        assert!(refused("nistp521").contains("of this kind"));
+        assert!(refused("nistp384").contains("no private SSH key"), "a point of another curve");
     }
 }

@@ -21,8 +21,8 @@ use crate::{
     model::{Credential, Failure, FailureKind},
 };
 
-/// Begins the names of the agent's own directories: the client has some that are named like contexts.
-const CHECKOUT: &str = "checkout-of-";
+/// Begins the names of the agent's own directories. The client's are named like contexts, which have no capitals.
+const CHECKOUT: &str = "Checkout-of-";
 
 /// What a client says of itself when it opens a session.
 #[derive(Debug, Clone, Default)]
@@ -69,17 +69,17 @@ impl Lent {
         self.ended.cancelled().await;
     }
 
-    /// The same, and directories of the agent's own, by the build contexts that they are. `shared_key` takes the place of
+    /// The same, and directories of the agent's own, by the inputs of the build that they are. `shared_key` takes the place of
     /// the client's.
     #[must_use]
     pub fn with_checkouts(mut self, checkouts: BTreeMap<String, Directory>, shared_key: String) -> Self {
         self.checkouts =
-            Arc::new(checkouts.into_iter().map(|(name, path)| (format!("{CHECKOUT}{name}"), path)).collect());
+            Arc::new(checkouts.into_iter().map(|(input, path)| (format!("{CHECKOUT}{input}"), path)).collect());
         self.offer.shared_key = shared_key;
         self
     }
 
-    /// The build contexts that are directories of the agent's own: the name of each, and that of its directory.
+    /// The inputs that are directories of the agent's own: the name of each, and that of its directory.
     pub fn checkouts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.checkouts.keys().filter_map(|directory| Some((directory.strip_prefix(CHECKOUT)?, directory.as_str())))
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::rig::{self, Agent, Client, Engine, GitServer, Kind, Outcome, Registry, SshServer};
 
+mod apart;
+
 on_every_engine!(
     the_cache_hits_whether_the_engine_fetches_or_the_agent,
     an_engine_without_git_is_given_what_a_name_stands_for,
@@ -133,16 +135,19 @@ fn a_private_repository_is_fetched_with_a_token_that_nobody_else_sees(kind: Kind
     let client = agent.client().env("TOKEN", &token).env("HEADER", &format!("Basic {wanted}"));
     let host_token = format!("id=GIT_AUTH_TOKEN.{},env=TOKEN", server.host);
     let with_password = repository.url.replace("http://", &format!("http://x-access-token:{token}@"));
+    let unsaid = repository.url.trim_end_matches(".git").to_owned();
     let mut said = Vec::new();
     for (url, args) in [
         (&repository.url, vec!["--secret", "id=GIT_AUTH_TOKEN,env=TOKEN"]),
         (&repository.url, vec!["--secret", &host_token]),
         (&repository.url, vec!["--secret", "id=GIT_AUTH_HEADER,env=HEADER"]),
-        (&repository.url.trim_end_matches(".git").to_owned(), vec!["--secret", "id=GIT_AUTH_TOKEN,env=TOKEN"]),
+        (&unsaid, vec!["--secret", &host_token]),
         (&with_password, vec![]),
     ] {
         said.push(build(&client, url, &args).code(0));
     }
+    // Whoever is not known as a git server gets no token that is for any.
+    said.push(build(&client, &unsaid, &["--secret", "id=GIT_AUTH_TOKEN,env=TOKEN"]).code(1));
     said.push(build(&client, &repository.url, &[]).code(1).says("--secret id=GIT_AUTH_TOKEN"));
     let wrong = agent.client().env("TOKEN", "wrong-token");
     said.push(
@@ -218,11 +223,10 @@ fn a_submodule_is_part_of_the_context_and_cannot_read_the_agents_files(kind: Kin
     let (_engine, agent) = without_git(kind);
     let (inner, outer) = (server.repository("inner"), server.repository("outer"));
     inner.commit(&[("part", "part")], "main");
-    outer.commit(
-        &[("Dockerfile", &dockerfile(&registry, "&& test -e /all/sub/part && test ! -e /all/sub/.git"))],
-        "main",
-    );
+    let there = "&& test -e /all/sub/part && test ! -e /all/sub/.git && test -e /all/relative/part";
+    outer.commit(&[("Dockerfile", &dockerfile(&registry, there))], "main");
     outer.git(&["-c", "protocol.http.allow=always", "submodule", "--quiet", "add", &inner.url, "sub"]);
+    outer.git(&["submodule", "--quiet", "add", "../inner.git", "relative"]);
     outer.commit(&[], "main");
     build(&agent.client(), &outer.url, &[]).code(0).assert_step("RUN echo", "DONE");
 
@@ -317,6 +321,9 @@ fn without_any_git_it_is_said_what_to_install(kind: Kind) {
         .code(1)
         .says("neither the engine nor the agent has git")
         .says("install git");
+    let agent = Agent::start_without_git(&Engine::shared(kind));
+    let refused = build(&agent.client(), "https://user:canary@127.0.0.1:1/r.git", &[]).code(1).says("install git");
+    assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);
 }
 
 fn a_fetch_that_nobody_waits_for_ends(kind: Kind) {

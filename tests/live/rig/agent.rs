@@ -49,7 +49,9 @@ impl Agent {
         let socket = format!("unix://{}/agent.sock", dir.path().display());
         let listen = if args.contains(&"--listen") { vec![] } else { vec!["--listen", &socket] };
         std::fs::create_dir(dir.path().join("tmp")).unwrap();
-        let process = super::program(env!("CARGO_BIN_EXE_remora-agent"))
+        // As strict as a service may be.
+        let process = super::program("/bin/sh")
+            .args(["-c", "umask 077; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_remora-agent")])
             .env("TMPDIR", dir.path().join("tmp"))
             .envs(variables.iter().copied())
             .args(listen)
