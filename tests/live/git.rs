@@ -341,7 +341,7 @@ fn a_fetch_that_nobody_waits_for_ends(kind: Kind) {
     let _connection = silent.accept().unwrap();
     assert!(!agent.temporary().is_empty(), "where does it fetch?");
     running.signal("KILL");
-    rig::eventually("git is gone, and its files", Duration::from_secs(10), || {
+    rig::eventually("git is gone, and its files", Duration::from_secs(5), || {
         (agent.temporary().is_empty() && agent.children() == 0).then_some(())
     });
 }
