@@ -38,6 +38,7 @@ const ADVICE: &[(&[&str], &str)] = &[
         ],
         "check its address; of a private one, lend a token with --secret id=GIT_AUTH_TOKEN,env=VARIABLE",
     ),
+    (&["it took more than"], "fetch less of it, with ?submodules=0, or check it out and name its directory"),
     (&["transport '"], "submodules are fetched by http, https, ssh and git; ?submodules=0 leaves them out"),
     (&["expected checksum"], "name the commit that the ref stands for now, or leave it out"),
     (
@@ -60,10 +61,14 @@ pub fn advice(said: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(words, _)| words.iter().any(|word| said.contains(word))).map(|(_, advice)| *advice)
 }
 
+/// What failed, in one line.
+pub fn cannot_fetch(source: &Source, said: &str) -> String {
+    format!("cannot fetch {}: {}", source.name(), line(said))
+}
+
 /// A fetch that failed.
 pub(super) fn failure(source: &Source, login: &Login, said: &str) -> Failure {
-    let what = format!("{}: {}", source.name(), line(said));
-    let failure = Failure::new(FailureKind::Build, what);
+    let failure = Failure::new(FailureKind::Build, cannot_fetch(source, said));
     let refused = "HTTP Basic: Access denied";
     match advice(said) {
         Some(_) if said.contains("could not read Username") && said.contains("submodule path") => failure.next(
@@ -89,5 +94,8 @@ fn line(said: &str) -> String {
         .or_else(|| telling("fatal: "))
         .or_else(|| telling("error: "))
         .or_else(|| lines().next_back());
-    found.unwrap_or("git failed without a word").trim_start_matches("fatal: ").to_owned()
+    let found = found.unwrap_or("git failed without a word").trim_start_matches("fatal: ");
+    // It would name the URL again.
+    let cause = found.strip_prefix("unable to access '").and_then(|rest| rest.split_once("': "));
+    cause.map_or(found, |(_, cause)| cause).to_owned()
 }

@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -11,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     Login, Source,
-    fault::failure,
+    fault::{self, failure},
     program::{Fault, Git},
     source::Transport,
     ssh::{self, AgentSocket},
@@ -20,6 +21,9 @@ use crate::{
     model::{Failure, FailureKind},
     session::Lent,
 };
+
+/// How long a fetch may take in all, with its submodules.
+const PATIENCE: Duration = Duration::from_mins(60);
 
 /// A checkout. Its files go when it is dropped.
 pub struct Checkout {
@@ -67,7 +71,9 @@ pub async fn fetch(source: &Source, login: &Login, lent: &Lent) -> Result<Checko
         Transport::Http | Transport::Git => None,
     };
     let git = Git::new(&home, &tree, source, login, agent.as_ref().map(|agent| agent.path.as_path()));
-    checkout.commit = Fetch { git, source }.run().await.map_err(|fault| failure(source, login, &fault.0))?;
+    let fetched = tokio::time::timeout(PATIENCE, Fetch { git, source }.run()).await;
+    let late = |_| Err(Fault(format!("it took more than {} minutes", PATIENCE.as_secs() / 60)));
+    checkout.commit = fetched.unwrap_or_else(late).map_err(|fault| failure(source, login, &fault.0))?;
     let (wanted, keep) = (source.directory.clone(), source.keep_git);
     let directory = spawn_blocking(move || {
         if !keep {
@@ -85,8 +91,8 @@ pub async fn fetch(source: &Source, login: &Login, lent: &Lent) -> Result<Checko
 
 async fn socket(source: &Source, home: &Path, lent: &Lent) -> Result<AgentSocket, Failure> {
     if !lent.has_ssh_agent(ssh::DEFAULT).await {
-        let what = format!("{}: it is reached by SSH, and the client lends no SSH agent", source.url);
-        return Err(Failure::new(FailureKind::Build, what).next("lend one with --ssh default"));
+        let what = fault::cannot_fetch(source, "it is reached by SSH, and the client lends no SSH agent");
+        return Err(Failure::new(FailureKind::Build, what).next("lend one to the build, with --ssh default"));
     }
     AgentSocket::listen(home, lent.clone()).map_err(|error| {
         Failure::new(FailureKind::Agent, format!("the agent has no socket in {}: {error}", home.display()))

@@ -24,7 +24,7 @@ mod program;
 mod source;
 mod ssh;
 
-pub use fault::advice;
+pub use fault::{advice, cannot_fetch};
 pub use fetch::{Checkout, fetch};
 pub use login::{Login, Scope};
 pub use probe::is_repository;

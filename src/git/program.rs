@@ -2,8 +2,9 @@
 
 use std::{
     ffi::OsString,
+    io,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -120,10 +121,11 @@ impl Git {
             .env_clear()
             .envs(self.variables.iter().map(|(k, v)| (k, v)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
-        let fault = |error: std::io::Error| Fault(format!("git cannot be run: {error}"));
-        let mut group = Group(command.spawn().map_err(fault)?);
-        let (output, errors) = (group.0.stdout.take(), group.0.stderr.take());
-        let (output, errors, status) = tokio::join!(last(output), last(errors), group.0.wait());
+        let fault = |error: io::Error| Fault(format!("git cannot be run: {error}"));
+        let mut child = command.spawn().map_err(fault)?;
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        let mut group = Group(Some(child));
+        let (output, errors, status) = tokio::join!(last(output), last(errors), group.wait());
         if status.map_err(fault)?.success() { Ok(output) } else { Err(Fault(self.without_secrets(errors))) }
     }
 
@@ -144,15 +146,27 @@ fn ssh(agent: Option<&Path>) -> String {
 }
 
 /// A process and all that it started.
-struct Group(Child);
+struct Group(Option<Child>);
+
+impl Group {
+    async fn wait(&mut self) -> io::Result<ExitStatus> {
+        match &mut self.0 {
+            Some(child) => child.wait().await,
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
         // Its id is its own until it was waited for.
-        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(id) = id {
-            // It fails where all have ended by themselves.
-            let _ = kill_process_group(id, Signal::KILL);
+        let Some(mut child) = self.0.take() else { return };
+        let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
+        // It fails where all have ended by themselves.
+        let _ = kill_process_group(id, Signal::KILL);
+        // Else it stays in the table of processes until another one ends.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn(async move { drop(child.wait().await) }));
         }
     }
 }

@@ -173,15 +173,48 @@ async fn login(source: &Source, given: bool, lent: &Lent) -> Result<(Login, bool
 /// A failure with what is known of remote contexts.
 pub(super) fn explained(failure: Failure, remote: Option<&str>) -> Failure {
     let Some(remote) = remote.filter(|_| failure.kind == FailureKind::Build) else { return failure };
+    let Ok(Named::Git(source)) = Source::read(remote) else { return failure };
     // Steps say much of which some sounds like git. Docker 20.10 tells in the step's log alone what git said.
-    let fetching = failure.next.is_empty()
+    let no_key = failure.what.contains("no SSH key");
+    let fetching = (failure.next.is_empty() || no_key)
         && failure.step.is_empty()
         && failure.excerpt.is_none()
-        && (failure.what.contains("failed to load cache key") || failure.what.contains("git"))
-        && matches!(Source::read(remote), Ok(Named::Git(_)));
-    let said = std::iter::once(&failure.what).chain(&failure.log).find_map(|line| git::advice(line));
-    match said.filter(|_| fetching) {
-        Some(advice) => failure.next(advice),
-        None => failure,
+        && (failure.what.contains("failed to load cache key") || failure.what.contains("git"));
+    let mut lines = failure.log.iter().map(String::as_str).chain(failure.what.lines());
+    let said = lines.find_map(|line| Some((line, git::advice(line)?)));
+    let Some((line, advice)) = said.filter(|_| fetching) else { return failure };
+    let line = line.rsplit_once("failed to load cache key: ").map_or(line, |(_, line)| line);
+    let what = git::cannot_fetch(&source, line.trim_end_matches(", output: \"\""));
+    Failure { what, log: Vec::new(), ..failure }.next(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engines_git_said_is_told_once_and_in_one_line() {
+        const URL: &str = "http://h.example/r.git";
+        let told = |said: &str, log: &[&str], next: &str| {
+            let what = format!("failed to read dockerfile: failed to load cache key: {said}");
+            let log = log.iter().map(|line| (*line).to_owned()).collect();
+            let failure = Failure { log, ..Failure::new(FailureKind::Build, what).next(next) };
+            let Failure { what, log, next, .. } = explained(failure, Some(URL));
+            (what, log.len(), next.split(',').next().unwrap_or_default().to_owned())
+        };
+        let fatal = format!("fatal: unable to access '{URL}/': Could not resolve host: h.example");
+        let failed = format!("failed to fetch remote {URL}");
+        let unknown =
+            (format!("cannot fetch {URL}: Could not resolve host: h.example"), 0, "check its host".to_owned());
+        let docker_28 = format!("{failed}: git stderr:\n{fatal}\n: exit status 128");
+        assert_eq!(told(&docker_28, &[&fatal], ""), unknown);
+        assert_eq!(told(&docker_28, &[], ""), unknown);
+        let docker_20 = format!("{failed}: exit status 128");
+        assert_eq!(told(&docker_20, &["Initialized empty Git repository in /x/", &fatal], ""), unknown);
+        let (what, ..) = told("repository does not contain ref v1, output: \"\"", &[], "");
+        assert_eq!(what, format!("cannot fetch {URL}: repository does not contain ref v1"));
+        let (what, _, next) = told("no SSH key \"default\" forwarded from the client", &[], "lend it to the step");
+        assert_eq!(what, format!("cannot fetch {URL}: no SSH key \"default\" forwarded from the client"));
+        assert_eq!(next, "lend a key that the host knows");
     }
 }

@@ -164,7 +164,7 @@ fn a_private_repository_is_fetched_with_a_token_that_nobody_else_sees(kind: Kind
 
 fn a_repository_behind_ssh_is_fetched_with_the_clients_key(kind: Kind) {
     let (registry, server, ssh) = (Registry::start(), GitServer::start(), SshServer::start("ed25519"));
-    let (_engine, agent) = without_git(kind);
+    let (engine, agent) = without_git(kind);
     let repository = server.repository("repo");
     repository.commit(&[("Dockerfile", &dockerfile(&registry, ""))], "main");
     let url = format!("ssh://root@127.0.0.1:{}{}", ssh.port, repository.bare.display());
@@ -175,6 +175,10 @@ fn a_repository_behind_ssh_is_fetched_with_the_clients_key(kind: Kind) {
     let stranger = agent.client().env("SSH_AUTH_SOCK", other.agent.to_str().unwrap());
     build(&stranger, &url, &["--ssh", "default"]).code(1).says("Permission denied (publickey");
     left_nothing(&agent);
+    let long = rig::context(&[(&format!("{}/file", "long".repeat(20)), "")]);
+    let agent = Agent::start_with_temporary(&engine, &long.path().join("long".repeat(20)));
+    let client = agent.client().env("SSH_AUTH_SOCK", ssh.agent.to_str().unwrap());
+    assert_ne!(build(&client, &url, &["--ssh", "default"]).says("a short name").status.code(), Some(0));
 }
 
 fn a_key_without_an_agent_is_used_from_its_file(kind: Kind) {
@@ -298,7 +302,9 @@ fn what_the_engine_cannot_fetch_is_said_with_what_to_do(kind: Kind) {
         (format!("{}#main", url.replace(&server.host, "127.0.0.1:1")), "check its host"),
         ("ssh://git@127.0.0.1:1/repo#main".to_owned(), "--ssh default"),
     ] {
-        build(&client, &context, &lent).code(1).says(words);
+        let failed = build(&client, &context, &lent).code(1).says(words);
+        let error = failed.stderr.lines().skip_while(|line| !line.starts_with("remora: error: cannot fetch "));
+        assert!(error.count() == 2, "one line of what failed, and one of what to do: {}", failed.stderr);
     }
     build(&client, &format!("{url}#main"), &[]).code(1).says("--secret id=GIT_AUTH_TOKEN");
 }
@@ -335,7 +341,7 @@ fn a_fetch_that_nobody_waits_for_ends(kind: Kind) {
     let _connection = silent.accept().unwrap();
     assert!(!agent.temporary().is_empty(), "where does it fetch?");
     running.signal("KILL");
-    rig::eventually("git is gone, and its files", Duration::from_secs(10), || {
+    rig::eventually("git is gone, and its files", Duration::from_secs(5), || {
         (agent.temporary().is_empty() && agent.children() == 0).then_some(())
     });
 }

@@ -43,6 +43,14 @@ impl Agent {
         agent
     }
 
+    /// One whose temporary directory is this, ready.
+    pub(crate) fn start_with_temporary(engine: &Engine, directory: &std::path::Path) -> Self {
+        let directory = directory.to_str().unwrap();
+        let agent = Self::spawn(engine, &["--allow-entitlement", "network.host"], &[("TMPDIR", directory)]);
+        agent.ready();
+        agent
+    }
+
     fn spawn(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = super::scratch();
         let log = File::create(dir.path().join("agent.log")).unwrap();
