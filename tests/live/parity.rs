@@ -301,7 +301,8 @@ fn what_fails_there_fails_here(kind: Kind) {
         (&["--pull=maybe"], 2),
         (&["--no-such-flag"], 2),
         (&["--output", "type=nothing"], 2),
-        (&["--allow", "everything"], 13),
+        (&["--allow", "everything"], 2),
+        (&["--allow", "security.insecure"], 13),
     ] {
         let job = Job { context: context.path(), flags, env: &[], input: "" };
         let (theirs, ours) = (bed.theirs(&job), bed.ours(&job));
