@@ -70,8 +70,12 @@ impl Destination {
                 return Err(usage("--iidfile: what is exported has no id").next("leave it out"));
             }
             Goal::Export(Export::CacheOnly, _) => Self { export: Export::CacheOnly, ..plain },
-            Goal::Export(_, None) if args.is_quiet() || io::stdout().is_terminal() => {
-                return Err(usage("-o: an archive on standard output needs it for itself, and no terminal")
+            Goal::Export(_, None) if args.is_quiet() => {
+                return Err(usage("-o: the archive goes to standard output, and the id that -q prints as well")
+                    .next("leave -q out (--progress none is silent too), or name a file with dest=FILE"));
+            }
+            Goal::Export(_, None) if io::stdout().is_terminal() => {
+                return Err(usage("-o: the archive goes to standard output, which is a terminal")
                     .next("name a file with dest=FILE, or redirect"));
             }
             Goal::Export(export, None) => Self { export, place: Some(Place::Out), ..plain },

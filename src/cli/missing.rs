@@ -35,7 +35,13 @@ pub(super) fn explain(mut failure: Failure, context: &Path, dockerfile: &Path) -
         let next = format!("{file}:{line} hides it: take that line out, or add a line !{name} after it");
         return failure.next(next);
     }
-    let next = match nearest(name, &names(context)).as_slice() {
+    let names = names(context);
+    let next = match nearest(name, &names).as_slice() {
+        _ if names.is_empty() => {
+            "the build context is empty: name a directory, as in -f - . where the Dockerfile comes on \
+                                  standard input"
+                .to_owned()
+        }
         [] => {
             "it is not in the build context, and nothing of a like name is: check the path, which begins at the context"
                 .to_owned()

@@ -9,6 +9,7 @@
 //! | `rawjson` | BuildKit's own status, a JSON text a line |
 //! | `lines`, `control` | bytes of a step > whole lines, without what moves a cursor |
 //! | `pushes`, `checks` | lines about pushes, and about what the engine's checks of the Dockerfile found |
+//! | `ending` | how a step ended > its line |
 //! | `colour` | which, if any |
 
 mod checks;
@@ -16,6 +17,7 @@ mod choice;
 mod ci;
 mod colour;
 mod control;
+mod ending;
 mod lines;
 mod plain;
 mod pushes;

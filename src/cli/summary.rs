@@ -27,7 +27,7 @@ fn lines(report: &Report, now: SystemTime) -> Vec<String> {
         Some(bytes) => second.push(format!("{} of layers (uncompressed) to registries", text::bytes(bytes))),
         None => second.push("pushed what was new (this engine does not say how much)".to_owned()),
     }
-    second.extend(report.explanation.as_ref().and_then(|explanation| written(explanation)));
+    second.extend(report.explanation.as_ref().and_then(|explanation| written(explanation, report)));
     second.push(text::seconds(report.elapsed_ms));
     let mut lines = vec![first.join("; "), second.join("; ")];
     let digest = if report.digest.is_empty() { &report.image_id } else { &report.digest };
@@ -39,8 +39,11 @@ fn lines(report: &Report, now: SystemTime) -> Vec<String> {
     lines
 }
 
-/// What became of the scope's own cache; `None` where there is no scope.
-fn written(explanation: &Explanation) -> Option<String> {
+/// What became of the scope's own cache; where there is no scope, why nothing is kept of a push.
+fn written(explanation: &Explanation, report: &Report) -> Option<String> {
+    if explanation.scope.is_none() && !report.pushed.is_empty() && !explanation.no_write_why.is_empty() {
+        return Some(format!("no cache written: {}", explanation.no_write_why));
+    }
     let (own, outcome) = (explanation.scope.as_ref()?, explanation.outcome.as_ref()?);
     Some(match (outcome.written.as_slice(), explanation.no_write_why.as_str()) {
         ([], "") => format!("nothing new for the cache of {own}"),

@@ -254,7 +254,7 @@ fn no_write_why(
         return Some(why.clone());
     }
     if scopes.own.is_none() {
-        return Some("no branch is known".to_owned());
+        return Some("no branch is known (--cache-scope)".to_owned());
     }
     if !request.push && request.cache.repository.is_none() {
         return Some("without --push or --cache-repo nothing is written to a registry".to_owned());

@@ -87,7 +87,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
 /// Commands of Docker's that are not here, and what to do instead.
 const COMMANDS: &[(&str, &str)] = &[
     ("login", "credentials are those of `docker login` where the client runs, or DOCKER_AUTH_CONFIG"),
-    ("images", "remora du says what the engine holds"),
+    ("images", "remora du says what the engine holds, and --verbose names it"),
+    ("image", "remora du says what the engine holds, and --verbose names it"),
+    ("rmi", "remora prune frees what nothing uses"),
+    ("rm", "remora prune frees what nothing uses"),
+    ("logout", "credentials are those of `docker login` where the client runs, or DOCKER_AUTH_CONFIG"),
     ("system", "remora du says what the engine holds, and remora prune frees it"),
     ("builder", "remora du, remora prune"),
     ("tag", "give every name to the build: remora build -t A -t B"),

@@ -13,7 +13,7 @@ use anstyle::Style;
 use block::Block;
 pub(super) use marks::{Ci, Marks, harmless};
 
-use super::{Display, Out, colour::Colours, control, lines::Lines, pushes::Pushes, text};
+use super::{Display, Out, colour::Colours, control, ending::Ending, lines::Lines, pushes::Pushes};
 use crate::model::{Event, StepId};
 
 /// How long a step may say nothing until it is said that it runs. Most of the engine's own steps are over by then.
@@ -38,13 +38,7 @@ struct Step {
     block: Block,
     /// Bytes that it moved.
     moved: u64,
-    end: Option<End>,
-}
-
-struct End {
-    cached: bool,
-    error: Option<String>,
-    elapsed_ms: u64,
+    end: Option<Ending>,
 }
 
 struct Screen {
@@ -117,7 +111,7 @@ impl Steps {
         format!("#{id} {}", self.names.get(&id).map(String::as_str).unwrap_or_default())
     }
 
-    fn done(&mut self, id: StepId, end: End) {
+    fn done(&mut self, id: StepId, end: Ending) {
         self.step(id).end = Some(end);
         self.unfinished(id);
         if self.stage == Some(id) {
@@ -165,12 +159,7 @@ impl Steps {
         let Some(Step { end: Some(end), moved, .. }) = self.open.remove(&id) else { return };
         let name = self.names.get(&id).map(String::as_str).unwrap_or_default();
         let colours = self.screen.colours;
-        let size = if moved > 0 { format!(" ({})", text::bytes(moved)) } else { String::new() };
-        let (style, line) = match &end.error {
-            Some(error) => (colours.error, format!("#{id} ERROR {name}: {}", error.trim_end())),
-            None if end.cached => (colours.cached, format!("#{id} CACHED {name}{size}")),
-            None => (colours.run, format!("#{id} DONE {} {name}{size}", text::seconds(end.elapsed_ms))),
-        };
+        let (style, line) = end.line(colours, id, name, moved);
         let line = format!("{style}{line}{style:#}");
         if self.stage == Some(id) {
             self.leave(Some(&line));
@@ -266,7 +255,7 @@ impl Display for Steps {
             }
             Event::StepDone { step, cached, error, elapsed_ms } => {
                 let error = error.map(|error| control::one_line(&error));
-                self.done(step, End { cached, error, elapsed_ms });
+                self.done(step, Ending { cached, error, elapsed_ms });
             }
             Event::PushProgress { reference, layer, state, current, total } => {
                 if let Some(line) = self.pushes.line(&reference, &layer, &state, current, total) {

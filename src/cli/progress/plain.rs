@@ -4,7 +4,7 @@ use std::{collections::HashMap, io::Write as _};
 
 use anstyle::Style;
 
-use super::{Display, Out, colour::Colours, lines::Lines, pushes::Pushes, text};
+use super::{Display, Out, colour::Colours, ending::Ending, lines::Lines, pushes::Pushes, text};
 use crate::model::{Event, StepId};
 
 /// Plain progress. Lines of several steps may mix; each says whose it is.
@@ -37,16 +37,11 @@ impl Plain {
         self.steps.entry(step).or_default().lines.feed(data, |line| log_line(out, step, line));
     }
 
-    fn done(&mut self, step: StepId, cached: bool, error: Option<&str>, elapsed_ms: u64) {
+    fn done(&mut self, step: StepId, ending: &Ending) {
         let out = &mut self.out;
         let known = self.steps.entry(step).or_default();
         known.lines.rest(|line| log_line(out, step, line));
-        let name = &known.name;
-        let (style, line) = match error {
-            Some(error) => (self.colours.error, format!("#{step} ERROR {name}: {}", error.trim_end())),
-            None if cached => (self.colours.cached, format!("#{step} CACHED {name}")),
-            None => (self.colours.run, format!("#{step} DONE {} {name}", text::seconds(elapsed_ms))),
-        };
+        let (style, line) = ending.line(self.colours, step, &known.name, 0);
         self.line(style, &line);
     }
 
@@ -77,7 +72,7 @@ impl Display for Plain {
                 self.line(plain, &format!("#{step}   {what} {}", text::bytes(current)));
             }
             Event::StepDone { step, cached, error, elapsed_ms } => {
-                self.done(step, cached, error.as_deref(), elapsed_ms);
+                self.done(step, &Ending { cached, error, elapsed_ms });
             }
             Event::PushProgress { reference, layer, state, current, total } => {
                 if let Some(line) = self.pushes.line(&reference, &layer, &state, current, total) {

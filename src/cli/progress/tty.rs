@@ -14,8 +14,9 @@ use rows::Row;
 use super::{
     Display,
     colour::Colours,
+    ending::Ending,
     lines::{self, Lines},
-    pushes, text,
+    pushes,
 };
 use crate::model::{Event, StepId};
 
@@ -107,17 +108,12 @@ impl Tty {
         }
     }
 
-    fn done(&mut self, id: StepId, cached: bool, error: Option<&str>, elapsed_ms: u64) {
+    fn done(&mut self, id: StepId, ending: &Ending) {
         let moved: u64 =
             self.running.remove(&id).iter().flat_map(|step| step.moves.values()).map(|moved| moved.current).sum();
-        let size = if moved > 0 { format!(" ({})", text::bytes(moved)) } else { String::new() };
         self.over.insert(id);
         let name = self.names.get(&id).map(String::as_str).unwrap_or_default();
-        let (style, line) = match error {
-            Some(error) => (self.colours.error, format!("#{id} ERROR {name}: {}", error.trim_end())),
-            None if cached => (self.colours.cached, format!("#{id} CACHED {name}{size}")),
-            None => (self.colours.run, format!("#{id} DONE {} {name}{size}", text::seconds(elapsed_ms))),
-        };
+        let (style, line) = ending.line(self.colours, id, name, moved);
         self.painter.above(style, &line);
     }
 
@@ -157,7 +153,7 @@ impl Display for Tty {
                 self.moved(step, what, Moved { current, total, done });
             }
             Event::StepDone { step, cached, error, elapsed_ms } => {
-                self.done(step, cached, error.as_deref(), elapsed_ms);
+                self.done(step, &Ending { cached, error, elapsed_ms });
             }
             Event::PushProgress { reference, layer, state, current, total } => {
                 self.push(reference, layer, &state, current, total);
