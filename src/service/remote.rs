@@ -115,7 +115,7 @@ impl Begun {
                 .next("install git 2.31 or later where the agent runs; or lend a token with --secret id=GIT_AUTH_TOKEN,env=VARIABLE, and leave it out of the URL"));
         }
         if by_engine {
-            return Ok(Some(Fetcher::Engine(place.to_owned())));
+            return Ok(Some(Fetcher::Engine(told)));
         }
         let what = format!("{}: neither the engine nor the agent has git to fetch it with", source.name());
         Err(Failure::new(FailureKind::Build, what)
