@@ -9,6 +9,7 @@ use remora::{
     engine::Engine,
     model::ListenUrl,
     service::{self, Agent, Listener, Settings},
+    strategy::queue::Limits,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -41,8 +42,17 @@ struct Args {
     /// How much longer a build may take for registries that do not say which cache refs exist [default: 2s]
     #[arg(long, value_name = "TIME")]
     cache_deadline: Option<String>,
-    /// A TOML file with the keys engine, listen, allow_entitlement, insecure_registry and cache_deadline; flags win
-    /// over it
+    /// What the agent is called among those of a pool [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// How many builds run at once; the others wait [default: 0, without limit]
+    #[arg(long, value_name = "N")]
+    max_builds: Option<String>,
+    /// How many builds wait; more are turned away [default: 32]
+    #[arg(long, value_name = "N")]
+    max_queue: Option<String>,
+    /// A TOML file with the keys engine, listen, allow_entitlement, insecure_registry, cache_deadline, name, max_builds
+    /// and max_queue; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -78,6 +88,8 @@ async fn run(args: Args) -> Result<(), Refusal> {
         insecure_registry: config.insecure_registry,
         token: std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty()),
         cache_deadline: config.cache_deadline,
+        name: config.name.unwrap_or_else(host_name),
+        limits: Limits { running: config.max_builds, waiting: config.max_queue },
     };
     // An error means that it is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -111,6 +123,11 @@ async fn run(args: Args) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// In a pod, the pod's: it stays when a pod of a StatefulSet is made anew.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 fn configuration(args: Args) -> Result<Config, Refusal> {
     let refuse = |file: &str, mistakes: Vec<Mistake>| {
         Refusal(mistakes.iter().map(|mistake| format!("{file}{mistake}")).collect())
@@ -129,6 +146,9 @@ fn configuration(args: Args) -> Result<Config, Refusal> {
         allow_entitlement: args.allow_entitlement,
         insecure_registry: args.insecure_registry,
         cache_deadline: args.cache_deadline,
+        name: args.name,
+        max_builds: args.max_builds,
+        max_queue: args.max_queue,
     };
     Config::resolve(&flags, |name| std::env::var(name).ok(), file).map_err(|mistakes| refuse("", mistakes))
 }
