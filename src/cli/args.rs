@@ -45,7 +45,7 @@ Exit codes:
   0    done
   1    the build itself failed: a step, or the Dockerfile
   2    usage or configuration
-  10   the agent cannot be reached
+  10   the agent cannot be reached, or is full
   11   the engine is not available
   12   a registry did not take or give what was asked
   13   refused by the agent's policy, or for want of its token
