@@ -58,6 +58,7 @@ mod described;
 mod exported;
 mod exported_directory;
 mod git;
+mod gitlab;
 mod given;
 mod info_and_prune;
 mod main_job;
