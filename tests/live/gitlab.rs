@@ -55,7 +55,7 @@ impl Project {
         Self { dir, variables: variables.map(|(name, value)| (name, value.to_owned())).into() }
     }
 
-    fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.insert(name, value.to_owned());
         self
     }

@@ -60,6 +60,7 @@ mod exported_directory;
 mod git;
 mod gitlab;
 mod given;
+mod guides;
 mod info_and_prune;
 mod main_job;
 mod manual;
