@@ -77,9 +77,14 @@ impl Agent {
         Self { process, dir }
     }
 
+    /// Where it listens.
+    pub(crate) fn url(&self) -> String {
+        format!("unix://{}/agent.sock", self.dir.path().display())
+    }
+
     /// A client of this agent.
     pub(crate) fn client(&self) -> Client {
-        Client::new(&format!("unix://{}/agent.sock", self.dir.path().display()))
+        Client::new(&self.url())
     }
 
     /// Sends a signal, by name.
