@@ -13,7 +13,7 @@ use super::stand::Job;
 fn the_pod_shares_what_it_must_and_hides_the_engine() {
     let job = Job::new();
     let pipeline = "remoraPod(agentArgs: ['--insecure-registry', 'r.example:5000'], engineArgs: '--mirror=https://m.example',\n  \
-        containers: [tools: 'alpine:3'], cloud: 'k8s', inheritFrom: 'base', yaml: '''\nspec:\n  containers:\n    - name: dind\n      \
+        containers: [tools: 'alpine:3'], cloud: 'k8s', inheritFrom: 'base', yaml: '''\nspec:\n  containers:\n    - name: engine\n      \
         image: docker:27-dind\n    - {name: own, image: busybox}\n''') { echo 'inside' }";
     job.run(pipeline).succeeds().says("inside");
     let pods = job.pods();
@@ -23,35 +23,29 @@ fn the_pod_shares_what_it_must_and_hides_the_engine() {
         assert_eq!(of["inheritFrom"], inherits);
     }
     let pod = yaml(outer["yaml"].as_str().unwrap());
-    assert_eq!(pod["spec"]["securityContext"], json!({"fsGroup": 65532}));
-    let volumes: Vec<_> = pod["spec"]["volumes"].as_array().unwrap().iter().collect();
-    assert_eq!(
-        volumes,
-        ["remora", "engine", "engine-data"]
-            .map(|name| json!({"name": name, "emptyDir": {}}))
-            .iter()
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(pod["spec"]["securityContext"], json!({"fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}));
+    let volumes = ["remora", "engine", "engine-data", "tmp"].map(|name| json!({"name": name, "emptyDir": {}}));
+    assert_eq!(pod["spec"]["volumes"], json!(volumes));
 
     let containers = by_name(&pod);
     let mounts: BTreeMap<_, _> = containers.iter().map(|(name, container)| (*name, mounts(container))).collect();
-    assert_eq!(mounts["remora-install"], ["remora:/run/remora"]);
-    assert_eq!(mounts["remora-prepare"], ["engine:/run/engine", "engine-data:/var/lib/docker"]);
-    assert_eq!(mounts["remora-agent"], ["remora:/run/remora", "engine:/run/engine"]);
-    assert_eq!(mounts["dind"], ["engine:/run/engine", "engine-data:/var/lib/docker"]);
+    assert_eq!(mounts["install"], ["remora:/run/remora"]);
+    assert_eq!(mounts["prepare-engine"], ["engine:/run/engine", "engine-data:/var/lib/docker"]);
+    assert_eq!(mounts["agent"], ["remora:/run/remora", "engine:/run/engine", "tmp:/tmp"]);
+    assert_eq!(mounts["engine"], ["engine:/run/engine", "engine-data:/var/lib/docker"]);
     // Steps have the agent's socket and the client, read-only, and nothing of the engine.
     for step in ["jnlp", "tools"] {
         assert_eq!(mounts[step], ["remora:/run/remora read-only"]);
     }
     let privileged = |container: &Value| container["securityContext"]["privileged"] == true;
     let all: Vec<_> = containers.iter().filter(|(_, container)| privileged(container)).map(|(name, _)| *name).collect();
-    assert_eq!(all, ["dind"]);
+    assert_eq!(all, ["engine"]);
 
-    let (install, prepare) = (&containers["remora-install"]["command"], &containers["remora-prepare"]["command"]);
-    assert_eq!(install, &json!(["remora-agent", "install", "/run/remora/bin"]));
-    assert_eq!(prepare, &json!(["remora-agent", "prepare-engine", "--mirror=https://m.example"]));
+    assert_eq!(containers["install"]["args"], json!(["install", "/run/remora/bin"]));
+    assert_eq!(containers["prepare-engine"]["args"], json!(["prepare-engine", "--mirror=https://m.example"]));
+    assert_eq!(containers["engine"]["args"], json!(["dockerd", "--config-file=/run/engine/daemon.json"]));
     let arguments = json!(["--engine", "unix:///run/engine/docker.sock", "--insecure-registry", "r.example:5000"]);
-    assert_eq!(containers["remora-agent"]["args"], arguments);
+    assert_eq!(containers["agent"]["args"], arguments);
     assert_eq!(containers["tools"]["image"], "alpine:3");
     // No mark of the template is left.
     assert!(!outer["yaml"].as_str().unwrap().lines().any(|line| !line.contains('#') && line.contains('@')));

@@ -58,12 +58,15 @@ class Client implements Serializable {
     } else {
       steps.withCredentials(bindings) { code = steps.sh(shell) }
     }
+    String text = null
+    if (file != null) {
+      // In the same container and as the same user: the file may be nobody else's to read. Without a build there is none.
+      String name = Flags.quoted(file)
+      text = steps.sh(returnStdout: true, label: "the answer of ${step}".toString(),
+                      script: "{ set +x; } 2>/dev/null; [ ! -e ${name} ] || { cat ${name}; rm -f ${name}; }".toString())
+    }
     if (code != 0) steps.error(told(step, given, code))
-    if (file == null) return null
-    // In the same container and as the same user: the file may be nobody else's to read.
-    String name = Flags.quoted(file)
-    return steps.sh(returnStdout: true, label: "the answer of ${step}".toString(),
-                    script: "{ set +x; } 2>/dev/null; cat ${name}; rm -f ${name}".toString())
+    return text
   }
 
   /** What the shell runs. It becomes the client, so that signals reach that. */
@@ -90,19 +93,19 @@ class Client implements Serializable {
   /** JSON as maps, lists and plain values that Jenkins can save, with nothing that a sandbox refuses. */
   @NonCPS
   static Object json(String text) {
-    return plain(new groovy.json.JsonSlurper().parseText(text))
+    return Client.plain(new groovy.json.JsonSlurper().parseText(text))
   }
 
   @NonCPS
   private static Object plain(Object value) {
     if (value instanceof Map) {
       Map copy = [:]
-      value.each { key, of -> copy[key.toString()] = plain(of) }
+      value.each { key, of -> copy[key.toString()] = Client.plain(of) }
       return copy
     }
     if (value instanceof List) {
       List copy = []
-      value.each { copy << plain(it) }
+      value.each { copy << Client.plain(it) }
       return copy
     }
     return value

@@ -4,7 +4,8 @@ import com.cloudbees.groovy.cps.NonCPS
 
 /**
  * The named parameters of the steps, and the flags of the client that they stand for. No step is called here, so all of
- * it is {@code @NonCPS}: it runs in one go, and Jenkins never has to save it half done.
+ * it is {@code @NonCPS}: it runs in one go, and Jenkins never has to save it half done. Here and beside it, methods of a
+ * class's own are called by the class's name: from within a closure the sandbox lets no others through.
  */
 class Flags implements Serializable {
   // Name to flag and kind; what is no flag is dealt with elsewhere.
@@ -51,7 +52,7 @@ class Flags implements Serializable {
       }
       if (value == null || known[name][1] == 'no flag') return
       String flag = known[name][0]
-      words.addAll(values(name, known[name][1], value).collect { it == null ? flag : "${flag}=${it}".toString() })
+      words.addAll(Flags.values(name, known[name][1], value).collect { it == null ? flag : "${flag}=${it}".toString() })
     }
     return words
   }

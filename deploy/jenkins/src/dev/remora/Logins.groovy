@@ -17,17 +17,17 @@ class Logins implements Serializable {
     List found = []
     registries(given).eachWithIndex { host, i ->
       found << [$class: 'UsernamePasswordMultiBinding', credentialsId: given.credentials[host].toString(),
-                usernameVariable: user(i), passwordVariable: password(i)]
+                usernameVariable: Logins.user(i), passwordVariable: Logins.password(i)]
     }
     names(given, 'secretTexts').eachWithIndex { id, i ->
-      found << [$class: 'StringBinding', credentialsId: given.secretTexts[id].toString(), variable: variable('TEXT', i)]
+      found << [$class: 'StringBinding', credentialsId: given.secretTexts[id].toString(), variable: Logins.variable('TEXT', i)]
     }
     names(given, 'secretFiles').eachWithIndex { id, i ->
-      found << [$class: 'FileBinding', credentialsId: given.secretFiles[id].toString(), variable: variable('FILE', i)]
+      found << [$class: 'FileBinding', credentialsId: given.secretFiles[id].toString(), variable: Logins.variable('FILE', i)]
     }
     names(given, 'sshKeys').eachWithIndex { id, i ->
       found << [$class: 'SSHUserPrivateKeyBinding', credentialsId: given.sshKeys[id].toString(),
-                keyFileVariable: variable('KEY', i)]
+                keyFileVariable: Logins.variable('KEY', i)]
     }
     if (given.token != null) {
       found << [$class: 'StringBinding', credentialsId: given.token.toString(), variable: 'REMORA_TOKEN']
@@ -40,13 +40,13 @@ class Logins implements Serializable {
   static List flags(Map given) {
     List found = []
     names(given, 'secretTexts').eachWithIndex { id, i ->
-      found << Flags.quoted("--secret=id=${id},env=${variable('TEXT', i)}")
+      found << Flags.quoted("--secret=id=${id},env=${Logins.variable('TEXT', i)}")
     }
     names(given, 'secretFiles').eachWithIndex { id, i ->
-      found << Flags.quoted("--secret=id=${id},src=") + '"$' + variable('FILE', i) + '"'
+      found << Flags.quoted("--secret=id=${id},src=") + '"$' + Logins.variable('FILE', i) + '"'
     }
     names(given, 'sshKeys').eachWithIndex { id, i ->
-      found << Flags.quoted("--ssh=${id}=") + '"$' + variable('KEY', i) + '"'
+      found << Flags.quoted("--ssh=${id}=") + '"$' + Logins.variable('KEY', i) + '"'
     }
     return found
   }
@@ -62,9 +62,9 @@ class Logins implements Serializable {
     ]
     hosts.eachWithIndex { host, i ->
       // printf belongs to the shell: no process has the password on its command line.
-      lines << "login=\$(printf '%s:%s' \"\$${user(i)}\" \"\$${password(i)}\" | base64 | tr -d '\\n')".toString()
+      lines << "login=\$(printf '%s:%s' \"\$${Logins.user(i)}\" \"\$${Logins.password(i)}\" | base64 | tr -d '\\n')".toString()
       lines << 'DOCKER_AUTH_CONFIG="${DOCKER_AUTH_CONFIG:+$DOCKER_AUTH_CONFIG,}"' +
-        Flags.quoted("${json(host)}:{\"auth\":\"") + '"$login"' + "'\"}'"
+        Flags.quoted("${Logins.json(host)}:{\"auth\":\"") + '"$login"' + "'\"}'"
     }
     lines << 'export DOCKER_AUTH_CONFIG="{\\"auths\\":{$DOCKER_AUTH_CONFIG}}"'
     return lines
@@ -94,12 +94,12 @@ class Logins implements Serializable {
 
   @NonCPS
   private static String user(int i) {
-    return variable('USER', i)
+    return Logins.variable('USER', i)
   }
 
   @NonCPS
   private static String password(int i) {
-    return variable('PASSWORD', i)
+    return Logins.variable('PASSWORD', i)
   }
 
   @NonCPS

@@ -10,13 +10,14 @@ class Pod implements Serializable {
   @NonCPS
   static String yaml(String template, Map given, String agentImage) {
     if (!agentImage) {
-      throw new WrongUse("name the agent's image: agentImage: 'registry.example/remora-agent:1', or REMORA_AGENT_IMAGE in Jenkins' global properties")
+      throw new WrongUse("name the agent's image: agentImage: 'registry.example/remora-agent:1', " +
+        "or REMORA_AGENT_IMAGE in Jenkins' global properties")
     }
     Map parts = [
-      AGENT_IMAGE: json(agentImage),
-      ENGINE_IMAGE: json(given.engineImage ?: 'docker:28-dind'),
+      AGENT_IMAGE: Pod.json(agentImage),
+      ENGINE_IMAGE: Pod.json(given.engineImage ?: 'docker:28-dind'),
       AGENT: list(['--engine', 'unix:///run/engine/docker.sock'] + Flags.texts(given.agentArgs)),
-      PREPARE: list(['remora-agent', 'prepare-engine'] + Flags.texts(given.engineArgs)),
+      PREPARE: list(['prepare-engine'] + Flags.texts(given.engineArgs)),
       CONTAINERS: containers(given.containers),
     ]
     return parts.inject(template) { text, name, part -> text.replace("@${name}@".toString(), part) }
@@ -37,8 +38,8 @@ class Pod implements Serializable {
     if (!(images instanceof Map)) throw new WrongUse("containers is a map from names to images; others belong into yaml")
     return images.collect { name, image ->
       """\
-    - name: ${json(name)}
-      image: ${json(image)}
+    - name: ${Pod.json(name)}
+      image: ${Pod.json(image)}
       command: [sleep, 99d]
       volumeMounts:
         - {name: remora, mountPath: /run/remora, readOnly: true}"""
@@ -47,7 +48,7 @@ class Pod implements Serializable {
 
   @NonCPS
   private static String list(List words) {
-    return '[' + words.collect { json(it) }.join(', ') + ']'
+    return '[' + words.collect { Pod.json(it) }.join(', ') + ']'
   }
 
   @NonCPS
