@@ -51,12 +51,33 @@ fn the_pod_shares_what_it_must_and_hides_the_engine() {
     assert!(!outer["yaml"].as_str().unwrap().lines().any(|line| !line.contains('#') && line.contains('@')));
 }
 
+/// The newest published schemas of Kubernetes know every field of it.
+#[test]
+#[ignore = "needs the namespaces that tests/run.sh makes"]
+fn kubernetes_takes_the_pod() {
+    let job = Job::new();
+    job.run("remoraPod(containers: [tools: 'alpine:3', \"an'other\": 'busybox']) {}").succeeds();
+    // Jenkins puts its own image and a name in.
+    let text =
+        job.pods()[0]["yaml"].as_str().unwrap().replace("- name: jnlp\n", "- name: jnlp\n      image: inbound-agent\n");
+    let valid = |text: &str| {
+        let mut file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let script = super::stand::project("tests/lib/kubernetes.sh");
+        let output = Command::new(script).arg("validate").arg(file.path()).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (good, told) = valid(&text);
+    assert!(good && told.contains(": 1 valid"), "{told}");
+    assert!(!valid(&text.replace("fsGroup", "fsgroup")).0, "the check sees no mistakes");
+}
+
 /// What the client is given and what the library knows are the same flags: a new one is not forgotten here.
 #[test]
 #[ignore = "needs the namespaces that tests/run.sh makes"]
 fn the_library_knows_every_flag_of_the_client() {
     const NOT_FOR_PIPELINES: &[&str] =
-        &["--cache-to", "--call", "--check", "--help", "--iidfile", "--metadata-file", "--quiet"];
+        &["--cache-to", "--call", "--check", "--digest-file", "--help", "--iidfile", "--metadata-file", "--quiet"];
     for (table, command) in [("BUILD", "build"), ("PUSH", "push"), ("PRUNE", "prune")] {
         let log =
             Job::new().run(&format!("echo 'flags: ' + dev.remora.Flags.{table}.values()*.first().findAll().join(' ')"));
