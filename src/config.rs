@@ -13,16 +13,8 @@ const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
 /// Where the agent listens where nobody says so.
 const DEFAULT_LISTEN: &str = "unix:///run/remora/agent.sock";
 /// Every key of the file.
-const KEYS: [&str; 8] = [
-    "engine",
-    "listen",
-    "allow_entitlement",
-    "insecure_registry",
-    "cache_deadline",
-    "name",
-    "max_builds",
-    "max_queue",
-];
+const KEYS: [&str; 8] =
+    ["engine", "listen", "allow_entitlement", "insecure_registry", "cache_deadline", "name", "max_builds", "max_queue"];
 /// How many builds wait where nobody says so.
 const DEFAULT_MAX_QUEUE: usize = 32;
 /// How long a build waits for registries to say which cache refs exist, where nobody says so.
@@ -232,18 +224,16 @@ impl Config {
         let max_builds = max_builds.or(file.max_builds).unwrap_or(0);
         let max_queue = max_queue.or(file.max_queue).unwrap_or(DEFAULT_MAX_QUEUE);
         match (engine, listen) {
-            (Some(engine), Some(listen)) if source.mistakes.is_empty() => {
-                Ok(Self {
-                    engine,
-                    listen,
-                    allow_entitlement,
-                    insecure_registry,
-                    cache_deadline,
-                    name,
-                    max_builds,
-                    max_queue,
-                })
-            }
+            (Some(engine), Some(listen)) if source.mistakes.is_empty() => Ok(Self {
+                engine,
+                listen,
+                allow_entitlement,
+                insecure_registry,
+                cache_deadline,
+                name,
+                max_builds,
+                max_queue,
+            }),
             _ => Err(source.mistakes),
         }
     }

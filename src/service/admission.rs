@@ -58,8 +58,7 @@ impl Admission {
         self.queue.send_modify(|queue| entry = queue.enter(ticket, project));
         if entry == Entry::Full {
             let limits = self.queue.borrow().limits();
-            let what =
-                format!("the agent is full: {} builds run, and {} wait", limits.running, limits.waiting);
+            let what = format!("the agent is full: {} builds run, and {} wait", limits.running, limits.waiting);
             return Err(Failure::new(FailureKind::Busy, what)
                 .next("try again later, or have the agent take more: --max-builds, --max-queue, or a pool of agents"));
         }

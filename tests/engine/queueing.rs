@@ -26,7 +26,7 @@ fn limits(running: usize, waiting: usize) -> Settings {
 /// A build that was called for, and the session that it needs.
 struct Called {
     events: Streaming<pb::Event>,
-    _session: Session,
+    session: Session,
 }
 
 /// An agent with one place, which a build has.
@@ -68,7 +68,7 @@ async fn call(client: &mut Client, tag: &str) -> Result<Called, tonic::Status> {
     let session = lend_nothing(client).await;
     let request = pb::BuildRequest { tags: vec![tag.to_owned()], ..build(&session.id) };
     let events = soon(client.build(request)).await?.into_inner();
-    Ok(Called { events, _session: session })
+    Ok(Called { events, session })
 }
 
 /// What is said of the place in the queue.
@@ -141,8 +141,8 @@ async fn whoever_stops_waiting_makes_room_for_the_next() {
     let cancel = pb::CancelRequest { build: id, by: "alice".to_owned(), ..pb::CancelRequest::default() };
     soon(rig.client.cancel(cancel)).await.unwrap();
     assert_eq!(end(cancelled.events).await.1.unwrap_err().kind, FailureKind::Cancelled);
-    let Called { events, _session } = rig.waits("c", "next").await;
-    drop(_session);
+    let Called { events, session } = rig.waits("c", "next").await;
+    drop(session);
     let failure = end(events).await.1.unwrap_err();
     assert!(failure.what.contains("gone"), "a session that ended frees its place too: {failure:?}");
     assert_eq!(rig.state().await.waiting, 0);
