@@ -129,7 +129,7 @@ impl<'c> Route<'c> {
         let name = |place: usize| &pool.there[place].state.name;
         let takes = |(place, fit): &&(usize, Fit)| {
             let waits_for_engine = *fit == Fit::Idle && !self.sidecars.is_empty();
-            *fit != Fit::Draining && !waits_for_engine && !self.refused.contains_key(name(*place))
+            !matches!(fit, Fit::Full | Fit::Draining) && !waits_for_engine && !self.refused.contains_key(name(*place))
         };
         let places = fits.iter().filter(takes).map(|(place, _)| *place);
         places.min_by_key(|place| self.died.contains(name(*place)))
