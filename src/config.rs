@@ -2,9 +2,13 @@
 //!
 //! Pure: the caller reads the file and hands over the flags and a way to look up variables.
 
+mod access;
+
 use std::{fmt, ops::Range, time::Duration};
 
 use toml::{Spanned, de::DeTable, de::DeValue};
+
+pub use access::{Access, AccessFile, AccessFlags, TlsFiles};
 
 use crate::model::{EngineUrl, InvalidAddress, ListenUrl};
 
@@ -22,8 +26,10 @@ const DEFAULT_CACHE_DEADLINE: Duration = Duration::from_secs(2);
 pub struct Config {
     /// The engine beside it.
     pub engine: EngineUrl,
-    /// Where it listens.
-    pub listen: ListenUrl,
+    /// Where it listens; never empty.
+    pub listen: Vec<ListenUrl>,
+    /// Who may connect there, and how.
+    pub access: Access,
     /// What a build may ask for beyond an ordinary build; nothing by default.
     pub allow_entitlement: Vec<Entitlement>,
     /// Registries, as `host` or `host:port`, that speak plain http. Loopback does by itself.
@@ -46,8 +52,10 @@ pub enum Entitlement {
 pub struct FileConfig {
     /// Key `engine`. A text, for only the environment knows whether TLS is wanted.
     pub engine: Option<String>,
-    /// Key `listen`.
-    pub listen: Option<ListenUrl>,
+    /// Key `listen`, a text or a list.
+    pub listen: Option<Vec<ListenUrl>>,
+    /// Keys `tls_cert`, `tls_key`, `tls_client_ca`, `kubernetes_auth`, `kubernetes_audience` and `pull_secret`.
+    pub access: AccessFile,
     /// Key `allow_entitlement`.
     pub allow_entitlement: Option<Vec<Entitlement>>,
     /// Key `insecure_registry`.
@@ -61,8 +69,10 @@ pub struct FileConfig {
 pub struct Flags {
     /// `--engine`
     pub engine: Option<String>,
-    /// `--listen`
-    pub listen: Option<String>,
+    /// `--listen`, repeatable
+    pub listen: Vec<String>,
+    /// Who may connect there, and how
+    pub access: AccessFlags,
     /// `--allow-entitlement`, repeatable
     pub allow_entitlement: Vec<String>,
     /// `--insecure-registry`, repeatable
@@ -135,15 +145,17 @@ impl Config {
                 }
                 "listen" => {
                     let parse = |text: &str| ListenUrl::parse(text).map_err(|e| e.to_string());
-                    config.listen = file.string(key.get_ref(), value, parse);
+                    config.listen = file.one_or_more(key.get_ref(), value, parse);
                 }
                 "allow_entitlement" => {
                     config.allow_entitlement = file.list(key.get_ref(), value, Entitlement::parse);
                 }
                 "insecure_registry" => config.insecure_registry = file.list(key.get_ref(), value, registry_host),
                 "cache_deadline" => config.cache_deadline = file.string(key.get_ref(), value, deadline),
+                key if access::KEYS.contains(&key) => config.access.read(&mut file, key, value),
                 unknown => {
-                    let problem = format!("unknown key; the keys are {}", KEYS.join(", "));
+                    let keys = [&KEYS[..], &access::KEYS].concat().join(", ");
+                    let problem = format!("unknown key; the keys are {keys}");
                     file.mistake(unknown, &key.span(), problem);
                 }
             }
@@ -156,8 +168,8 @@ impl Config {
     /// other, they are not added up.
     ///
     /// `variable` looks up a variable of the environment: `REMORA_ENGINE` (else `DOCKER_HOST`), `REMORA_LISTEN`,
-    /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas), `REMORA_CACHE_DEADLINE`, and those of
-    /// [`EngineUrl::with_docker_tls`], which apply wherever the address came from. An empty variable says nothing.
+    /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas, as `REMORA_LISTEN` is),
+    /// `REMORA_CACHE_DEADLINE`, those of [`Access`], and those of [`EngineUrl::with_docker_tls`], which apply wherever the address came from. An empty variable says nothing.
     pub fn resolve(
         flags: &Flags,
         variable: impl Fn(&str) -> Option<String>,
@@ -168,13 +180,12 @@ impl Config {
             .text("--engine", flags.engine.as_deref(), &["REMORA_ENGINE", "DOCKER_HOST"])
             .unwrap_or_else(|| ("engine", file.engine.unwrap_or_else(|| DEFAULT_ENGINE.to_owned())));
         let engine = source.keep(name, EngineUrl::with_docker_tls(&text, &variable).map_err(describe));
-        let listen = match source.text("--listen", flags.listen.as_deref(), &["REMORA_LISTEN"]) {
-            Some((name, text)) => source.keep(name, ListenUrl::parse(&text).map_err(describe)),
-            None => match file.listen {
-                Some(listen) => Some(listen),
-                None => source.keep("listen", ListenUrl::parse(DEFAULT_LISTEN).map_err(describe)),
-            },
-        };
+        let parse = |text: &str| ListenUrl::parse(text).map_err(describe);
+        let listen = source
+            .list("--listen", &flags.listen, "REMORA_LISTEN", parse)
+            .or(file.listen)
+            .unwrap_or_else(|| source.keep("listen", parse(DEFAULT_LISTEN)).into_iter().collect());
+        let access = Access::resolve(&flags.access, &mut source, file.access);
         let allow_entitlement = source
             .list("--allow-entitlement", &flags.allow_entitlement, "REMORA_ALLOW_ENTITLEMENT", Entitlement::parse)
             .or(file.allow_entitlement)
@@ -188,9 +199,9 @@ impl Config {
             .and_then(|(name, text)| source.keep(name, deadline(&text)))
             .or(file.cache_deadline)
             .unwrap_or(DEFAULT_CACHE_DEADLINE);
-        match (engine, listen) {
-            (Some(engine), Some(listen)) if source.mistakes.is_empty() => {
-                Ok(Self { engine, listen, allow_entitlement, insecure_registry, cache_deadline })
+        match engine {
+            Some(engine) if source.mistakes.is_empty() => {
+                Ok(Self { engine, listen, access, allow_entitlement, insecure_registry, cache_deadline })
             }
             _ => Err(source.mistakes),
         }
@@ -267,6 +278,28 @@ impl FileReader<'_> {
             return None;
         };
         Some(items.iter().filter_map(|item| self.string(key, item, &parse)).collect())
+    }
+
+    fn one_or_more<T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        match value.get_ref() {
+            DeValue::String(_) => self.string(key, value, parse).map(|one| vec![one]),
+            _ => self.list(key, value, parse),
+        }
+    }
+
+    fn boolean(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<bool> {
+        match value.get_ref() {
+            DeValue::Boolean(truth) => Some(*truth),
+            other => {
+                self.mistake(key, &value.span(), format!("true or false is wanted, not {}", kind(other)));
+                None
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 //! | [`engine`] | BuildKit and Docker | our protobuf, decisions |
 //! | [`registry`] | manifests and tags | our protobuf, decisions |
 //! | [`git`] | the agent's own git: a repository > a directory | engine, decisions |
+//! | [`kube`] | the cluster: who a caller is, what it may do, pull secrets | gRPC, engine, registry |
 //! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
 //! | [`cli`] | the client's commands and display | engine, strategy |
 
@@ -30,6 +31,8 @@ pub mod engine;
 #[cfg(feature = "agent")]
 pub mod git;
 mod grpc;
+#[cfg(feature = "agent")]
+pub mod kube;
 pub mod model;
 #[cfg(feature = "agent")]
 pub mod registry;

@@ -5,10 +5,9 @@ use std::{fmt, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use remora::{
-    config::{Config, Flags, Mistake},
+    config::{AccessFlags, Config, Flags, Mistake},
     engine::Engine,
-    model::ListenUrl,
-    service::{self, Agent, Listener, Settings},
+    service::{self, Agent},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -28,10 +27,10 @@ struct Args {
     /// The engine: unix:///path or tcp://host:port
     #[arg(long, value_name = "URL")]
     engine: Option<String>,
-    /// Where to listen: unix:///path (mode 0660), or tcp://127.0.0.1:port with REMORA_TOKEN set
-    /// [default: unix:///run/remora/agent.sock]
+    /// Where to listen: unix:///path (mode 0660), or tcp://address:port, which needs authentication, and beyond loopback
+    /// TLS; repeatable [default: unix:///run/remora/agent.sock]
     #[arg(long, value_name = "URL")]
-    listen: Option<String>,
+    listen: Vec<String>,
     /// Let builds ask for this entitlement: network.host or security.insecure
     #[arg(long, value_name = "NAME")]
     allow_entitlement: Vec<String>,
@@ -41,10 +40,11 @@ struct Args {
     /// How much longer a build may take for registries that do not say which cache refs exist [default: 2s]
     #[arg(long, value_name = "TIME")]
     cache_deadline: Option<String>,
-    /// A TOML file with the keys engine, listen, allow_entitlement, insecure_registry and cache_deadline; flags win
-    /// over it
+    /// A TOML file whose keys are named as the flags, with _ for -; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessFlags,
 }
 
 /// Why the agent does not start, one line for each reason.
@@ -73,23 +73,20 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), Refusal> {
     let one = |line: String| Refusal(vec![line]);
     let config = configuration(args)?;
-    let settings = Settings {
-        allow_entitlement: config.allow_entitlement.iter().map(|e| e.as_str().to_owned()).collect(),
-        insecure_registry: config.insecure_registry,
-        token: std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty()),
-        cache_deadline: config.cache_deadline,
-    };
     // An error means that it is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
-    if matches!(config.listen, ListenUrl::Tcp(_)) && settings.token.is_none() {
-        return Err(one(format!(
-            "listening on {} needs a token: set REMORA_TOKEN for the agent and its clients, or listen on a unix socket",
-            config.listen
-        )));
+    let token = std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty());
+    let missing = config.access.missing(&config.listen, token.is_some());
+    if !missing.is_empty() {
+        return Err(Refusal(missing));
     }
-    let listener =
-        Listener::bind(&config.listen).await.map_err(|e| one(format!("cannot listen on {}: {e}", config.listen)))?;
-    tracing::info!(listen = %config.listen, engine = %config.engine, version = env!("CARGO_PKG_VERSION"), "started");
+    let (listeners, settings) = service::open(&config, token).await.map_err(one)?;
+    tracing::info!(
+        listen = config.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        engine = %config.engine,
+        version = env!("CARGO_PKG_VERSION"),
+        "started"
+    );
     let agent = Agent::new(Engine::connect(config.engine), settings);
     let mut term = signal(SignalKind::terminate()).map_err(|e| one(e.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| one(e.to_string()))?;
@@ -102,7 +99,7 @@ async fn run(args: Args) -> Result<(), Refusal> {
         tracing::warn!("told to stop again: running builds are cancelled");
         stopping.cancel();
     });
-    let served = service::serve(agent, listener, drain.cancelled_owned());
+    let served = service::serve(agent, listeners, drain.cancelled_owned());
     tokio::select! {
         served = served => served.map_err(|e| one(e.to_string()))?,
         () = stop.cancelled() => {}
@@ -126,6 +123,7 @@ fn configuration(args: Args) -> Result<Config, Refusal> {
     let flags = Flags {
         engine: args.engine,
         listen: args.listen,
+        access: args.access,
         allow_entitlement: args.allow_entitlement,
         insecure_registry: args.insecure_registry,
         cache_deadline: args.cache_deadline,

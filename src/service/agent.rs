@@ -8,15 +8,17 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     builds::Builds,
+    door::Caller,
     places::Places,
     sessions::Sessions,
     stream::{EventStream, OnHangUp, stream},
 };
 use crate::{
     engine::{Engine, State},
+    kube::{Authority, PullSecrets},
     model::{
-        BuildRequest, CancelRequest, Capabilities, DiskUsageRequest, Event, Failure, FailureKind, PruneRequest,
-        PushRequest,
+        BuildRequest, CancelRequest, Capabilities, DiskUsageRequest, Event, Failure, FailureKind, Permission,
+        PruneRequest, PushRequest,
     },
     pb::{self, build_agent_server::BuildAgent},
     registry::{self, Registry},
@@ -34,6 +36,10 @@ pub struct Settings {
     pub cache_deadline: Duration,
     /// What callers must show. A unix socket can do without: its mode says who may connect.
     pub token: Option<String>,
+    /// Whom to ask about callers over TCP, and the tokens that they show.
+    pub cluster: Option<Arc<Authority>>,
+    /// What to log in to registries with where a client has nothing for them.
+    pub pull_secrets: Option<Arc<PullSecrets>>,
 }
 
 impl Default for Settings {
@@ -43,6 +49,8 @@ impl Default for Settings {
             insecure_registry: Vec::new(),
             cache_deadline: Duration::from_secs(2),
             token: None,
+            cluster: None,
+            pull_secrets: None,
         }
     }
 }
@@ -139,7 +147,13 @@ impl BuildAgent for Agent {
 
     async fn build(&self, request: Request<pb::BuildRequest>) -> Result<Response<EventStream>, Status> {
         self.refuse_while_draining().map_err(wire::to_status)?;
+        let caller = request.extensions().get::<Caller>().cloned();
         let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        if request.push
+            && let Some(caller) = caller
+        {
+            caller.may(Permission::Push).await.map_err(wire::to_status)?;
+        }
         let inner = Arc::clone(&self.inner);
         Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::build::build(inner, request, events)))
     }
