@@ -17,9 +17,13 @@
 //! | [`registry`] | manifests and tags | our protobuf, decisions |
 //! | [`git`] | the agent's own git: a repository > a directory | engine, decisions |
 //! | [`kube`] | the cluster: who a caller is, what it may do, pull secrets | gRPC, engine, registry |
+//! | [`host`] | what the kernel tells of the pod | decisions |
 //! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
 //! | [`cli`] | the client's commands and display | engine, strategy |
+//! | [`agent_cli`] | the agent's command line | what a served call does |
 
+#[cfg(feature = "agent")]
+pub mod agent_cli;
 #[cfg(feature = "client")]
 pub mod cli;
 #[cfg(feature = "agent")]
@@ -32,7 +36,11 @@ pub mod engine;
 pub mod git;
 mod grpc;
 #[cfg(feature = "agent")]
+pub mod host;
+#[cfg(feature = "agent")]
 pub mod kube;
+#[cfg(any(feature = "agent", feature = "client"))]
+mod manual;
 pub mod model;
 #[cfg(feature = "agent")]
 pub mod registry;

@@ -61,11 +61,19 @@ const RULES: &[Rule] = &[
     Rule { room: "kube", rooms: Only(&["model"]), crates: AllBut(BUILDKIT) },
     Rule {
         room: "cli",
-        rooms: AllBut(&["engine", "strategy", "service", "git", "kube"]),
+        rooms: AllBut(&["engine", "strategy", "service", "git", "agent_cli", "kube"]),
         crates: AllBut(ENGINE_AND_CLUSTER),
     },
+    Rule {
+        room: "agent_cli",
+        rooms: AllBut(&["cli", "session", "git", "strategy", "kube"]),
+        crates: AllBut(ENGINE_AND_CLUSTER),
+    },
+    Rule { room: "host", rooms: Only(&[]), crates: Only(&["rustix"]) },
+    // Of a command line nobody else's business but its manual.
+    Rule { room: "manual", rooms: Only(&[]), crates: Only(&["clap", "clap_mangen", "roff"]) },
     // Nothing asks upward.
-    Rule { room: "service", rooms: AllBut(&["cli"]), crates: AllBut(ENGINE_AND_CLUSTER) },
+    Rule { room: "service", rooms: AllBut(&["cli", "agent_cli"]), crates: AllBut(ENGINE_AND_CLUSTER) },
     Rule { room: "config", rooms: Only(&["model"]), crates: AllBut(ENGINE_AND_CLUSTER) },
 ];
 

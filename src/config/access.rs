@@ -80,7 +80,7 @@ impl AccessFile {
             "tls_client_ca" => self.tls_client_ca = file.string(key, value, text),
             "kubernetes_audience" => self.kubernetes_audience = file.string(key, value, text),
             "kubernetes_auth" => self.kubernetes_auth = file.boolean(key, value),
-            _ => self.pull_secret = file.list(key, value, |text| text.parse()),
+            _ => self.pull_secret = file.list(key, value, str::parse),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Access {
         let wanted = wanted.and_then(|(name, text)| source.keep(name, truth(&text)));
         let asked = flags.kubernetes_auth || wanted.or(file.kubernetes_auth).unwrap_or_default();
         let pull_secrets = source
-            .list("--pull-secret", &flags.pull_secret, "REMORA_PULL_SECRET", |text| text.parse())
+            .list("--pull-secret", &flags.pull_secret, "REMORA_PULL_SECRET", str::parse)
             .or(file.pull_secret)
             .unwrap_or_default();
         let mut lacks = |key: &str, problem: &str| {

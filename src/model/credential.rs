@@ -39,13 +39,10 @@ pub fn auths_name(host: &str) -> &str {
 
 /// Which of the names under `auths` in Docker's configuration is that of the registry that an engine calls `host`. Names
 /// are hosts or URLs; what is written as Docker's client writes it comes first.
-pub fn auths_key<'a>(names: impl Iterator<Item = &'a str> + Clone, host: &str) -> Option<&'a str> {
+pub fn auths_key<'a>(mut names: impl Iterator<Item = &'a str> + Clone, host: &str) -> Option<&'a str> {
     let exact = [auths_name(host).to_owned(), format!("https://{host}"), format!("https://{host}/v1/")];
-    let wanted = registry_host(host);
-    exact
-        .iter()
-        .find_map(|key| names.clone().find(|name| name == key))
-        .or_else(|| names.clone().find(|name| registry_host(name) == wanted))
+    let found = exact.iter().find_map(|key| names.clone().find(|name| name == key));
+    found.or_else(|| names.find(|name| registry_host(name) == registry_host(host)))
 }
 
 /// The host of such a name, which may be a whole URL.

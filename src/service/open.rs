@@ -12,10 +12,8 @@ use crate::{
 /// says what is wrong with the configuration.
 pub async fn open(config: &Config, token: Option<String>) -> Result<(Vec<Listener>, Settings), String> {
     let Access { tls, kubernetes, pull_secrets } = &config.access;
-    let cluster = match kubernetes.is_some() || !pull_secrets.is_empty() {
-        true => Some(Cluster::find().await?),
-        false => None,
-    };
+    let wants_cluster = kubernetes.is_some() || !pull_secrets.is_empty();
+    let cluster = if wants_cluster { Some(Cluster::find().await?) } else { None };
     let settings = Settings {
         allow_entitlement: config.allow_entitlement.iter().map(|e| e.as_str().to_owned()).collect(),
         insecure_registry: config.insecure_registry.clone(),
