@@ -50,6 +50,14 @@ closing_line() {
     END { printf "%d passed, %d failed\n", passed, failed }' "$log"
 }
 
+# Both programs as they are in images, without the optimisations, which take long.
+static_programs() {
+  local target
+  target=$(rustc -vV | sed -n 's/^host: //p')
+  cargo build --quiet --locked --bins --target "$target" --config "target.$target.rustflags=['-Ctarget-feature=+crt-static']"
+  export REMORA_STATIC_PROGRAMS=${CARGO_TARGET_DIR:-$root/target}/$target/debug
+}
+
 run() { "$@" 2>&1 | tee -a "$log"; }
 
 command -v cc >/dev/null || "$lib/install.sh" gcc libc6-dev
@@ -64,6 +72,12 @@ else
   "$lib/engine.sh" roots >/dev/null
   live=$(mktemp -d "${TMPDIR:-/tmp}/remora-live.XXXXXX")
   "$lib/registry.sh" busybox "$live/base.tar.gz"
+  # What takes long on a new machine is left out where no test with such a name is wanted.
+  if [[ $# == 0 || $* == *kubernetes* ]]; then
+    "$lib/install.sh" etcd-server dnsmasq-base conntrack iptables jq procps
+    "$lib/kubernetes.sh" build
+    static_programs
+  fi
   cargo test --no-run --quiet
   run env REMORA_LIVE_DIR="$live" unshare --net --mount --pid --fork --kill-child --mount-proc \
     "$root/tests/run.sh" --inside "$@" || status=1

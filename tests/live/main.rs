@@ -60,6 +60,7 @@ mod exported_directory;
 mod git;
 mod given;
 mod info_and_prune;
+mod kubernetes;
 mod main_job;
 mod manual;
 mod parity;

@@ -40,7 +40,7 @@ node_inside() {
 
   write_runtime >"$dir/runtime"
   chmod 755 "$dir/runtime"
-  REMORA_ENGINE_BRIDGE=pods REMORA_ENGINE_INSECURE=registry.example REMORA_ENGINE_RUNTIME=$dir/runtime \
+  REMORA_ENGINE_BRIDGE=pods REMORA_ENGINE_MTU=1450 REMORA_ENGINE_INSECURE=registry.example REMORA_ENGINE_RUNTIME=$dir/runtime \
     "$here/engine.sh" start own "$dir/engine"
   load_images "$dir" &
   loading=$!
@@ -85,9 +85,9 @@ load_images() {
   "$here/registry.sh" busybox "$dir/images.tar.gz"
   "${import[@]}" -c 'CMD ["sh", "-c", "trap exit TERM; while :; do sleep 1000 & wait; done"]' "$dir/images.tar.gz" pause:1
   "${import[@]}" "$dir/images.tar.gz" busybox:test
-  tar -C "$("$here/engine.sh" root 26)" "${left_out[@]/#/--exclude=}" --one-file-system -c . | "${import[@]}" - docker:test
+  tar -C "$("$here/engine.sh" root 28)" "${left_out[@]/#/--exclude=}" --one-file-system -c . | "${import[@]}" - docker:test
   left_out+=(./usr/*bin/{docker,containerd,runc,ctr}* ./usr/libexec/docker)
-  tar -C "$("$here/engine.sh" root 26)" "${left_out[@]/#/--exclude=}" --one-file-system -c . | "${import[@]}" - git:test
+  tar -C "$("$here/engine.sh" root 28)" "${left_out[@]/#/--exclude=}" --one-file-system -c . | "${import[@]}" - git:test
 }
 
 # All of the cluster's DNS: services are names for their own address, headless ones for those of their ready pods.

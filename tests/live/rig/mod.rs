@@ -2,6 +2,7 @@
 
 mod agent;
 mod client;
+mod cluster;
 mod engine;
 mod fault;
 mod git;
@@ -13,6 +14,7 @@ mod token;
 
 pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
+pub(crate) use cluster::{Cluster, REGISTRY, manifests, repository, static_programs, succeeded};
 pub(crate) use engine::{Engine, Kind};
 pub(crate) use fault::{Fault, FaultyRegistry};
 pub(crate) use git::{GitServer, SshServer, ssh_keygen};
