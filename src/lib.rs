@@ -16,6 +16,7 @@
 //! | [`engine`] | BuildKit and Docker | our protobuf, decisions |
 //! | [`registry`] | manifests and tags | our protobuf, decisions |
 //! | [`git`] | the agent's own git: a repository > a directory | engine, decisions |
+//! | [`dind`] | an engine's `daemon.json`, as a pure function of what its pod is | I/O |
 //! | [`host`] | what the kernel tells of the pod | decisions |
 //! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
 //! | [`cli`] | the client's commands and display | engine, strategy |
@@ -29,6 +30,8 @@ pub mod cli;
 pub mod config;
 #[cfg(any(feature = "agent", feature = "client"))]
 mod digest;
+#[cfg(feature = "agent")]
+pub mod dind;
 #[cfg(feature = "agent")]
 pub mod engine;
 #[cfg(feature = "agent")]

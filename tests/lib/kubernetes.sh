@@ -123,7 +123,7 @@ kubectl() {
   HOME=/nonexistent KUBECONFIG=$dir/admin.kubeconfig inside "$dir" "$programs/kubectl" "$@"
 }
 
-# Runs a command where the cluster is: a node has a network of its own. With $replace=exec it takes this shell's place.
+# Runs a command where the cluster is: a node has a network of its own. With $replace='exec' it takes this shell's place.
 inside() {
   local dir=$1 node
   shift
@@ -153,7 +153,7 @@ case ${1:-} in
   compile) compile "$2" ;;
   validate) validate "$2" ;;
   api) api "$2" ;;
-  kubectl) replace=exec kubectl "${@:2}" ;;
+  kubectl) replace='exec' kubectl "${@:2}" ;;
   node) node "$2" ;;
   shared)
     mkdir -p "$2"
@@ -163,7 +163,7 @@ case ${1:-} in
     ;;
   node-inside) inside_node=1 node_inside "$2" ;;
   endpoints) inside_node=1 endpoints "$2" ;;
-  inside) replace=exec inside "${@:2}" ;;
+  inside) replace='exec' inside "${@:2}" ;;
   stop) stop "$2" ;;
   *)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2

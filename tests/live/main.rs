@@ -65,6 +65,7 @@ mod main_job;
 mod manual;
 mod parity;
 mod plan;
+mod pods;
 mod progress;
 mod push;
 mod restarts;
