@@ -128,7 +128,7 @@ inside() {
   local dir=$1 node
   shift
   if [[ -z ${inside_node:-} && -e $dir/node.pid ]] && node=$(pgrep -P "$(cat "$dir/node.pid")"); then
-    ${replace:-} nsenter --target "$node" --net --mount -- "$@"
+    ${replace:-} nsenter --target "$node" --net --mount --wd="$PWD" -- "$@"
   else
     ${replace:-} "$@"
   fi

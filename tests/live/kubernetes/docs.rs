@@ -35,12 +35,12 @@ fn every_command_of_the_guide_works() {
            {script} kubectl {cluster} --namespace {space} \"$@\"
          }}
          docker() {{
-           case $1 in
-             build) shift; command docker build --build-arg BASE=git:test --build-arg PROGRAMS=prebuilt \"$@\" ;;
-             *) command docker \"$@\" ;;
-           esac
+           command=$1; shift
+           [ $command != build ] || set -- --build-arg BASE=git:test --build-arg PROGRAMS=prebuilt \"$@\"
+           {docker} docker 28 $command \"$@\"
          }}\n{blocks}",
         plain = super::sidecar::PLAIN_HTTP,
+        docker = repository("tests/lib/engine.sh"),
         cluster = cluster.dir.display(),
         space = space.name,
         blocks = blocks(&fs::read_to_string(repository("docs/kubernetes.md")).unwrap()).concat(),
@@ -49,8 +49,6 @@ fn every_command_of_the_guide_works() {
         .args(["-euc", &commands])
         .current_dir(place)
         .env("DOCKER_HOST", format!("unix://{}", cluster.engine().display()))
-        .env("DOCKER_BUILDKIT", "1")
-        .env("DOCKER_CONFIG", place)
         .stdin(Stdio::null())
         .output()
         .unwrap();
