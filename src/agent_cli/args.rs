@@ -41,8 +41,17 @@ pub(super) struct Serve {
     /// How much longer a build may take for registries that do not say which cache refs exist [default: 2s]
     #[arg(long, value_name = "TIME")]
     pub(super) cache_deadline: Option<String>,
-    /// A TOML file with the keys engine, listen, allow_entitlement, insecure_registry and cache_deadline; flags win
-    /// over it
+    /// What the agent is called among those of a pool [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// How many builds run at once; the others wait [default: 0, without limit]
+    #[arg(long, value_name = "N")]
+    pub(super) max_builds: Option<String>,
+    /// How many builds wait; more are turned away [default: 32]
+    #[arg(long, value_name = "N")]
+    pub(super) max_queue: Option<String>,
+    /// A TOML file with the keys engine, listen, allow_entitlement, insecure_registry, cache_deadline, name, max_builds
+    /// and max_queue; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }

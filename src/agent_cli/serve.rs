@@ -11,6 +11,7 @@ use crate::{
     engine::Engine,
     model::ListenUrl,
     service::{self, Agent, Listener, Settings},
+    strategy::queue::Limits,
 };
 
 /// Why the agent does not start, one line for each reason.
@@ -45,6 +46,8 @@ async fn serve(args: Serve) -> Result<(), Refusal> {
         insecure_registry: config.insecure_registry,
         token: std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty()),
         cache_deadline: config.cache_deadline,
+        name: config.name.unwrap_or_else(host_name),
+        limits: Limits { running: config.max_builds, waiting: config.max_queue },
     };
     // An error means that it is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -78,6 +81,11 @@ async fn serve(args: Serve) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// In a pod, the pod's: it stays when a stateful set makes its pod anew.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 fn configuration(args: Serve) -> Result<Config, Refusal> {
     let refuse = |file: &str, mistakes: Vec<Mistake>| {
         Refusal(mistakes.iter().map(|mistake| format!("{file}{mistake}")).collect())
@@ -96,6 +104,9 @@ fn configuration(args: Serve) -> Result<Config, Refusal> {
         allow_entitlement: args.allow_entitlement,
         insecure_registry: args.insecure_registry,
         cache_deadline: args.cache_deadline,
+        name: args.name,
+        max_builds: args.max_builds,
+        max_queue: args.max_queue,
     };
     Config::resolve(&flags, |name| std::env::var(name).ok(), file).map_err(|mistakes| refuse("", mistakes))
 }
