@@ -71,7 +71,7 @@ node_inside() {
     --root-dir "$dir/kubelet" --cert-dir "$dir/keys" --kubeconfig "$dir/$node_name.kubeconfig" \
     --hostname-override "$node_name" --node-ip "$node_address" --container-runtime docker \
     --docker-endpoint "unix://$dir/engine/engine.sock" --pod-infra-container-image pause:1
-  answers "$dir" kubelet 60 "$programs/kubectl" --kubeconfig "$dir/admin.kubeconfig" wait --for condition=Ready "node/$node_name" --timeout 5s
+  answers "$dir" kubelet 60 "$tools/kubectl" --kubeconfig "$dir/admin.kubeconfig" wait --for condition=Ready "node/$node_name" --timeout 5s
   wait "$loading"
   touch "$dir/ready"
   exec sleep infinity
@@ -92,7 +92,7 @@ load_images() {
 
 # All of the cluster's DNS: services are names for their own address, headless ones for those of their ready pods.
 endpoints() {
-  local dir=$1 kubectl=("$programs/kubectl" get --kubeconfig "$1/admin.kubeconfig" --all-namespaces)
+  local dir=$1 kubectl=("$tools/kubectl" get --kubeconfig "$1/admin.kubeconfig" --all-namespaces)
   "${kubectl[@]}" endpoints --watch --output name | while read -r _; do
     "${kubectl[@]}" services,endpoints --output json | jq -r '
       def name: "\(.metadata.name).\(.metadata.namespace).svc";
