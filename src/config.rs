@@ -284,7 +284,7 @@ fn builds(text: &str) -> Result<usize, String> {
 }
 
 /// A registry is written as in an image reference: BuildKit and Docker compare it letter by letter.
-fn registry_host(text: &str) -> Result<String, String> {
+pub(crate) fn registry_host(text: &str) -> Result<String, String> {
     let problem = if text.contains("://") {
         "write host or host:port, without a scheme"
     } else if text.contains('/') {

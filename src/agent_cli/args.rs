@@ -1,11 +1,14 @@
 //! The command line.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows the comments as they are
 
+mod prepare;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::config::AccessFlags;
+pub(super) use prepare::Prepare;
 
 /// Builds, pushes and prunes beside a Docker engine or a buildkitd, for `remora`, its client.
 ///
@@ -81,6 +84,13 @@ pub(super) enum Command {
     /// Copy the client, which lies beside this program, into a directory that steps see
     #[command(after_help = INSTALL_EXAMPLES)]
     Install(Install),
+    /// Write the configuration of a Docker engine that starts in the same pod
+    ///
+    /// It has the MTU of the pod's own network, a socket and nothing else to listen on, overlay for its layers, and a limit
+    /// for its build cache by the size of the volume. Where the engine's data would be on a container's own layers or on
+    /// a network filesystem there is no file, so that the engine does not start.
+    #[command(after_help = prepare::EXAMPLES)]
+    PrepareEngine(Box<Prepare>),
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completion(Completion),

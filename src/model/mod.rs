@@ -23,6 +23,8 @@ mod secret_name;
 mod seen;
 mod step;
 mod subrequest;
+mod version;
+mod volume;
 
 pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
 pub use age::age;
@@ -49,6 +51,8 @@ pub use secret_name::SecretName;
 pub use seen::{NodeState, Seen};
 pub use step::{base_image, own_step};
 pub use subrequest::{Answer, Subrequest};
+pub use version::{EngineVersion, InvalidVersion};
+pub use volume::Volume;
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.
 pub const REVISION: u32 = 3;
