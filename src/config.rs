@@ -13,7 +13,10 @@ const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
 /// Where the agent listens where nobody says so.
 const DEFAULT_LISTEN: &str = "unix:///run/remora/agent.sock";
 /// Every key of the file.
-const KEYS: [&str; 5] = ["engine", "listen", "allow_entitlement", "insecure_registry", "cache_deadline"];
+const KEYS: [&str; 8] =
+    ["engine", "listen", "allow_entitlement", "insecure_registry", "cache_deadline", "name", "max_builds", "max_queue"];
+/// How many builds wait where nobody says so.
+const DEFAULT_MAX_QUEUE: usize = 32;
 /// How long a build waits for registries to say which cache refs exist, where nobody says so.
 const DEFAULT_CACHE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -30,6 +33,12 @@ pub struct Config {
     pub insecure_registry: Vec<String>,
     /// How much longer a build may take for registries that do not say which cache refs exist.
     pub cache_deadline: Duration,
+    /// What it is called among others; `None` is the host's name.
+    pub name: Option<String>,
+    /// Builds at once; 0 is without limit.
+    pub max_builds: usize,
+    /// Builds that wait.
+    pub max_queue: usize,
 }
 
 /// Something that a build may do only where the agent allows it. The words are BuildKit's.
@@ -54,6 +63,12 @@ pub struct FileConfig {
     pub insecure_registry: Option<Vec<String>>,
     /// Key `cache_deadline`.
     pub cache_deadline: Option<Duration>,
+    /// Key `name`.
+    pub name: Option<String>,
+    /// Key `max_builds`.
+    pub max_builds: Option<usize>,
+    /// Key `max_queue`.
+    pub max_queue: Option<usize>,
 }
 
 /// What the command line says, as it was written. A list that is empty says nothing.
@@ -69,6 +84,12 @@ pub struct Flags {
     pub insecure_registry: Vec<String>,
     /// `--cache-deadline`
     pub cache_deadline: Option<String>,
+    /// `--name`
+    pub name: Option<String>,
+    /// `--max-builds`
+    pub max_builds: Option<String>,
+    /// `--max-queue`
+    pub max_queue: Option<String>,
 }
 
 /// Something that is wrong with the configuration.
@@ -142,6 +163,9 @@ impl Config {
                 }
                 "insecure_registry" => config.insecure_registry = file.list(key.get_ref(), value, registry_host),
                 "cache_deadline" => config.cache_deadline = file.string(key.get_ref(), value, deadline),
+                "name" => config.name = file.string(key.get_ref(), value, agent_name),
+                "max_builds" => config.max_builds = file.number(key.get_ref(), value),
+                "max_queue" => config.max_queue = file.number(key.get_ref(), value),
                 unknown => {
                     let problem = format!("unknown key; the keys are {}", KEYS.join(", "));
                     file.mistake(unknown, &key.span(), problem);
@@ -156,7 +180,8 @@ impl Config {
     /// other, they are not added up.
     ///
     /// `variable` looks up a variable of the environment: `REMORA_ENGINE` (else `DOCKER_HOST`), `REMORA_LISTEN`,
-    /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas), `REMORA_CACHE_DEADLINE`, and those of
+    /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas), `REMORA_CACHE_DEADLINE`,
+    /// `REMORA_NAME`, `REMORA_MAX_BUILDS`, `REMORA_MAX_QUEUE`, and those of
     /// [`EngineUrl::with_docker_tls`], which apply wherever the address came from. An empty variable says nothing.
     pub fn resolve(
         flags: &Flags,
@@ -188,10 +213,27 @@ impl Config {
             .and_then(|(name, text)| source.keep(name, deadline(&text)))
             .or(file.cache_deadline)
             .unwrap_or(DEFAULT_CACHE_DEADLINE);
+        let given = source.text("--name", flags.name.as_deref(), &["REMORA_NAME"]);
+        let name = given.and_then(|(name, text)| source.keep(name, agent_name(&text))).or(file.name);
+        let mut number = |flag, value: Option<&str>, variable| {
+            let (name, text) = source.text(flag, value, &[variable])?;
+            source.keep(name, builds(&text))
+        };
+        let max_builds = number("--max-builds", flags.max_builds.as_deref(), "REMORA_MAX_BUILDS");
+        let max_queue = number("--max-queue", flags.max_queue.as_deref(), "REMORA_MAX_QUEUE");
+        let max_builds = max_builds.or(file.max_builds).unwrap_or(0);
+        let max_queue = max_queue.or(file.max_queue).unwrap_or(DEFAULT_MAX_QUEUE);
         match (engine, listen) {
-            (Some(engine), Some(listen)) if source.mistakes.is_empty() => {
-                Ok(Self { engine, listen, allow_entitlement, insecure_registry, cache_deadline })
-            }
+            (Some(engine), Some(listen)) if source.mistakes.is_empty() => Ok(Self {
+                engine,
+                listen,
+                allow_entitlement,
+                insecure_registry,
+                cache_deadline,
+                name,
+                max_builds,
+                max_queue,
+            }),
             _ => Err(source.mistakes),
         }
     }
@@ -209,6 +251,22 @@ fn deadline(text: &str) -> Result<Duration, String> {
         Ok(_) => Err(format!("'{text}' is too long: 60s at most")),
         Err(_) => Err(format!("'{text}' is no time: write it such as 2s or 500ms")),
     }
+}
+
+/// What clients show, and tell agents apart by.
+fn agent_name(text: &str) -> Result<String, String> {
+    if (1..=253).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("'{}' is no name: 1 to 253 letters, digits and signs, without spaces", text.escape_debug()))
+}
+
+/// The most builds that anybody means.
+const MOST_BUILDS: usize = 10_000;
+
+fn builds(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number <= MOST_BUILDS);
+    number.ok_or_else(|| format!("'{text}' is no number of builds: 0 to {MOST_BUILDS}"))
 }
 
 /// A registry is written as in an image reference: BuildKit and Docker compare it letter by letter.
@@ -251,6 +309,14 @@ impl FileReader<'_> {
         let result = match value.get_ref() {
             DeValue::String(text) => parse(text),
             other => Err(format!("a string is wanted, not {}", kind(other))),
+        };
+        result.map_err(|problem| self.mistake(key, &value.span(), problem)).ok()
+    }
+
+    fn number(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<usize> {
+        let result = match value.get_ref() {
+            DeValue::Integer(number) => builds(number.as_str()),
+            other => Err(format!("a number is wanted, not {}", kind(other))),
         };
         result.map_err(|problem| self.mistake(key, &value.span(), problem)).ok()
     }

@@ -16,9 +16,13 @@
 //! | [`engine`] | BuildKit and Docker | our protobuf, decisions |
 //! | [`registry`] | manifests and tags | our protobuf, decisions |
 //! | [`git`] | the agent's own git: a repository > a directory | engine, decisions |
+//! | [`host`] | what the kernel tells of the pod | decisions |
 //! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
 //! | [`cli`] | the client's commands and display | engine, strategy |
+//! | [`agent_cli`] | the agent's command line | what a served call does |
 
+#[cfg(feature = "agent")]
+pub mod agent_cli;
 #[cfg(feature = "client")]
 pub mod cli;
 #[cfg(feature = "agent")]
@@ -30,6 +34,10 @@ pub mod engine;
 #[cfg(feature = "agent")]
 pub mod git;
 mod grpc;
+#[cfg(feature = "agent")]
+pub mod host;
+#[cfg(any(feature = "agent", feature = "client"))]
+mod manual;
 pub mod model;
 #[cfg(feature = "agent")]
 pub mod registry;

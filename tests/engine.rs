@@ -38,6 +38,8 @@ mod merging;
 mod progress;
 #[path = "engine/push.rs"]
 mod push;
+#[path = "engine/queueing.rs"]
+mod queueing;
 #[path = "engine/readiness.rs"]
 mod readiness;
 #[path = "engine/republishing.rs"]

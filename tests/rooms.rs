@@ -51,9 +51,17 @@ const RULES: &[Rule] = &[
         rooms: AllBut(&["wire", "pb", "cli", "service", "engine", "registry", "strategy"]),
         crates: AllBut(BUILDKIT),
     },
-    Rule { room: "cli", rooms: AllBut(&["engine", "strategy", "service", "git"]), crates: AllBut(BUILDKIT) },
+    Rule {
+        room: "cli",
+        rooms: AllBut(&["engine", "strategy", "service", "git", "agent_cli"]),
+        crates: AllBut(BUILDKIT),
+    },
+    Rule { room: "agent_cli", rooms: AllBut(&["cli", "session", "git", "strategy"]), crates: AllBut(BUILDKIT) },
+    Rule { room: "host", rooms: Only(&[]), crates: Only(&["rustix"]) },
+    // Of a command line nobody else's business but its manual.
+    Rule { room: "manual", rooms: Only(&[]), crates: Only(&["clap", "clap_mangen", "roff"]) },
     // Nothing asks upward.
-    Rule { room: "service", rooms: AllBut(&["cli"]), crates: AllBut(BUILDKIT) },
+    Rule { room: "service", rooms: AllBut(&["cli", "agent_cli"]), crates: AllBut(BUILDKIT) },
     Rule { room: "config", rooms: Only(&["model"]), crates: AllBut(BUILDKIT) },
 ];
 

@@ -1,5 +1,8 @@
 //! Waits for the agent and connects.
 
+mod tls;
+mod token;
+
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -7,12 +10,10 @@ use std::{
 
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
-use tonic::{
-    metadata::{Ascii, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
-};
+use tonic::service::interceptor::InterceptedService;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
+use self::{tls::Tls, token::Token};
 use super::{args::Connection, text};
 use crate::{
     grpc::Channel,
@@ -35,19 +36,6 @@ pub(super) struct Agent {
     pub(super) wait: Duration,
 }
 
-/// Shows the agent's token, where there is one.
-#[derive(Clone)]
-pub(super) struct Token(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Token {
-    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
-        Ok(request)
-    }
-}
-
 enum Address {
     Unix(PathBuf),
     Tcp(String),
@@ -61,13 +49,14 @@ pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
 /// Connects, and tells once why it waits.
 pub(super) async fn connect_telling(connection: &Connection, tell: impl FnOnce(String)) -> Result<Agent, Failure> {
     let address = parse(&connection.agent)?;
-    let token = token()?;
+    let token = Token::find(|name| std::env::var(name).ok())?;
+    let tls = Tls::new(&connection.tls);
     let deadline = Instant::now() + connection.wait;
     let mut pause = RETRY.0;
     let mut tell = Some(tell);
     let channel = loop {
         let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
-        let error = match tokio::time::timeout(left, attempt(&address)).await {
+        let error = match tokio::time::timeout(left, attempt(&address, &tls)).await {
             Ok(Ok(channel)) => break channel,
             Ok(Err(error)) => error,
             Err(_) => {
@@ -99,30 +88,22 @@ fn parse(url: &str) -> Result<Address, Failure> {
     }
 }
 
-fn token() -> Result<Token, Failure> {
-    let Some(token) = std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty()) else {
-        return Ok(Token(None));
-    };
-    let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| {
-        Failure::new(FailureKind::Usage, "REMORA_TOKEN holds a character that cannot be sent")
-            .next("use letters, digits and signs only")
-    })?;
-    value.set_sensitive(true);
-    Ok(Token(Some(value)))
-}
-
-async fn attempt(address: &Address) -> std::io::Result<Channel> {
+async fn attempt(address: &Address, tls: &Tls) -> std::io::Result<Channel> {
     match address {
-        Address::Unix(path) => handshake(UnixStream::connect(path).await?).await,
+        Address::Unix(path) => handshake(UnixStream::connect(path).await?, tls).await,
         Address::Tcp(host) => {
             let stream = TcpStream::connect(host).await?;
             stream.set_nodelay(true)?;
-            handshake(stream).await
+            if !tls.is_for(stream.peer_addr()?.ip()) {
+                return handshake(stream, tls).await;
+            }
+            let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+            handshake(tls.over(name, stream).await?, tls).await
         }
     }
 }
 
-async fn handshake<IO>(io: IO) -> std::io::Result<Channel>
+async fn handshake<IO>(io: IO, tls: &Tls) -> std::io::Result<Channel>
 where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
@@ -132,18 +113,23 @@ where
     let mut health = HealthClient::new(channel.clone());
     match health.check(HealthCheckRequest::default()).await {
         Err(status) if status.code() == tonic::Code::Unknown || std::error::Error::source(&status).is_some() => {
-            let what = "it closes the connection; maybe what listens there is no remora-agent";
-            Err(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, what))
+            let what = "it closes the connection; maybe what listens there is no remora-agent, or wants TLS (--tls-ca)";
+            let closed = || std::io::Error::new(std::io::ErrorKind::ConnectionAborted, what);
+            Err(tls.refused(&status).unwrap_or_else(closed))
         }
         _ => Ok(channel),
     }
 }
 
 fn may_pass(error: &std::io::Error) -> bool {
-    error.kind() != std::io::ErrorKind::PermissionDenied
+    !matches!(error.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::InvalidData)
 }
 
 fn unreachable(connection: &Connection, error: &std::io::Error) -> Failure {
+    let what = format!("cannot reach the agent at {}: {error}", connection.agent);
+    if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
+        return Failure { what, ..failure.clone() };
+    }
     let next = match error.kind() {
         std::io::ErrorKind::PermissionDenied => "run the step as a user or group that may use the agent's socket",
         std::io::ErrorKind::NotFound => {
@@ -152,5 +138,5 @@ fn unreachable(connection: &Connection, error: &std::io::Error) -> Failure {
         }
         _ => "check that the agent runs, and that --agent or REMORA_AGENT names its address",
     };
-    Failure::new(FailureKind::Agent, format!("cannot reach the agent at {}: {error}", connection.agent)).next(next)
+    Failure::new(FailureKind::Agent, what).next(next)
 }

@@ -9,7 +9,7 @@
 //! | `connect` | waits for the agent and connects |
 //! | `lend` | opens the session in which the client serves its context and credentials |
 //! | `context`, `dockerfile`, `archive`, `named` | what the build context is, where its Dockerfile lies, further contexts |
-//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version`, `man` | one command each |
+//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress` | events > what a person sees of them |
 //! | `text` | lines of our own |
@@ -42,7 +42,6 @@ mod follow;
 mod ignored;
 mod info;
 mod lend;
-mod man;
 mod metadata;
 mod missing;
 mod named;
@@ -65,7 +64,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::model::{Failure, FailureKind};
+use crate::{
+    manual,
+    model::{Failure, FailureKind},
+};
 
 /// Runs the client.
 pub fn run() -> ExitCode {
@@ -77,7 +79,13 @@ pub fn run() -> ExitCode {
             text::data(String::from_utf8_lossy(&script).trim_end());
             return ExitCode::SUCCESS;
         }
-        Command::Man(man) => return man::man(&man.directory).map_or_else(|e| exit::report(&e), |()| ExitCode::SUCCESS),
+        Command::Man(man) => match manual::write(Args::command(), &man.directory) {
+            Ok(pages) => {
+                text::data(&pages.join("\n"));
+                return ExitCode::SUCCESS;
+            }
+            Err(why) => return exit::report(&usage(why)),
+        },
         _ => {}
     }
     // The work has threads of its own, and this one waits for signals: a write to somebody who does not read stops the

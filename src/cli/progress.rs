@@ -46,6 +46,11 @@ trait Display: Send {
     /// Shows one event.
     fn show(&mut self, event: Event);
 
+    /// Says where the build waits.
+    fn waiting(&mut self, text: String) {
+        self.show(Event::Notice { warning: false, text });
+    }
+
     /// No event waits: what was gathered is shown. It is called at least as often as [`every`](Self::every) says.
     fn rest(&mut self);
 
@@ -93,6 +98,7 @@ impl Progress {
     pub(super) fn show(&mut self, event: Event) {
         match event {
             Event::Check { text, url } => self.checks.add(text, url),
+            Event::Waiting { text } => self.display.waiting(text),
             Event::Freed { kind, count, bytes, dry_run, at_most } => {
                 let verb = match (dry_run, at_most) {
                     (false, _) => "freed",

@@ -31,7 +31,17 @@ pub(super) async fn ps(connection: &Connection, args: Ps) -> Result<(), Failure>
 
 fn row(build: &pb::RunningBuild) -> [String; 4] {
     let id = build.id.chars().take(SHORT_ID).collect();
-    [id, text::seconds(build.running_ms), step(&build.steps), build.tags.join(" ")]
+    let step = if build.waiting { waits(build.ahead) } else { step(&build.steps) };
+    [id, text::seconds(build.running_ms), step, build.tags.join(" ")]
+}
+
+/// What is said of one that waits.
+fn waits(ahead: u32) -> String {
+    match ahead {
+        0 => "waiting: next".to_owned(),
+        1 => "waiting: 1 build ahead".to_owned(),
+        _ => format!("waiting: {ahead} builds ahead"),
+    }
 }
 
 /// The newest step, and how many others run beside it.
@@ -53,6 +63,8 @@ fn json(build: &pb::RunningBuild) -> serde_json::Value {
         "tags": build.tags,
         "runningMs": build.running_ms,
         "steps": build.steps,
+        "waiting": build.waiting,
+        "ahead": build.ahead,
     })
 }
 

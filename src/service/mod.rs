@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `agent` | the state that all calls share, and the generated trait |
 //! | `sessions` | the sessions that clients lend, by their id |
-//! | `builds` | the builds that run |
+//! | `builds` | the builds that run or wait |
+//! | `admission` | how many run at once: each gets a place, or waits for one |
 //! | `build`, `plan`, `push`, `prune`, `info`, `disk` | one call each; orchestration of one build has one owner, `build` |
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
 //! | `remote` | git contexts: who fetches them |
@@ -18,6 +19,7 @@
 //!
 //! Absent: decisions about cache (`strategy`), BuildKit (`engine`), registry protocol (`registry`).
 
+mod admission;
 mod agent;
 mod blind;
 mod build;

@@ -1,0 +1,67 @@
+//! The agent's command line: it serves, or does one of the small things that a pod wants of it.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `args` | the command line |
+//! | `healthcheck` | whether the agent takes builds, for probes |
+//! | `install` | the static client > a volume that steps see |
+//! | `serve` | no subcommand: flags, variables and file > a running agent |
+//!
+//! Absent: what a served call does (`service`).
+
+mod args;
+mod healthcheck;
+mod install;
+mod serve;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::manual;
+
+/// Runs the agent's program.
+pub fn run() -> ExitCode {
+    let Args { serve, command } = Args::parse();
+    let Some(command) = command else { return serve::run(serve) };
+    let done = match command {
+        Command::Healthcheck(args) => match healthcheck::address(&args, |name| std::env::var(name).ok()) {
+            Ok(address) => healthcheck::run(&args, &address),
+            Err(mistake) => return refuse(&mistake),
+        },
+        Command::Install(args) => install::run(&args.directory),
+        Command::Man(man) => manual::write(Args::command(), &man.directory).map(|pages| print(&pages.join("\n"))),
+        Command::Completion(completion) => {
+            let mut script = Vec::new();
+            clap_complete::generate(completion.shell, &mut Args::command(), "remora-agent", &mut script);
+            print(String::from_utf8_lossy(&script).trim_end());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            complain(&why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the command line is not fit for.
+fn refuse(mistake: &str) -> ExitCode {
+    complain(mistake);
+    ExitCode::from(2)
+}
+
+/// Data, on standard output. Nobody may be reading any more.
+fn print(lines: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stdout().lock(), "{lines}"));
+}
+
+/// What went wrong, on standard error.
+fn complain(lines: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stderr().lock(), "remora-agent: {lines}"));
+}

@@ -1,0 +1,112 @@
+//! Flags, variables and file > a running agent.
+
+use std::{fmt, process::ExitCode};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::args::Serve;
+use crate::{
+    config::{Config, FileConfig, Flags, Mistake},
+    engine::Engine,
+    model::ListenUrl,
+    service::{self, Agent, Listener, Settings},
+    strategy::queue::Limits,
+};
+
+/// Why the agent does not start, one line for each reason.
+struct Refusal(Vec<String>);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Serves until it is told to stop.
+pub(super) fn run(args: Serve) -> ExitCode {
+    crate::telemetry::start();
+    match serve(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => {
+            for line in refusal.to_string().lines() {
+                tracing::error!("{line}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[tokio::main]
+async fn serve(args: Serve) -> Result<(), Refusal> {
+    let one = |line: String| Refusal(vec![line]);
+    let config = configuration(args)?;
+    let settings = Settings {
+        allow_entitlement: config.allow_entitlement.iter().map(|e| e.as_str().to_owned()).collect(),
+        insecure_registry: config.insecure_registry,
+        token: std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty()),
+        cache_deadline: config.cache_deadline,
+        name: config.name.unwrap_or_else(host_name),
+        limits: Limits { running: config.max_builds, waiting: config.max_queue },
+    };
+    // An error means that it is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    if matches!(config.listen, ListenUrl::Tcp(_)) && settings.token.is_none() {
+        return Err(one(format!(
+            "listening on {} needs a token: set REMORA_TOKEN for the agent and its clients, or listen on a unix socket",
+            config.listen
+        )));
+    }
+    let listener =
+        Listener::bind(&config.listen).await.map_err(|e| one(format!("cannot listen on {}: {e}", config.listen)))?;
+    tracing::info!(listen = %config.listen, engine = %config.engine, version = env!("CARGO_PKG_VERSION"), "started");
+    let agent = Agent::new(Engine::connect(config.engine), settings);
+    let mut term = signal(SignalKind::terminate()).map_err(|e| one(e.to_string()))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| one(e.to_string()))?;
+    let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+    let (draining, stopping) = (drain.clone(), stop.clone());
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+        draining.cancel();
+        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::warn!("told to stop again: running builds are cancelled");
+        stopping.cancel();
+    });
+    let served = service::serve(agent, listener, drain.cancelled_owned());
+    tokio::select! {
+        served = served => served.map_err(|e| one(e.to_string()))?,
+        () = stop.cancelled() => {}
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// In a pod, the pod's: it stays when a pod of a `StatefulSet` is made anew.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn configuration(args: Serve) -> Result<Config, Refusal> {
+    let refuse = |file: &str, mistakes: Vec<Mistake>| {
+        Refusal(mistakes.iter().map(|mistake| format!("{file}{mistake}")).collect())
+    };
+    let file = match &args.config {
+        None => FileConfig::default(),
+        Some(path) => {
+            let name = format!("{}: ", path.display());
+            let text = std::fs::read_to_string(path).map_err(|e| Refusal(vec![format!("{name}{e}")]))?;
+            Config::from_file_text(&text).map_err(|mistakes| refuse(&name, mistakes))?
+        }
+    };
+    let flags = Flags {
+        engine: args.engine,
+        listen: args.listen,
+        allow_entitlement: args.allow_entitlement,
+        insecure_registry: args.insecure_registry,
+        cache_deadline: args.cache_deadline,
+        name: args.name,
+        max_builds: args.max_builds,
+        max_queue: args.max_queue,
+    };
+    Config::resolve(&flags, |name| std::env::var(name).ok(), file).map_err(|mistakes| refuse("", mistakes))
+}
