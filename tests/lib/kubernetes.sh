@@ -2,6 +2,7 @@
 # A private Kubernetes 1.20, from Debian's own sources, for tests and people. All of it lies in DIR and dies with `stop`.
 #
 #   kubernetes.sh build         makes its programs beforehand (ten minutes, once for a machine)
+#   kubernetes.sh validator     makes what `validate` needs alone
 #   kubernetes.sh validate FILE checks manifests against the published schemas of the newest versions of Kubernetes
 #   kubernetes.sh api DIR       starts etcd and the API server alone, on loopback, with RBAC; prints its address once it
 #                               answers; DIR/env holds KUBECONFIG (of an administrator), KUBE_ADDRESS and KUBE_CA
@@ -150,6 +151,7 @@ case ${1:-} in
     build
     build_validator
     ;;
+  validator) build_validator ;;
   compile) compile "$2" ;;
   validate) validate "$2" ;;
   api) api "$2" ;;

@@ -63,6 +63,7 @@ mod gitlab;
 mod given;
 mod guides;
 mod info_and_prune;
+mod jenkins;
 mod main_job;
 mod manual;
 mod parity;
