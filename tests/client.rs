@@ -212,6 +212,10 @@ const WRONG: &[(&str, Option<&str>)] = &[
     ("--ssh", Some("default=no/such/socket")),
     ("--tag", Some("App")),
     ("--target", None),
+    // Read where TLS is spoken alone.
+    ("--tls-ca", None),
+    ("--tls-cert", None),
+    ("--tls-key", None),
     ("--ulimit", Some("files=1")),
     ("--wait", Some("soon")),
 ];

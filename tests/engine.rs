@@ -34,6 +34,8 @@ mod fake;
 mod listing;
 #[path = "engine/merging.rs"]
 mod merging;
+#[path = "engine/pooling.rs"]
+mod pooling;
 #[path = "engine/progress.rs"]
 mod progress;
 #[path = "engine/push.rs"]

@@ -81,7 +81,7 @@ async fn serve(args: Serve) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// In a pod, the pod's: it stays when a pod of a `StatefulSet` is made anew.
+/// In a pod, the pod's: it stays when a stateful set makes its pod anew.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -69,6 +69,7 @@ trait Display: Send {
 pub(super) struct Progress {
     display: Box<dyn Display>,
     checks: Checks,
+    begun: bool,
     finished: bool,
 }
 
@@ -86,7 +87,7 @@ impl Progress {
             }
             Choice::RawJson => Box::new(rawjson::RawJson::new(out)),
         };
-        Self { display, checks: Checks::default(), finished: false }
+        Self { display, checks: Checks::default(), begun: false, finished: false }
     }
 
     /// As the environment has it.
@@ -96,6 +97,7 @@ impl Progress {
 
     /// Shows one event.
     pub(super) fn show(&mut self, event: Event) {
+        self.begun |= matches!(event, Event::Accepted { .. } | Event::PushProgress { .. });
         match event {
             Event::Check { text, url } => self.checks.add(text, url),
             Event::Waiting { text } => self.display.waiting(text),
@@ -115,6 +117,11 @@ impl Progress {
     pub(super) fn note(&mut self, text: String) {
         self.show(Event::Notice { warning: false, text });
         self.rest();
+    }
+
+    /// Whether the engine was at work.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// No event waits.
