@@ -16,6 +16,7 @@
 //! | [`engine`] | BuildKit and Docker | our protobuf, decisions |
 //! | [`registry`] | manifests and tags | our protobuf, decisions |
 //! | [`git`] | the agent's own git: a repository > a directory | engine, decisions |
+//! | [`host`] | what the kernel tells of the pod | decisions |
 //! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
 //! | [`cli`] | the client's commands and display | engine, strategy |
 //! | [`agent_cli`] | the agent's command line | what a served call does |
@@ -33,6 +34,8 @@ pub mod engine;
 #[cfg(feature = "agent")]
 pub mod git;
 mod grpc;
+#[cfg(feature = "agent")]
+pub mod host;
 #[cfg(any(feature = "agent", feature = "client"))]
 mod manual;
 pub mod model;

@@ -57,6 +57,7 @@ const RULES: &[Rule] = &[
         crates: AllBut(BUILDKIT),
     },
     Rule { room: "agent_cli", rooms: AllBut(&["cli", "session", "git", "strategy"]), crates: AllBut(BUILDKIT) },
+    Rule { room: "host", rooms: Only(&[]), crates: Only(&["rustix"]) },
     // Of a command line nobody else's business but its manual.
     Rule { room: "manual", rooms: Only(&[]), crates: Only(&["clap", "clap_mangen", "roff"]) },
     // Nothing asks upward.

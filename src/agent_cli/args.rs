@@ -1,7 +1,7 @@
 //! The command line.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows the comments as they are
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -52,6 +52,16 @@ pub(super) struct Serve {
     pub(super) config: Option<PathBuf>,
 }
 
+const HEALTHCHECK_EXAMPLES: &str = "\
+Examples:
+  HEALTHCHECK CMD [\"remora-agent\", \"healthcheck\"]          in a Dockerfile
+  exec: {command: [remora-agent, healthcheck, --live]}     a startup or liveness probe of Kubernetes
+  remora-agent healthcheck --wait 60s                      in a script, until the engine is there";
+
+const INSTALL_EXAMPLES: &str = "\
+Examples:
+  remora-agent install /run/remora/bin      in an init container; steps then run /run/remora/bin/remora";
+
 const COMPLETION_EXAMPLES: &str = "\
 Examples:
   source <(remora-agent completion bash)";
@@ -62,12 +72,42 @@ Examples:
 
 #[derive(Subcommand)]
 pub(super) enum Command {
+    /// Ask the agent beside it whether it takes builds; exit code 0 if so, else 1
+    #[command(after_help = HEALTHCHECK_EXAMPLES)]
+    Healthcheck(Healthcheck),
+    /// Copy the client, which lies beside this program, into a directory that steps see
+    #[command(after_help = INSTALL_EXAMPLES)]
+    Install(Install),
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completion(Completion),
     /// Write the manual pages into a directory
     #[command(after_help = MAN_EXAMPLES)]
     Man(Man),
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Healthcheck {
+    /// The agent: unix:///path or tcp://127.0.0.1:port [default: REMORA_LISTEN, else unix:///run/remora/agent.sock]
+    #[arg(long, value_name = "URL")]
+    pub(super) agent: Option<String>,
+    /// How long to ask again while it does not take builds
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub(super) wait: Duration,
+    /// Be content with an agent that answers, whether its engine is there or not
+    #[arg(long)]
+    pub(super) live: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write a time such as 30s or 2m"))
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Install {
+    /// Where the client goes; it is made if it is missing
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 #[derive(ClapArgs)]

@@ -3,11 +3,15 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `args` | the command line |
+//! | `healthcheck` | whether the agent takes builds, for probes |
+//! | `install` | the static client > a volume that steps see |
 //! | `serve` | no subcommand: flags, variables and file > a running agent |
 //!
 //! Absent: what a served call does (`service`).
 
 mod args;
+mod healthcheck;
+mod install;
 mod serve;
 
 use std::process::ExitCode;
@@ -22,6 +26,11 @@ pub fn run() -> ExitCode {
     let Args { serve, command } = Args::parse();
     let Some(command) = command else { return serve::run(serve) };
     let done = match command {
+        Command::Healthcheck(args) => match healthcheck::address(&args, |name| std::env::var(name).ok()) {
+            Ok(address) => healthcheck::run(&args, &address),
+            Err(mistake) => return refuse(&mistake),
+        },
+        Command::Install(args) => install::run(&args.directory),
         Command::Man(man) => manual::write(Args::command(), &man.directory).map(|pages| print(&pages.join("\n"))),
         Command::Completion(completion) => {
             let mut script = Vec::new();
@@ -37,6 +46,12 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the command line is not fit for.
+fn refuse(mistake: &str) -> ExitCode {
+    complain(mistake);
+    ExitCode::from(2)
 }
 
 /// Data, on standard output. Nobody may be reading any more.

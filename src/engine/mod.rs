@@ -36,11 +36,13 @@ mod seen;
 mod solver;
 mod status;
 mod usage;
+mod watch;
 
 pub use ask::{MAIN_INPUT, Outer};
 pub use definition::Definition;
 pub use error::Error;
 pub use link::{Engine, State};
 pub use push::PushError;
-pub use solver::{Fault, Made, Outcome, Part, Solve, Solver, View};
+pub use solver::{Fault, Made, Outcome, Part, Solve, Solver};
 pub use usage::{Freed, Used};
+pub use watch::View;
