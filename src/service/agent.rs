@@ -15,8 +15,8 @@ use super::{
 use crate::{
     engine::{Engine, State},
     model::{
-        BuildRequest, CancelRequest, Capabilities, DiskUsageRequest, Event, Failure, FailureKind, PruneRequest,
-        PushRequest,
+        BuildRequest, CancelRequest, Capabilities, DiagnoseRequest, DiskUsageRequest, Event, Failure, FailureKind,
+        PruneRequest, PushRequest,
     },
     pb::{self, build_agent_server::BuildAgent},
     registry::{self, Registry},
@@ -168,6 +168,12 @@ impl BuildAgent for Agent {
 
     async fn info(&self, _: Request<pb::InfoRequest>) -> Result<Response<pb::InfoResponse>, Status> {
         Ok(Response::new(super::info::info(&self.inner).await))
+    }
+
+    async fn diagnose(&self, request: Request<pb::DiagnoseRequest>) -> Result<Response<pb::DiagnoseResponse>, Status> {
+        let request = DiagnoseRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let findings = super::diagnose::diagnose(&self.inner, &request).await.map_err(wire::to_status)?;
+        Ok(Response::new(pb::DiagnoseResponse { findings: findings.into_iter().map(Into::into).collect() }))
     }
 
     async fn disk_usage(

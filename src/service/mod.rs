@@ -6,6 +6,7 @@
 //! | `sessions` | the sessions that clients lend, by their id |
 //! | `builds` | the builds that run |
 //! | `build`, `plan`, `push`, `prune`, `info`, `disk` | one call each; orchestration of one build has one owner, `build` |
+//! | `diagnose` | the facts about what is around the engine; `doctor` says what they mean |
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
 //! | `remote` | git contexts: who fetches them |
 //! | `subrequest` | what the frontend is asked in place of a build |
@@ -23,6 +24,7 @@ mod blind;
 mod build;
 mod builds;
 mod chores;
+mod diagnose;
 mod disk;
 mod info;
 mod listen;

@@ -55,6 +55,7 @@ mod causes;
 mod context;
 mod contexts;
 mod described;
+mod doctor;
 mod exported;
 mod exported_directory;
 mod git;
