@@ -95,6 +95,14 @@ Examples:
   remora info
   remora info --json --wait 5s";
 
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  remora doctor
+  remora doctor registry.example/app registry.example/base:1
+Exit codes:
+  0    nothing is wrong, though there may be warnings
+  1    something is";
+
 const VERSION_EXAMPLES: &str = "\
 Examples:
   remora version";
@@ -142,6 +150,10 @@ pub(super) enum Command {
     /// waited for
     #[command(after_help = INFO_EXAMPLES)]
     Info(Info),
+    /// Look for what makes builds fail, hang or run cold, and say what to do about it; an engine that is still starting is
+    /// not waited for
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
     /// Show what the engine holds on its disk, by kind and by age
     #[command(after_help = DU_EXAMPLES)]
     Du(Du),
@@ -204,6 +216,16 @@ pub(super) struct Prune {
 pub(super) struct Completion {
     /// The shell
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Doctor {
+    /// Images whose registries are asked, with this machine's credentials
+    #[arg(value_name = "REPOSITORY", value_parser = values::reference)]
+    pub(super) repositories: Vec<Reference>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(ClapArgs)]

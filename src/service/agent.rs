@@ -18,8 +18,8 @@ use crate::{
     engine::{Engine, State},
     kube::{Authority, PullSecrets},
     model::{
-        BuildRequest, CancelRequest, Capabilities, DiskUsageRequest, Event, Failure, FailureKind, Permission,
-        PruneRequest, PushRequest,
+        BuildRequest, CancelRequest, Capabilities, DiagnoseRequest, DiskUsageRequest, Event, Failure, FailureKind,
+        Permission, PruneRequest, PushRequest,
     },
     pb::{self, build_agent_server::BuildAgent},
     registry::{self, Registry},
@@ -201,6 +201,12 @@ impl BuildAgent for Agent {
 
     async fn state(&self, _: Request<pb::StateRequest>) -> Result<Response<pb::StateResponse>, Status> {
         Ok(Response::new(super::info::state(&self.inner)))
+    }
+
+    async fn diagnose(&self, request: Request<pb::DiagnoseRequest>) -> Result<Response<pb::DiagnoseResponse>, Status> {
+        let request = DiagnoseRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let findings = super::diagnose::diagnose(&self.inner, &request).await.map_err(wire::to_status)?;
+        Ok(Response::new(pb::DiagnoseResponse { findings: findings.into_iter().map(Into::into).collect() }))
     }
 
     async fn disk_usage(

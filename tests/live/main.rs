@@ -56,6 +56,7 @@ mod compose;
 mod context;
 mod contexts;
 mod described;
+mod doctor;
 mod exported;
 mod exported_directory;
 mod git;

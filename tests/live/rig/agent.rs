@@ -51,14 +51,27 @@ impl Agent {
         agent
     }
 
+    /// One in the same pod as this engine, ready.
+    pub(crate) fn start_in(pod: &super::Pod, engine: &Engine) -> Self {
+        let socket = format!("unix://{}/engine.sock", engine.dir().display());
+        let shell = pod.command("/bin/sh");
+        let agent = Self::spawn_by(shell, engine, &["--engine", &socket], &[]);
+        agent.ready();
+        agent
+    }
+
     fn spawn(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn_by(super::program("/bin/sh"), engine, args, variables)
+    }
+
+    fn spawn_by(mut shell: Command, engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = super::scratch();
         let log = File::create(dir.path().join("agent.log")).unwrap();
         let socket = format!("unix://{}/agent.sock", dir.path().display());
         let listen = if args.contains(&"--listen") { vec![] } else { vec!["--listen", &socket] };
         std::fs::create_dir(dir.path().join("tmp")).unwrap();
         // As strict as a service may be.
-        let process = super::program("/bin/sh")
+        let process = shell
             .args(["-c", "umask 077; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_remora-agent")])
             .env("TMPDIR", dir.path().join("tmp"))
             .envs(variables.iter().copied())
