@@ -32,8 +32,10 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Becomes the HTTP/2 client of `io`. The future drives the connection and returns when it has ended.
-    pub(crate) async fn handshake<IO>(io: IO) -> Result<(Self, impl Future<Output = ()> + Send), hyper::Error>
+    /// Becomes the HTTP/2 client of `io`. The future drives the connection and returns when it has ended, with why it broke.
+    pub(crate) async fn handshake<IO>(
+        io: IO,
+    ) -> Result<(Self, impl Future<Output = Option<hyper::Error>> + Send), hyper::Error>
     where
         IO: rt::Read + rt::Write + Send + Unpin + 'static,
     {
@@ -67,9 +69,11 @@ impl Channel {
             .handshake(io)
             .await?;
         let driver = async move {
-            if let Err(error) = connection.await {
+            let broke = connection.await.err();
+            if let Some(error) = &broke {
                 tracing::debug!(%error, "an HTTP/2 connection ended");
             }
+            broke
         };
         Ok((Self { sender }, driver))
     }

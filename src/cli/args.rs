@@ -48,7 +48,7 @@ Exit codes:
   10   the agent cannot be reached, or is full
   11   the engine is not available
   12   a registry did not take or give what was asked
-  13   refused by the agent's policy, or for want of its token
+  13   refused by the agent's policy or the cluster's, or for want of a token
   70   a defect of remora
   130  interrupted (SIGINT), or ended with remora cancel
   143  terminated (SIGTERM)";

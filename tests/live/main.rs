@@ -47,6 +47,7 @@ macro_rules! on_one_engine {
     };
 }
 
+mod authority;
 mod bad_input;
 mod cache;
 mod called;

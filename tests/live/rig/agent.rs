@@ -36,6 +36,11 @@ impl Agent {
         Self::spawn(engine, args, &[])
     }
 
+    /// The same with these variables.
+    pub(crate) fn start_in(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn(engine, args, variables)
+    }
+
     /// One that finds no git, ready.
     pub(crate) fn start_without_git(engine: &Engine) -> Self {
         let agent = Self::spawn(engine, &["--allow-entitlement", "network.host"], &[("PATH", "/nonexistent")]);
@@ -152,6 +157,11 @@ impl Agent {
             // A part that cannot be read is not there.
             memory.read_exact_at(&mut content, from).is_ok() && contains(&content, text.as_bytes())
         })
+    }
+
+    /// Its exit code, once it has ended.
+    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
+        self.process.try_wait().unwrap().map(|status| status.code())
     }
 
     /// Whether it still runs.
