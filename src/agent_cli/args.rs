@@ -9,6 +9,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(super) use prepare::Prepare;
 
+use crate::config::AccessFlags;
+
 /// Builds, pushes and prunes beside a Docker engine or a buildkitd, for `remora`, its client.
 ///
 /// Without a subcommand it serves. Without --engine it asks REMORA_ENGINE, then DOCKER_HOST (with DOCKER_TLS_VERIFY and
@@ -28,10 +30,10 @@ pub(super) struct Serve {
     /// The engine: unix:///path or tcp://host:port
     #[arg(long, value_name = "URL")]
     pub(super) engine: Option<String>,
-    /// Where to listen: unix:///path (mode 0660), or tcp://127.0.0.1:port with REMORA_TOKEN set
-    /// [default: unix:///run/remora/agent.sock]
+    /// Where to listen: unix:///path (mode 0660), or tcp://address:port, which needs authentication, and beyond loopback
+    /// TLS; repeatable [default: unix:///run/remora/agent.sock]
     #[arg(long, value_name = "URL")]
-    pub(super) listen: Option<String>,
+    pub(super) listen: Vec<String>,
     /// Let builds ask for this entitlement: network.host or security.insecure
     #[arg(long, value_name = "NAME")]
     pub(super) allow_entitlement: Vec<String>,
@@ -41,10 +43,20 @@ pub(super) struct Serve {
     /// How much longer a build may take for registries that do not say which cache refs exist [default: 2s]
     #[arg(long, value_name = "TIME")]
     pub(super) cache_deadline: Option<String>,
-    /// A TOML file with the keys engine, listen, allow_entitlement, insecure_registry and cache_deadline; flags win
-    /// over it
+    /// What the agent is called among those of a pool [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// How many builds run at once; the others wait [default: 0, without limit]
+    #[arg(long, value_name = "N")]
+    pub(super) max_builds: Option<String>,
+    /// How many builds wait; more are turned away [default: 32]
+    #[arg(long, value_name = "N")]
+    pub(super) max_queue: Option<String>,
+    /// A TOML file whose keys are named as the flags, with _ for -; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) access: AccessFlags,
 }
 
 const HEALTHCHECK_EXAMPLES: &str = "\

@@ -9,6 +9,7 @@ mod given;
 mod lent;
 mod output;
 mod run;
+mod tls;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -24,6 +25,7 @@ pub(super) use given::parse;
 pub(super) use lent::Lent;
 pub(super) use output::{Goal, Output};
 use run::Run;
+pub(super) use tls::Tls;
 pub(super) use values::HeldFilter;
 
 use crate::model::Reference;
@@ -43,10 +45,10 @@ Exit codes:
   0    done
   1    the build itself failed: a step, or the Dockerfile
   2    usage or configuration
-  10   the agent cannot be reached
+  10   the agent cannot be reached, or is full
   11   the engine is not available
   12   a registry did not take or give what was asked
-  13   refused by the agent's policy
+  13   refused by the agent's policy, or for want of its token
   70   a defect of remora
   130  interrupted (SIGINT), or ended with remora cancel
   143  terminated (SIGTERM)";
@@ -56,7 +58,8 @@ Exit codes:
 #[command(next_help_heading = "Agent")]
 #[allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows them as they are
 pub(super) struct Connection {
-    /// The agent: unix:///path or tcp://host:port (which wants REMORA_TOKEN)
+    /// The agent: unix:///path or tcp://host:port. It is shown the token of REMORA_TOKEN, else of the file that
+    /// REMORA_TOKEN_FILE names, else of /var/run/secrets/remora/token
     #[arg(
         long,
         global = true,
@@ -68,6 +71,8 @@ pub(super) struct Connection {
     /// How long to wait for an agent and an engine that are still starting
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = values::duration)]
     pub(super) wait: Duration,
+    #[command(flatten)]
+    pub(super) tls: Tls,
 }
 
 const PLAN_EXAMPLES: &str = "\

@@ -7,6 +7,7 @@
 //! | `answer` | what the frontend was asked in place of a build |
 //! | `ci` | what the CI says of the job |
 //! | `connect` | waits for the agent and connects |
+//! | `pool` | several agents behind one address: which of them takes a call |
 //! | `lend` | opens the session in which the client serves its context and credentials |
 //! | `context`, `dockerfile`, `archive`, `named` | what the build context is, where its Dockerfile lies, further contexts |
 //! | `build`, `plan`, `push`, `prune`, `info`, `doctor`, `du`, `ps`, `cancel`, `version` | one command each |
@@ -47,6 +48,7 @@ mod metadata;
 mod missing;
 mod named;
 mod plan;
+mod pool;
 mod progress;
 mod prune;
 mod ps;

@@ -38,12 +38,14 @@ mod solver;
 mod status;
 mod surroundings;
 mod usage;
+mod watch;
 
 pub use ask::{MAIN_INPUT, Outer};
 pub use definition::Definition;
 pub use error::Error;
 pub use link::{Engine, State};
 pub use push::PushError;
-pub use solver::{Fault, Made, Outcome, Part, Solve, Solver, View};
+pub use solver::{Fault, Made, Outcome, Part, Solve, Solver};
 pub use surroundings::Surroundings;
 pub use usage::{Freed, Used};
+pub use watch::View;

@@ -14,11 +14,13 @@ mod explanation;
 mod failure;
 mod finding;
 mod graph;
+mod permission;
 mod redact;
 mod reference;
 mod report;
 mod request;
 mod run;
+mod secret_name;
 mod seen;
 mod step;
 mod subrequest;
@@ -32,7 +34,7 @@ pub use cache::{
 };
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use context::ContextKind;
-pub use credential::Credential;
+pub use credential::{Credential, auths_key, auths_name, registry_host};
 pub use date::Date;
 pub use described::{Annotated, Annotation, check_attestation, check_export_option};
 pub use disk::{DiskSum, DiskUsage, DiskUsageRequest, Held, HeldRecord, IMAGE};
@@ -41,6 +43,7 @@ pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Ret
 pub use failure::{Excerpt, Failure, FailureKind};
 pub use finding::{Finding, Level};
 pub use graph::{Graph, Node, NodeKind};
+pub use permission::{API_GROUP, Permission};
 pub use redact::without_credentials;
 pub use reference::{InvalidReference, Reference};
 pub use report::{Report, Tally};
@@ -48,6 +51,7 @@ pub use request::{
     BuildRequest, CancelRequest, DiagnoseRequest, Export, Network, PruneRequest, PushRequest, SessionId, is_platform,
 };
 pub use run::{HostAddress, RunOptions, Ulimit, check_host};
+pub use secret_name::SecretName;
 pub use seen::{NodeState, Seen};
 pub use step::{base_image, own_step};
 pub use subrequest::{Answer, Subrequest};

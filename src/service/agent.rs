@@ -7,19 +7,23 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    admission::Admission,
     builds::Builds,
+    door::Caller,
     places::Places,
     sessions::Sessions,
     stream::{EventStream, OnHangUp, stream},
 };
 use crate::{
     engine::{Engine, State},
+    kube::{Authority, PullSecrets},
     model::{
         BuildRequest, CancelRequest, Capabilities, DiagnoseRequest, DiskUsageRequest, Event, Failure, FailureKind,
-        PruneRequest, PushRequest,
+        Permission, PruneRequest, PushRequest,
     },
     pb::{self, build_agent_server::BuildAgent},
     registry::{self, Registry},
+    strategy::queue::Limits,
     wire,
 };
 
@@ -34,6 +38,14 @@ pub struct Settings {
     pub cache_deadline: Duration,
     /// What callers must show. A unix socket can do without: its mode says who may connect.
     pub token: Option<String>,
+    /// What the agent is called among others of its kind.
+    pub name: String,
+    /// How many builds run and wait.
+    pub limits: Limits,
+    /// Whom to ask about callers over TCP, and the tokens that they show.
+    pub cluster: Option<Arc<Authority>>,
+    /// What to log in to registries with where a client has nothing for them.
+    pub pull_secrets: Option<Arc<PullSecrets>>,
 }
 
 impl Default for Settings {
@@ -43,6 +55,10 @@ impl Default for Settings {
             insecure_registry: Vec::new(),
             cache_deadline: Duration::from_secs(2),
             token: None,
+            name: String::new(),
+            limits: Limits { running: 0, waiting: 32 },
+            cluster: None,
+            pull_secrets: None,
         }
     }
 }
@@ -68,6 +84,7 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) sessions: Sessions,
     pub(super) builds: Builds,
+    pub(super) admission: Admission,
     /// One build at a time looks whether it has anything to do.
     pub(super) looking: Mutex<()>,
     /// Where cache images are being written.
@@ -86,6 +103,7 @@ impl Agent {
         let inner = Inner {
             engine,
             registry,
+            admission: Admission::new(settings.limits),
             settings,
             sessions: Sessions::default(),
             builds: Builds::default(),
@@ -100,11 +118,16 @@ impl Agent {
 
     fn refuse_while_draining(&self) -> Result<(), Failure> {
         if self.inner.draining.is_cancelled() {
-            return Err(Failure::new(FailureKind::Agent, "the agent is shutting down and takes no new work")
-                .next("try again: the next agent takes over"));
+            return Err(going_away());
         }
         Ok(())
     }
+}
+
+/// Why an agent that is shutting down takes no work.
+pub(super) fn going_away() -> Failure {
+    Failure::new(FailureKind::Agent, "the agent is shutting down and takes no new work")
+        .next("try again: the next agent takes over")
 }
 
 impl Inner {
@@ -139,7 +162,13 @@ impl BuildAgent for Agent {
 
     async fn build(&self, request: Request<pb::BuildRequest>) -> Result<Response<EventStream>, Status> {
         self.refuse_while_draining().map_err(wire::to_status)?;
+        let caller = request.extensions().get::<Caller>().cloned();
         let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        if request.push
+            && let Some(caller) = caller
+        {
+            caller.may(Permission::Push).await.map_err(wire::to_status)?;
+        }
         let inner = Arc::clone(&self.inner);
         Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::build::build(inner, request, events)))
     }
@@ -171,9 +200,20 @@ impl BuildAgent for Agent {
     }
 
     async fn diagnose(&self, request: Request<pb::DiagnoseRequest>) -> Result<Response<pb::DiagnoseResponse>, Status> {
+        let caller = request.extensions().get::<Caller>().cloned();
         let request = DiagnoseRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        // Who asks registries through the agent does what a build does, with pull secrets too.
+        if !request.repositories.is_empty()
+            && let Some(caller) = caller
+        {
+            caller.may(Permission::Build).await.map_err(wire::to_status)?;
+        }
         let findings = super::diagnose::diagnose(&self.inner, &request).await.map_err(wire::to_status)?;
         Ok(Response::new(pb::DiagnoseResponse { findings: findings.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn state(&self, _: Request<pb::StateRequest>) -> Result<Response<pb::StateResponse>, Status> {
+        Ok(Response::new(super::info::state(&self.inner)))
     }
 
     async fn disk_usage(

@@ -8,6 +8,7 @@
 #   engine.sh sweep DIR         removes the empty cgroups of all engines below DIR, which died with their namespaces
 #   engine.sh docker KIND ...   runs the docker command line (with buildx) of the same version
 #   engine.sh roots [KIND...]   makes the Debian roots of the newer engines beforehand
+#   engine.sh root KIND         prints where such a root is
 #
 # KIND: own, 20.10, 26, 28 (graphdriver stores), 28-containerd, and any of them with -tls: TCP on loopback with mutual
 # TLS. `own` is this machine's dockerd of whatever version, and 20.10 too, on Debian bookworm; 26 and 28 come from Debian
@@ -17,8 +18,8 @@
 # `--network host`. An engine without a bridge deletes docker0: so that is refused where a docker0 is; tests/run.sh
 # starts its engines in a network namespace of their own. $REMORA_ENGINE_INSECURE names registries (HOST:PORT, by spaces)
 # that speak plain http, beside those on loopback, which may always. $REMORA_ENGINE_GIT=no hides git from the engine, as in
-# images of dind that have none. $REMORA_ENGINE_CONFIG is a daemon.json to start with in place of the one made here; its
-# paths lie below DIR, and the socket is DIR/engine.sock.
+# images of dind that have none. $REMORA_ENGINE_RUNTIME is a program that stands for runc. $REMORA_ENGINE_CONFIG is a
+# daemon.json to start with in place of the one made here; its paths lie below DIR, and the socket is DIR/engine.sock.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/net.sh
@@ -120,6 +121,8 @@ write_config() {
     # 20.10 would write its key into /etc/docker; newer ones do not know the word.
     ! is_20_10 "$kind" || echo "  \"deprecated-key-path\": \"$inside/key.json\","
     [[ -z ${REMORA_ENGINE_INSECURE:-} ]] || echo "  \"insecure-registries\": [$(insecure_registries "$kind")],"
+    [[ -z ${REMORA_ENGINE_RUNTIME:-} ]] ||
+      echo "  \"runtimes\": {\"test\": {\"path\": \"$REMORA_ENGINE_RUNTIME\"}}, \"default-runtime\": \"test\","
     [[ ${kind%-tls} != 28-containerd ]] || echo '  "features": {"containerd-snapshotter": true},'
     if [[ -n $port ]]; then
       echo "  \"tlsverify\": true, \"tlscacert\": \"$inside/certs/ca.pem\","
@@ -269,6 +272,7 @@ case ${1:-} in
       [[ -z $release ]] || root_of "$release"
     done
     ;;
+  root) root_of "$(release_of "$2")" ;;
   run-inside) run_inside "$2" "$3" ;;
   *)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2

@@ -90,9 +90,24 @@ impl Agent {
         Self { process, dir }
     }
 
+    /// One that listens on this address of loopback and wants this token, ready.
+    pub(crate) fn start_on(engine: &Engine, url: &str, token: &str) -> Self {
+        let args = ["--allow-entitlement", "network.host", "--listen", url];
+        let agent = Self::spawn(engine, &args, &[("REMORA_TOKEN", token)]);
+        let client = Client::new(url).env("REMORA_TOKEN", token);
+        let answers = || client.run(&["info", "--wait", "5s"]).status.success().then_some(());
+        super::eventually("the agent is ready", Duration::from_secs(10), answers);
+        agent
+    }
+
+    /// Where it listens, unless it was told otherwise.
+    pub(crate) fn url(&self) -> String {
+        format!("unix://{}/agent.sock", self.dir.path().display())
+    }
+
     /// A client of this agent.
     pub(crate) fn client(&self) -> Client {
-        Client::new(&format!("unix://{}/agent.sock", self.dir.path().display()))
+        Client::new(&self.url())
     }
 
     /// Sends a signal, by name.

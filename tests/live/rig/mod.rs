@@ -16,7 +16,7 @@ pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
 pub(crate) use engine::{Engine, Kind};
 pub(crate) use fault::{Fault, FaultyRegistry};
-pub(crate) use git::{GitServer, SshServer, ssh_keygen};
+pub(crate) use git::{GitServer, SshServer, git, ssh_keygen};
 pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
 pub(crate) use pod::Pod;
@@ -41,7 +41,7 @@ pub(crate) fn scratch() -> TempDir {
 }
 
 /// One of our programs, which knows nothing of the job that these tests run in: neither its branch nor its settings.
-fn program(path: &str) -> Command {
+pub(crate) fn program(path: &str) -> Command {
     const SHOWN_BY: &[&str] = &[
         "BUILDKITE",
         "BUILDKIT_COLORS",
@@ -122,7 +122,7 @@ pub(crate) fn unique() -> String {
 }
 
 /// Runs one of the scripts in tests/lib and returns the last line it printed.
-fn script(name: &str, args: &[&str]) -> String {
+pub(crate) fn script(name: &str, args: &[&str]) -> String {
     script_with(&[], name, args)
 }
 

@@ -1,0 +1,150 @@
+//! TLS towards an agent beyond loopback, and what its errors mean.
+
+use std::{
+    error::Error as _,
+    io,
+    net::IpAddr,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use rustls::{
+    AlertDescription, CertificateError as Bad, ClientConfig, Error as TlsError, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{
+    cli::{args, usage},
+    model::{Failure, FailureKind},
+};
+
+/// TLS to agents. Nothing is read before it is wanted.
+pub(super) struct Tls {
+    files: args::Tls,
+    config: OnceLock<Result<Arc<ClientConfig>, Failure>>,
+}
+
+impl Tls {
+    pub(super) fn new(files: &args::Tls) -> Self {
+        Self { files: files.clone(), config: OnceLock::new() }
+    }
+
+    /// Whether this peer is spoken to by TLS. On loopback nobody listens in: there only where files say so.
+    pub(super) fn is_for(&self, peer: IpAddr) -> bool {
+        !peer.to_canonical().is_loopback() || self.files.ca.is_some() || self.files.cert.is_some()
+    }
+
+    /// Speaks TLS with who has this name. An error of kind `InvalidData` does not pass by itself; a [`Failure`] is in
+    /// each that comes of TLS.
+    pub(super) async fn over(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.config.get_or_init(|| configuration(&self.files).map(Arc::new));
+        let config = config.as_ref().map_err(|failure| io::Error::new(io::ErrorKind::InvalidData, failure.clone()))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            let failure = usage(format!("'{host}' is no name that a certificate can have"));
+            io::Error::new(io::ErrorKind::InvalidData, failure)
+        })?;
+        let connected = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+        connected.map_err(|error| self.explained(host, error))
+    }
+
+    fn explained(&self, host: &str, error: io::Error) -> io::Error {
+        let agent = |what: String, next: &str| Failure::new(FailureKind::Agent, what).next(next);
+        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) else {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                let what = "it closes the connection when TLS begins: it speaks none, or is still starting".to_owned();
+                return io::Error::new(io::ErrorKind::ConnectionAborted, agent(what, NO_TLS));
+            }
+            return error;
+        };
+        let failure = match tls {
+            TlsError::InvalidCertificate(Bad::UnknownIssuer) => {
+                let roots = match &self.files.ca {
+                    Some(file) => format!("{} does not vouch for", file.display()),
+                    None => "nobody among the system's roots vouches for".to_owned(),
+                };
+                agent(format!("its certificate is not trusted: {roots} who signed it"), GIVE_CA)
+            }
+            TlsError::InvalidCertificate(Bad::NotValidForNameContext { presented, .. }) => agent(
+                format!("its certificate is not for {host}, but for {}", presented.join(", ")),
+                "reach it by a name that is in its certificate, or put this one into the certificate",
+            ),
+            TlsError::InvalidCertificate(
+                Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. },
+            ) => agent(
+                format!("its certificate cannot be used now: {tls}"),
+                "renew the agent's certificate; check both clocks",
+            ),
+            TlsError::InvalidCertificate(_) => agent(
+                format!("its certificate is refused: {tls}"),
+                "give the agent a certificate for a server, signed by a CA",
+            ),
+            TlsError::InvalidMessage(_) => agent("what answers there speaks no TLS".to_owned(), NO_TLS),
+            TlsError::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+                agent("what answers there speaks no HTTP/2".to_owned(), NO_TLS)
+            }
+            other => agent(format!("TLS failed: {other}"), "look at the agent's log"),
+        };
+        io::Error::new(io::ErrorKind::InvalidData, failure)
+    }
+
+    /// What an error of a connection means that TLS had begun: with TLS 1.3 a certificate of ours is refused only then.
+    pub(super) fn refused(&self, status: &tonic::Status) -> Option<io::Error> {
+        let mut text = String::new();
+        let mut cause = status.source();
+        while let Some(error) = cause {
+            text = error.to_string();
+            cause = error.source();
+        }
+        let alert = text.split_once("received fatal alert: ").map(|(_, alert)| alert)?;
+        let what = match self.files.cert {
+            Some(_) => format!("it refuses our certificate ({alert})"),
+            None => format!("it wants a certificate of ours ({alert})"),
+        };
+        let failure = Failure::new(FailureKind::Policy, what)
+            .next("give --tls-cert and --tls-key a certificate that the agent's --tls-client-ca signed");
+        Some(io::Error::new(io::ErrorKind::InvalidData, failure))
+    }
+}
+
+const GIVE_CA: &str = "give the certificate of the authority that signed it with --tls-ca or REMORA_TLS_CA";
+const NO_TLS: &str = "check the port, and that the agent there has --tls-cert and --tls-key";
+
+fn configuration(files: &args::Tls) -> Result<ClientConfig, Failure> {
+    let mut roots = RootCertStore::empty();
+    match &files.ca {
+        Some(file) => {
+            let (_, ignored) = roots.add_parsable_certificates(certificates("--tls-ca", file)?);
+            if roots.is_empty() {
+                return Err(usage(format!(
+                    "--tls-ca {}: none of its {ignored} certificates can be read",
+                    file.display()
+                )));
+            }
+        }
+        // One that cannot be read vouches for nobody: the others may do.
+        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+    }
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let mut config = match (&files.cert, &files.key) {
+        (None, None) => builder.with_no_client_auth(),
+        (Some(cert), Some(file)) => {
+            let fail = |error: String| usage(format!("--tls-key {}: {error}", file.display()));
+            let key = PrivateKeyDer::from_pem_file(file).map_err(|error| fail(error.to_string()))?;
+            let chain = certificates("--tls-cert", cert)?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| fail(error.to_string()))?
+        }
+        _ => return Err(usage("--tls-cert and --tls-key belong together")),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let fail = |problem: String| usage(format!("{flag} {}: {problem}", file.display()));
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read = read.map_err(|error| fail(error.to_string()))?;
+    if read.is_empty() { Err(fail("it holds no certificate in PEM".to_owned())) } else { Ok(read) }
+}

@@ -1,0 +1,84 @@
+# Sourced by kubernetes.sh: the programs, from Debian's packages.
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # kubernetes.sh sets them
+set -euo pipefail
+
+# Makes the programs if they are missing. Debian bookworm's source package is the whole of Kubernetes with all it needs.
+build() {
+  local new
+  [[ ! -d $programs ]] || return 0
+  mkdir -p "$cache"
+  exec 9>"$cache/.kubernetes.lock"
+  flock 9
+  # What another run has made by now; else what an interrupted one left.
+  [[ ! -d $programs ]] || return 0
+  rm -rf "$cache"/.kubernetes.??????
+  "$here/install.sh" golang-1.19-go dpkg-dev gcc libc6-dev make rsync
+  new=$(mktemp -d "$cache/.kubernetes.XXXXXX")
+  echo "kubernetes.sh: building Kubernetes 1.20 in $programs (ten minutes)" >&2
+  # A program of its own: here a failed command would be no end.
+  "$here/kubernetes.sh" compile "$new" >"$new/log" 2>&1 9>&- || {
+    tail -30 "$new/log" >&2
+    fail "Kubernetes was not built"
+  }
+  mv "$new/programs" "$programs"
+  # Go makes what it caches read-only.
+  chmod -R u+w "$new" && rm -rf "$new"
+  exec 9>&-
+}
+
+# Python's kubernetes-validate has the published schemas of a dozen versions of Kubernetes.
+build_validator() {
+  [[ ! -e $validator/done ]] || return 0
+  mkdir -p "$cache"
+  exec 9>"$cache/.validator.lock"
+  flock 9
+  [[ ! -e $validator/done ]] || return 0
+  "$here/install.sh" python3 python3-venv
+  rm -rf "$validator"
+  /usr/bin/python3 -m venv "$validator"
+  "$validator/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate >&2
+  touch "$validator/done"
+  exec 9>&-
+}
+
+# validate FILE: against the schemas of the newest version of Kubernetes and of the three before.
+validate() {
+  local version said status=0
+  for version in $("$validator/bin/python" -c 'from kubernetes_validate.utils import all_versions; print(*list(dict.fromkeys(all_versions()))[-4:])'); do
+    said=$("$validator/bin/kubernetes-validate" --strict --kubernetes-version "$version" "$1" 2>&1) || status=1
+    # A warning is of a kind that is not Kubernetes' own.
+    grep -v '^INFO\|api version cert-manager.io/' <<<"$said" && status=1
+    echo "$version: $(grep -c '^INFO' <<<"$said") valid"
+  done
+  return $status
+}
+
+# The source list of this machine is left alone: it names no sources as a rule.
+fetch_source() {
+  local mirror apt
+  # shellcheck disable=SC2016
+  mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" {print $2; exit}')
+  mirror=${mirror:-http://deb.debian.org/debian}
+  printf '%s\n' "deb-src $mirror bookworm main" "deb $mirror trixie main" >sources.list
+  mkdir -p lists/partial
+  apt=(apt-get -o "Dir::Etc::sourcelist=$PWD/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$PWD/lists" -o APT::Sandbox::User=root)
+  "${apt[@]}" update
+  "${apt[@]}" source --only-source kubernetes/bookworm
+  # Trixie's kubectl has today's kustomize, and asks for no newer C library than bookworm's.
+  "${apt[@]}" download kubectl/trixie
+  dpkg-deb -x kubectl_*.deb kubectl
+}
+
+compile() {
+  cd "$1"
+  fetch_source
+  mkdir -p programs gopath/src/k8s.io
+  mv kubectl/usr/bin/kubectl programs
+  mv kubernetes-1.20*/ gopath/src/k8s.io/kubernetes
+  cd gopath/src/k8s.io/kubernetes
+  printf "KUBE_GIT_%s='%s'\n" COMMIT unknown TREE_STATE clean VERSION v1.20.2 MAJOR 1 MINOR 20 >"$1/version"
+  PATH=/usr/lib/go-1.19/bin:$PATH GOPATH=$1/gopath GOCACHE=$1/cache GO111MODULE=off GOLDFLAGS='-s -w' KUBE_GIT_VERSION_FILE=$1/version \
+    nice make all WHAT='cmd/kube-apiserver cmd/kubelet cmd/kube-controller-manager cmd/kube-scheduler cmd/kube-proxy'
+  mv _output/local/bin/linux/*/kube* "$1/programs"
+}
