@@ -87,9 +87,15 @@ fn is_near(url: &EngineUrl) -> bool {
 
 async fn ask(agent: &Inner, lent: Option<&Lent>, reference: &Reference) -> (String, Asked) {
     let asked = async {
-        let credential = match lent {
+        let lent = match lent {
             Some(lent) => lent.credential(reference.registry()).await?,
             None => Credential::Anonymous,
+        };
+        let credential = match (lent, &agent.settings.pull_secrets) {
+            (Credential::Anonymous, Some(secrets)) => {
+                secrets.credential(reference.registry()).await.unwrap_or_default()
+            }
+            (lent, _) => lent,
         };
         match agent.registry.digest(reference, &credential).await {
             Ok(_) => Ok(true),
