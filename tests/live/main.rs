@@ -67,6 +67,7 @@ mod main_job;
 mod manual;
 mod parity;
 mod plan;
+mod pool;
 mod progress;
 mod push;
 mod restarts;

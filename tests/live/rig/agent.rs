@@ -51,6 +51,11 @@ impl Agent {
         agent
     }
 
+    /// One that wants this token. It listens where the flags say.
+    pub(crate) fn start_with_token(engine: &Engine, args: &[&str], token: &str) -> Self {
+        Self::spawn(engine, args, &[("REMORA_TOKEN", token)])
+    }
+
     fn spawn(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = super::scratch();
         let log = File::create(dir.path().join("agent.log")).unwrap();
