@@ -72,6 +72,7 @@ mod manual;
 mod parity;
 mod plan;
 mod pods;
+mod pool;
 mod progress;
 mod push;
 mod restarts;

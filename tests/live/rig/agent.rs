@@ -65,6 +65,11 @@ impl Agent {
         agent
     }
 
+    /// One that wants this token. It listens where the flags say.
+    pub(crate) fn start_with_token(engine: &Engine, args: &[&str], token: &str) -> Self {
+        Self::spawn(engine, args, &[("REMORA_TOKEN", token)])
+    }
+
     fn spawn(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::spawn_by(super::program("/bin/sh"), engine, args, variables)
     }
