@@ -68,7 +68,7 @@ else
   [[ $EUID == 0 ]] || die "the tests on real engines need root; REMORA_SKIP_LIVE=1 leaves them out"
   unshare --net --mount --pid --fork --kill-child --mount-proc true 2>/dev/null ||
     die "this machine lets no new namespaces be made, which the tests on real engines need; REMORA_SKIP_LIVE=1 leaves them out"
-  "$lib/install.sh" docker.io docker-registry busybox-static debootstrap iproute2 openssl curl attr bzip2 xz-utils mandoc git openssh-client openssh-server rsync groovy python3-yaml
+  "$lib/install.sh" docker.io docker-registry busybox-static debootstrap iproute2 openssl curl attr bzip2 xz-utils mandoc git openssh-client openssh-server rsync systemd jq groovy python3-yaml
   "$lib/engine.sh" roots >/dev/null
   "$lib/gitlab.sh" >/dev/null
   "$lib/kubernetes.sh" tools

@@ -7,6 +7,7 @@
 #   engine.sh wipe DIR          throws the data of a stopped engine away
 #   engine.sh sweep DIR         removes the empty cgroups of all engines below DIR, which died with their namespaces
 #   engine.sh docker KIND ...   runs the docker command line (with buildx) of the same version
+#   engine.sh compose           prints the path of docker compose, which runs with any of the engines
 #   engine.sh roots [KIND...]   makes the Debian roots of the newer engines beforehand
 #   engine.sh root KIND         prints where such a root is
 #
@@ -62,17 +63,16 @@ root_of() {
     exec 9>&-
   fi
   # Roots of an earlier time have none.
-  [[ -x $root/usr/bin/git ]] || add_git "$root" >&2 || fail "no git for Debian $release"
+  [[ -x $root/usr/bin/git ]] || add "$root" git openssh-client >&2 || fail "no git for Debian $release"
   echo "$root"
 }
 
-# Adds git, and ssh for it, to a root.
-add_git() (
+# Adds packages to a root: add ROOT PACKAGE...
+add() (
   exec 9>"$cache/.git.lock"
   flock 9
-  [[ ! -x $1/usr/bin/git ]] || exit 0
   chroot "$1" apt-get update -qq
-  chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends git openssh-client
+  chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "${@:2}"
 )
 
 # A certificate authority with a server's and a client's certificate, as DOCKER_CERT_PATH wants them.
@@ -265,6 +265,12 @@ case ${1:-} in
     fi
     # Debian's docker and buildx ask for no newer C library than bookworm's, so they run outside of their root.
     exec "$root/usr/bin/docker" "$@"
+    ;;
+  compose)
+    root=$(root_of trixie)
+    program=$root/usr/libexec/docker/cli-plugins/docker-compose
+    [[ -x $program ]] || add "$root" docker-compose >&2 || fail "no docker compose"
+    echo "$program"
     ;;
   roots)
     shift

@@ -38,9 +38,7 @@ node_inside() {
   echo "nameserver $node_address" >"$dir/resolv.conf"
   mount --bind "$dir/resolv.conf" /etc/resolv.conf
 
-  write_runtime >"$dir/runtime"
-  chmod 755 "$dir/runtime"
-  REMORA_ENGINE_BRIDGE=pods REMORA_ENGINE_MTU=1450 REMORA_ENGINE_INSECURE=registry.example REMORA_ENGINE_RUNTIME=$dir/runtime \
+  REMORA_ENGINE_BRIDGE=pods REMORA_ENGINE_MTU=1450 REMORA_ENGINE_INSECURE=registry.example REMORA_ENGINE_RUNTIME=$here/runc.sh \
     "$here/engine.sh" start own "$dir/engine"
   load_images "$dir" &
   loading=$!
@@ -101,23 +99,6 @@ endpoints() {
       ($own[$name] // [.subsets[]?.addresses[]?.ip])[] | "\(.) \($name).cluster.local \($name)"' >"$dir/services"
     kill -HUP "$(cat "$dir/dns.pid")"
   done
-}
-
-# Where a machine lacks CAP_SYS_RESOURCE, as CI's may, containers get on without it: runc, once the bundle is changed.
-write_runtime() {
-  cat <<'EOF'
-#!/bin/bash
-for word; do
-  [[ $before != --bundle ]] || file=$word/config.json
-  [[ $before != --process ]] || file=$word
-  before=$word
-done
-if [[ -n $file ]]; then
-  jq 'def lesser: del(.oomScoreAdj) | if .capabilities then .capabilities |= map_values(. - ["CAP_SYS_RESOURCE"]) else . end;
-    if .process then .process |= lesser else lesser end' "$file" >"$file.new" && cat "$file.new" >"$file"
-fi
-exec runc "$@"
-EOF
 }
 
 kubelet_config() {

@@ -50,7 +50,9 @@ fn patched(file: &str) -> Value {
     std::fs::write(&pod, generated(&runner["kubernetes"]).to_string()).unwrap();
     let patch = format!("spec:\n{}", patch["patch"].as_str().unwrap());
     let mut kubectl = Command::new(crate::rig::repository("tests/lib/kubernetes.sh"));
-    kubectl.args(["kubectl", "-", "patch", "--local", "--type", "strategic", "-o", "json", "--patch", &patch, "-f"]).arg(&pod);
+    kubectl
+        .args(["kubectl", "-", "patch", "--local", "--type", "strategic", "-o", "json", "--patch", &patch, "-f"])
+        .arg(&pod);
     let output = kubectl.output().unwrap();
     assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -101,4 +103,18 @@ fn the_engine_as_a_service_is_out_of_the_jobs_reach() {
     }
     assert_eq!(mount(of("service"), "engine"), Some(("/run/engine".into(), true)), "{pod:#}");
     assert_eq!(mount(of("build"), "remora").unwrap().0, "/run/remora", "the client: {pod:#}");
+}
+
+#[test]
+#[ignore = "needs what tests/run.sh installs"]
+fn a_job_of_the_pool_has_a_token_for_it_and_nothing_privileged() {
+    let pod = patched("config-pool.toml");
+    assert!(!pod.to_string().contains(r#""privileged":true"#), "{pod:#}");
+    let build = container(&pod, "containers", "build");
+    assert_eq!(mount(build, "remora-token"), Some(("/var/run/secrets/remora".into(), false)), "{pod:#}");
+    assert!(mount(container(&pod, "containers", "service"), "remora-token").is_none(), "{pod:#}");
+    let volumes = pod["spec"]["volumes"].as_array().unwrap();
+    let token = volumes.iter().find(|volume| volume["name"] == "remora-token").unwrap();
+    assert_eq!(token["projected"]["sources"][0]["serviceAccountToken"]["audience"], "remora", "{pod:#}");
+    assert_eq!(pod["spec"]["automountServiceAccountToken"], false, "a token of the cluster's own API: {pod:#}");
 }
