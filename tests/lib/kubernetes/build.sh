@@ -46,7 +46,7 @@ build_tools() {
     fail "there is no kubectl"
   }
   mv "$new/usr/bin/kubectl" "$new/kubectl"
-  rm -rf "$new"/{lists,usr,*.deb}
+  rm -rf "${new:?}"/{lists,usr,*.deb}
   chmod 755 "$new"
   mv "$new" "$tools"
   exec 9>&-
