@@ -43,7 +43,10 @@ fn the_pod_shares_what_it_must_and_hides_the_engine() {
     assert_eq!(all, ["engine"]);
 
     assert_eq!(containers["install"]["args"], json!(["install", "/run/remora/bin"]));
-    assert_eq!(containers["prepare-engine"]["args"], json!(["prepare-engine", "--mirror=https://m.example"]));
+    assert_eq!(
+        containers["prepare-engine"]["args"],
+        json!(["prepare-engine", "--engine-version=28", "--mirror=https://m.example"])
+    );
     assert_eq!(containers["engine"]["args"], json!(["dockerd", "--config-file=/run/engine/daemon.json"]));
     assert_eq!(containers["agent"]["args"], json!(["--insecure-registry", "r.example:5000"]));
     assert_eq!(containers["agent"]["env"][0]["value"], "unix:///run/engine/docker.sock");
