@@ -1,5 +1,5 @@
 //! The runners' configurations: the pods that GitLab's Kubernetes executor makes of them. kubectl patches with the code
-//! that the runner patches with.
+//! that the runner patches with, and the result must be valid by Kubernetes' published schemas.
 
 use std::process::Command;
 
@@ -53,6 +53,8 @@ fn patched(file: &str) -> Value {
     kubectl.args(["patch", "--local", "--type", "strategic", "-o", "json", "--patch", &patch, "-f"]).arg(&pod);
     let output = kubectl.output().unwrap();
     assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(&pod, &output.stdout).unwrap();
+    crate::rig::script("kubernetes.sh", &["validate", pod.to_str().unwrap()]);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
