@@ -2,9 +2,15 @@
 //!
 //! Pure: the caller reads the file and hands over the flags and a way to look up variables.
 
-use std::{fmt, ops::Range, time::Duration};
+mod access;
+mod reading;
 
-use toml::{Spanned, de::DeTable, de::DeValue};
+use std::{fmt, time::Duration};
+
+use toml::de::DeTable;
+
+pub use access::{Access, AccessFile, AccessFlags, TlsFiles};
+use reading::{FileReader, Sources, line_of};
 
 use crate::model::{EngineUrl, InvalidAddress, ListenUrl};
 
@@ -25,8 +31,10 @@ const DEFAULT_CACHE_DEADLINE: Duration = Duration::from_secs(2);
 pub struct Config {
     /// The engine beside it.
     pub engine: EngineUrl,
-    /// Where it listens.
-    pub listen: ListenUrl,
+    /// Where it listens; never empty.
+    pub listen: Vec<ListenUrl>,
+    /// Who may connect there, and how.
+    pub access: Access,
     /// What a build may ask for beyond an ordinary build; nothing by default.
     pub allow_entitlement: Vec<Entitlement>,
     /// Registries, as `host` or `host:port`, that speak plain http. Loopback does by itself.
@@ -55,8 +63,10 @@ pub enum Entitlement {
 pub struct FileConfig {
     /// Key `engine`. A text, for only the environment knows whether TLS is wanted.
     pub engine: Option<String>,
-    /// Key `listen`.
-    pub listen: Option<ListenUrl>,
+    /// Key `listen`, a text or a list.
+    pub listen: Option<Vec<ListenUrl>>,
+    /// Keys `tls_cert`, `tls_key`, `tls_client_ca`, `kubernetes_auth`, `kubernetes_audience` and `pull_secret`.
+    pub access: AccessFile,
     /// Key `allow_entitlement`.
     pub allow_entitlement: Option<Vec<Entitlement>>,
     /// Key `insecure_registry`.
@@ -76,8 +86,10 @@ pub struct FileConfig {
 pub struct Flags {
     /// `--engine`
     pub engine: Option<String>,
-    /// `--listen`
-    pub listen: Option<String>,
+    /// `--listen`, repeatable
+    pub listen: Vec<String>,
+    /// Who may connect there, and how
+    pub access: AccessFlags,
     /// `--allow-entitlement`, repeatable
     pub allow_entitlement: Vec<String>,
     /// `--insecure-registry`, repeatable
@@ -156,7 +168,7 @@ impl Config {
                 }
                 "listen" => {
                     let parse = |text: &str| ListenUrl::parse(text).map_err(|e| e.to_string());
-                    config.listen = file.string(key.get_ref(), value, parse);
+                    config.listen = file.one_or_more(key.get_ref(), value, parse);
                 }
                 "allow_entitlement" => {
                     config.allow_entitlement = file.list(key.get_ref(), value, Entitlement::parse);
@@ -166,8 +178,10 @@ impl Config {
                 "name" => config.name = file.string(key.get_ref(), value, agent_name),
                 "max_builds" => config.max_builds = file.number(key.get_ref(), value),
                 "max_queue" => config.max_queue = file.number(key.get_ref(), value),
+                key if access::KEYS.contains(&key) => config.access.read(&mut file, key, value),
                 unknown => {
-                    let problem = format!("unknown key; the keys are {}", KEYS.join(", "));
+                    let keys = [&KEYS[..], &access::KEYS].concat().join(", ");
+                    let problem = format!("unknown key; the keys are {keys}");
                     file.mistake(unknown, &key.span(), problem);
                 }
             }
@@ -180,8 +194,8 @@ impl Config {
     /// other, they are not added up.
     ///
     /// `variable` looks up a variable of the environment: `REMORA_ENGINE` (else `DOCKER_HOST`), `REMORA_LISTEN`,
-    /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas), `REMORA_CACHE_DEADLINE`,
-    /// `REMORA_NAME`, `REMORA_MAX_BUILDS`, `REMORA_MAX_QUEUE`, and those of
+    /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas, as `REMORA_LISTEN` is),
+    /// `REMORA_CACHE_DEADLINE`, `REMORA_NAME`, `REMORA_MAX_BUILDS`, `REMORA_MAX_QUEUE`, those of [`Access`], and those of
     /// [`EngineUrl::with_docker_tls`], which apply wherever the address came from. An empty variable says nothing.
     pub fn resolve(
         flags: &Flags,
@@ -193,13 +207,12 @@ impl Config {
             .text("--engine", flags.engine.as_deref(), &["REMORA_ENGINE", "DOCKER_HOST"])
             .unwrap_or_else(|| ("engine", file.engine.unwrap_or_else(|| DEFAULT_ENGINE.to_owned())));
         let engine = source.keep(name, EngineUrl::with_docker_tls(&text, &variable).map_err(describe));
-        let listen = match source.text("--listen", flags.listen.as_deref(), &["REMORA_LISTEN"]) {
-            Some((name, text)) => source.keep(name, ListenUrl::parse(&text).map_err(describe)),
-            None => match file.listen {
-                Some(listen) => Some(listen),
-                None => source.keep("listen", ListenUrl::parse(DEFAULT_LISTEN).map_err(describe)),
-            },
-        };
+        let parse = |text: &str| ListenUrl::parse(text).map_err(describe);
+        let listen = source
+            .list("--listen", &flags.listen, "REMORA_LISTEN", parse)
+            .or(file.listen)
+            .unwrap_or_else(|| source.keep("listen", parse(DEFAULT_LISTEN)).into_iter().collect());
+        let access = Access::resolve(&flags.access, &mut source, file.access);
         let allow_entitlement = source
             .list("--allow-entitlement", &flags.allow_entitlement, "REMORA_ALLOW_ENTITLEMENT", Entitlement::parse)
             .or(file.allow_entitlement)
@@ -223,10 +236,11 @@ impl Config {
         let max_queue = number("--max-queue", flags.max_queue.as_deref(), "REMORA_MAX_QUEUE");
         let max_builds = max_builds.or(file.max_builds).unwrap_or(0);
         let max_queue = max_queue.or(file.max_queue).unwrap_or(DEFAULT_MAX_QUEUE);
-        match (engine, listen) {
-            (Some(engine), Some(listen)) if source.mistakes.is_empty() => Ok(Self {
+        match engine {
+            Some(engine) if source.mistakes.is_empty() => Ok(Self {
                 engine,
                 listen,
+                access,
                 allow_entitlement,
                 insecure_registry,
                 cache_deadline,
@@ -270,7 +284,7 @@ fn builds(text: &str) -> Result<usize, String> {
 }
 
 /// A registry is written as in an image reference: BuildKit and Docker compare it letter by letter.
-fn registry_host(text: &str) -> Result<String, String> {
+pub(crate) fn registry_host(text: &str) -> Result<String, String> {
     let problem = if text.contains("://") {
         "write host or host:port, without a scheme"
     } else if text.contains('/') {
@@ -283,108 +297,6 @@ fn registry_host(text: &str) -> Result<String, String> {
         "write a host with a dot or a port, such as registry:5000"
     };
     Err(format!("invalid registry '{text}': {problem}"))
-}
-
-fn line_of(text: &str, span: &Range<usize>) -> usize {
-    1 + text.as_bytes().iter().take(span.start).filter(|b| **b == b'\n').count()
-}
-
-/// Collects mistakes while it reads the values of a file.
-struct FileReader<'a> {
-    text: &'a str,
-    mistakes: Vec<Mistake>,
-}
-
-impl FileReader<'_> {
-    fn mistake(&mut self, key: &str, span: &Range<usize>, problem: String) {
-        self.mistakes.push(Mistake { line: Some(line_of(self.text, span)), key: key.to_owned(), problem });
-    }
-
-    fn string<T>(
-        &mut self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let result = match value.get_ref() {
-            DeValue::String(text) => parse(text),
-            other => Err(format!("a string is wanted, not {}", kind(other))),
-        };
-        result.map_err(|problem| self.mistake(key, &value.span(), problem)).ok()
-    }
-
-    fn number(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<usize> {
-        let result = match value.get_ref() {
-            DeValue::Integer(number) => builds(number.as_str()),
-            other => Err(format!("a number is wanted, not {}", kind(other))),
-        };
-        result.map_err(|problem| self.mistake(key, &value.span(), problem)).ok()
-    }
-
-    fn list<T>(
-        &mut self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<T>> {
-        let DeValue::Array(items) = value.get_ref() else {
-            let problem = format!("a list of strings is wanted, not {}", kind(value.get_ref()));
-            self.mistake(key, &value.span(), problem);
-            return None;
-        };
-        Some(items.iter().filter_map(|item| self.string(key, item, &parse)).collect())
-    }
-}
-
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) | DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "a boolean",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-/// Collects mistakes while it looks at flags and variables.
-struct Sources<'a> {
-    variable: &'a dyn Fn(&str) -> Option<String>,
-    mistakes: Vec<Mistake>,
-}
-
-impl Sources<'_> {
-    /// The flag, else the first variable that is set, with the name of what spoke.
-    fn text(
-        &self,
-        flag: &'static str,
-        value: Option<&str>,
-        variables: &[&'static str],
-    ) -> Option<(&'static str, String)> {
-        if let Some(value) = value {
-            return Some((flag, value.to_owned()));
-        }
-        variables.iter().find_map(|name| Some((*name, (self.variable)(name).filter(|value| !value.is_empty())?)))
-    }
-
-    fn list<T>(
-        &mut self,
-        flag: &'static str,
-        values: &[String],
-        name: &'static str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<T>> {
-        if !values.is_empty() {
-            return Some(values.iter().filter_map(|value| self.keep(flag, parse(value))).collect());
-        }
-        let value = (self.variable)(name).filter(|value| !value.is_empty())?;
-        Some(value.split(',').filter_map(|value| self.keep(name, parse(value.trim()))).collect())
-    }
-
-    fn keep<T>(&mut self, name: &str, result: Result<T, String>) -> Option<T> {
-        let mistake = |problem| self.mistakes.push(Mistake { line: None, key: name.to_owned(), problem });
-        result.map_err(mistake).ok()
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! One HTTP/2 connection as what tonic's clients call through. Tonic's own channel reconnects and buffers in secret;
 //! here a connection has one owner, who learns when it ends.
 
+#[cfg(feature = "client")]
 use std::time::Duration;
 
 use http::{Request, Response, Uri, uri::PathAndQuery};
 use hyper::{body::Incoming, client::conn::http2, rt};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 
 /// HTTP/2 window of one stream towards us, in bytes. Bounds what one call can make us hold.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -21,6 +22,7 @@ const FRAME: u32 = 256 << 10;
 const SEND_BUFFER: usize = 256 << 10;
 
 /// How often a peer is asked whether it is there, and how long it may take to answer.
+#[cfg(feature = "client")]
 const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
 
 /// A connection's sender; its clones share the connection.
@@ -40,12 +42,13 @@ impl Channel {
 
     /// The same, and a peer that answers no ping for half a minute is gone: its host may have died without a word. Not
     /// for `BuildKit`, which takes pings for an attack.
+    #[cfg(feature = "client")]
     pub(crate) async fn handshake_pinging<IO>(io: IO) -> Result<(Self, impl Future<Output = ()> + Send), hyper::Error>
     where
         IO: rt::Read + rt::Write + Send + Unpin + 'static,
     {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).keep_alive_interval(PING.0).keep_alive_timeout(PING.1);
+        builder.timer(hyper_util::rt::TokioTimer::new()).keep_alive_interval(PING.0).keep_alive_timeout(PING.1);
         Self::of(io, &mut builder).await
     }
 

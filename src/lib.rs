@@ -16,6 +16,8 @@
 //! | [`engine`] | BuildKit and Docker | our protobuf, decisions |
 //! | [`registry`] | manifests and tags | our protobuf, decisions |
 //! | [`git`] | the agent's own git: a repository > a directory | engine, decisions |
+//! | [`kube`] | the cluster: who a caller is, what it may do, pull secrets | gRPC, engine, registry |
+//! | [`dind`] | an engine's `daemon.json`, as a pure function of what its pod is | I/O |
 //! | [`host`] | what the kernel tells of the pod | decisions |
 //! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
 //! | [`cli`] | the client's commands and display | engine, strategy |
@@ -30,12 +32,16 @@ pub mod config;
 #[cfg(any(feature = "agent", feature = "client"))]
 mod digest;
 #[cfg(feature = "agent")]
+pub mod dind;
+#[cfg(feature = "agent")]
 pub mod engine;
 #[cfg(feature = "agent")]
 pub mod git;
 mod grpc;
 #[cfg(feature = "agent")]
 pub mod host;
+#[cfg(feature = "agent")]
+pub mod kube;
 #[cfg(any(feature = "agent", feature = "client"))]
 mod manual;
 pub mod model;

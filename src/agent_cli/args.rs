@@ -1,9 +1,14 @@
 //! The command line.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows the comments as they are
 
+mod prepare;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::config::AccessFlags;
+pub(super) use prepare::Prepare;
 
 /// Builds, pushes and prunes beside a Docker engine or a buildkitd, for `remora`, its client.
 ///
@@ -24,10 +29,10 @@ pub(super) struct Serve {
     /// The engine: unix:///path or tcp://host:port
     #[arg(long, value_name = "URL")]
     pub(super) engine: Option<String>,
-    /// Where to listen: unix:///path (mode 0660), or tcp://127.0.0.1:port with REMORA_TOKEN set
-    /// [default: unix:///run/remora/agent.sock]
+    /// Where to listen: unix:///path (mode 0660), or tcp://address:port, which needs authentication, and beyond loopback
+    /// TLS; repeatable [default: unix:///run/remora/agent.sock]
     #[arg(long, value_name = "URL")]
-    pub(super) listen: Option<String>,
+    pub(super) listen: Vec<String>,
     /// Let builds ask for this entitlement: network.host or security.insecure
     #[arg(long, value_name = "NAME")]
     pub(super) allow_entitlement: Vec<String>,
@@ -46,10 +51,11 @@ pub(super) struct Serve {
     /// How many builds wait; more are turned away [default: 32]
     #[arg(long, value_name = "N")]
     pub(super) max_queue: Option<String>,
-    /// A TOML file with the keys engine, listen, allow_entitlement, insecure_registry, cache_deadline, name, max_builds
-    /// and max_queue; flags win over it
+    /// A TOML file whose keys are named as the flags, with _ for -; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) access: AccessFlags,
 }
 
 const HEALTHCHECK_EXAMPLES: &str = "\
@@ -78,6 +84,13 @@ pub(super) enum Command {
     /// Copy the client, which lies beside this program, into a directory that steps see
     #[command(after_help = INSTALL_EXAMPLES)]
     Install(Install),
+    /// Write the configuration of a Docker engine that starts in the same pod
+    ///
+    /// It has the MTU of the pod's own network, a socket and nothing else to listen on, overlay for its layers, and a limit
+    /// for its build cache by the size of the volume. Where the engine's data would be on a container's own layers or on
+    /// a network filesystem there is no file, so that the engine does not start.
+    #[command(after_help = prepare::EXAMPLES)]
+    PrepareEngine(Box<Prepare>),
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completion(Completion),

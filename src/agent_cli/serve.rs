@@ -9,9 +9,7 @@ use super::args::Serve;
 use crate::{
     config::{Config, FileConfig, Flags, Mistake},
     engine::Engine,
-    model::ListenUrl,
-    service::{self, Agent, Listener, Settings},
-    strategy::queue::Limits,
+    service::{self, Agent},
 };
 
 /// Why the agent does not start, one line for each reason.
@@ -41,25 +39,16 @@ pub(super) fn run(args: Serve) -> ExitCode {
 async fn serve(args: Serve) -> Result<(), Refusal> {
     let one = |line: String| Refusal(vec![line]);
     let config = configuration(args)?;
-    let settings = Settings {
-        allow_entitlement: config.allow_entitlement.iter().map(|e| e.as_str().to_owned()).collect(),
-        insecure_registry: config.insecure_registry,
-        token: std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty()),
-        cache_deadline: config.cache_deadline,
-        name: config.name.unwrap_or_else(host_name),
-        limits: Limits { running: config.max_builds, waiting: config.max_queue },
-    };
     // An error means that it is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
-    if matches!(config.listen, ListenUrl::Tcp(_)) && settings.token.is_none() {
-        return Err(one(format!(
-            "listening on {} needs a token: set REMORA_TOKEN for the agent and its clients, or listen on a unix socket",
-            config.listen
-        )));
+    let token = std::env::var("REMORA_TOKEN").ok().filter(|token| !token.is_empty());
+    let missing = config.access.missing(&config.listen, token.is_some());
+    if !missing.is_empty() {
+        return Err(Refusal(missing));
     }
-    let listener =
-        Listener::bind(&config.listen).await.map_err(|e| one(format!("cannot listen on {}: {e}", config.listen)))?;
-    tracing::info!(listen = %config.listen, engine = %config.engine, version = env!("CARGO_PKG_VERSION"), "started");
+    let (listeners, settings) = service::open(&config, token).await.map_err(one)?;
+    let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+    tracing::info!(listen = listen.join(","), engine = %config.engine, version = env!("CARGO_PKG_VERSION"), "started");
     let agent = Agent::new(Engine::connect(config.engine), settings);
     let mut term = signal(SignalKind::terminate()).map_err(|e| one(e.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| one(e.to_string()))?;
@@ -72,18 +61,13 @@ async fn serve(args: Serve) -> Result<(), Refusal> {
         tracing::warn!("told to stop again: running builds are cancelled");
         stopping.cancel();
     });
-    let served = service::serve(agent, listener, drain.cancelled_owned());
+    let served = service::serve(agent, listeners, drain.cancelled_owned());
     tokio::select! {
         served = served => served.map_err(|e| one(e.to_string()))?,
         () = stop.cancelled() => {}
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// In a pod, the pod's: it stays when a stateful set makes its pod anew.
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn configuration(args: Serve) -> Result<Config, Refusal> {
@@ -101,6 +85,7 @@ fn configuration(args: Serve) -> Result<Config, Refusal> {
     let flags = Flags {
         engine: args.engine,
         listen: args.listen,
+        access: args.access,
         allow_entitlement: args.allow_entitlement,
         insecure_registry: args.insecure_registry,
         cache_deadline: args.cache_deadline,

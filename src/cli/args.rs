@@ -58,7 +58,8 @@ Exit codes:
 #[command(next_help_heading = "Agent")]
 #[allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows them as they are
 pub(super) struct Connection {
-    /// The agent: unix:///path or tcp://host:port. It is shown the token of REMORA_TOKEN, else of the file that
+    /// The agent: unix:///path, tcp://host:port, or dns:///host:port for all that are behind a name; several with commas,
+    /// of which each project has one for its home, and unix:/// takes what the others do not. It is shown the token of REMORA_TOKEN, else of the file that
     /// REMORA_TOKEN_FILE names, else of /var/run/secrets/remora/token
     #[arg(
         long,

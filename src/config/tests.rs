@@ -26,10 +26,10 @@ fn a_file_may_say_everything() {
 
 #[test]
 fn all_mistakes_come_at_once_with_key_and_line() {
-    let found = mistakes("engin = 'x'\nlisten = 'tcp://0.0.0.0:1'\n\n[tls]\nca = 'x'\n[[insecure_registry]]\na = 1\n");
+    let found = mistakes("engin = 'x'\nlisten = 'tcp://agent:1'\n\n[tls]\nca = 'x'\n[[insecure_registry]]\na = 1\n");
     assert_eq!(found.len(), 4, "{found:?}");
     assert!(found[0].starts_with("line 1: engin: unknown key; the keys are engine, listen"), "{found:?}");
-    assert!(found[1].starts_with("line 2: listen: invalid address 'tcp://0.0.0.0:1': only loopback"), "{found:?}");
+    assert!(found[1].starts_with("line 2: listen: invalid address 'tcp://agent:1': an IP address"), "{found:?}");
     assert!(found[2].starts_with("line 4: tls: unknown key"), "{found:?}");
     assert!(found[3].contains("insecure_registry: a string is wanted, not a table"), "{found:?}");
 
@@ -66,7 +66,7 @@ fn flags_win_over_environment_over_file_over_default() {
     let config = resolve(&Flags::default(), &[("REMORA_ENGINE", "")], file).unwrap();
     assert_eq!((engine(&config).as_str(), config.insecure_registry[0].as_str()), ("unix:///file", "file:1"));
     let config = resolve(&Flags::default(), &[], "").unwrap();
-    assert_eq!((engine(&config).as_str(), config.listen.to_string().as_str()), (DEFAULT_ENGINE, DEFAULT_LISTEN));
+    assert_eq!((engine(&config).as_str(), config.listen[0].to_string().as_str()), (DEFAULT_ENGINE, DEFAULT_LISTEN));
     assert!(config.allow_entitlement.is_empty());
 }
 
@@ -99,7 +99,7 @@ fn docker_host_counts_where_remora_engine_is_silent() {
 #[test]
 fn mistakes_of_flags_and_environment_come_at_once_too() {
     let flags =
-        Flags { listen: Some("nowhere".into()), allow_entitlement: vec!["everything".into()], ..Flags::default() };
+        Flags { listen: vec!["nowhere".into()], allow_entitlement: vec!["everything".into()], ..Flags::default() };
     let found = resolve(&flags, &[("DOCKER_HOST", "ssh://h"), ("REMORA_INSECURE_REGISTRY", "a/b")], "").unwrap_err();
     let starts = ["DOCKER_HOST: ", "--listen: ", "--allow-entitlement: ", "REMORA_INSECURE_REGISTRY: "];
     assert_eq!(found.len(), starts.len(), "{found:?}");
@@ -123,4 +123,17 @@ fn how_many_builds_run_and_wait_are_numbers() {
         assert!(mistakes(odd)[0].starts_with("line 1: "), "{odd}");
     }
     assert!(resolved(Flags { max_builds: named("many"), ..Flags::default() }, &[], "").is_err());
+}
+
+#[test]
+fn it_listens_in_several_places() {
+    let listen = |flags: &[&str], env: &[(&str, &str)], file| {
+        let flags = Flags { listen: flags.iter().map(|url| (*url).to_owned()).collect(), ..Flags::default() };
+        resolve(&flags, env, file).unwrap().listen.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let two = ["unix:///a", "tcp://0.0.0.0:7733"];
+    assert_eq!(listen(&two, &[], ""), two);
+    assert_eq!(listen(&[], &[("REMORA_LISTEN", "unix:///a, tcp://0.0.0.0:7733")], "listen = 'unix:///b'"), two);
+    assert_eq!(listen(&[], &[], "listen = ['unix:///a', 'tcp://0.0.0.0:7733']"), two);
+    assert_eq!(listen(&[], &[], "listen = 'unix:///b'"), ["unix:///b"]);
 }

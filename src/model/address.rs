@@ -36,7 +36,7 @@ pub struct TlsDir(PathBuf);
 pub enum ListenUrl {
     /// `unix:///path`.
     Unix(PathBuf),
-    /// `tcp://127.0.0.1:port`, always on loopback.
+    /// `tcp://address:port`. Beyond loopback it needs TLS and authentication; whoever starts the agent checks that.
     Tcp(SocketAddr),
 }
 
@@ -111,7 +111,7 @@ impl TlsDir {
 }
 
 impl ListenUrl {
-    /// Reads `unix:///path` or `tcp://address:port` with an address of loopback. Port 0 takes any free one.
+    /// Reads `unix:///path` or `tcp://address:port`. Port 0 takes any free one.
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
         let fail = |problem| InvalidAddress { text: text.to_owned(), problem };
         match text.split_once("://") {
@@ -120,17 +120,20 @@ impl ListenUrl {
                 let (host, port) = host_and_port(rest).map_err(fail)?;
                 let address = match host {
                     "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
-                    _ => host.parse().ok().filter(IpAddr::is_loopback),
+                    _ => host.parse().ok(),
                 };
-                let address = address.ok_or_else(|| {
-                    fail("only loopback such as tcp://127.0.0.1:7777: TCP beyond it needs TLS and authentication")
-                })?;
+                let address = address.ok_or_else(|| fail("an IP address is wanted, such as tcp://0.0.0.0:7733"))?;
                 let port = port.ok_or_else(|| fail("the port is missing"))?;
                 Ok(Self::Tcp(SocketAddr::new(address, port)))
             }
-            Some(_) => Err(fail("the agent listens on unix:///path or tcp://127.0.0.1:port")),
-            None => Err(fail("the scheme is missing: the agent listens on unix:///path or tcp://127.0.0.1:port")),
+            Some(_) => Err(fail("the agent listens on unix:///path or tcp://address:port")),
+            None => Err(fail("the scheme is missing: the agent listens on unix:///path or tcp://address:port")),
         }
+    }
+
+    /// Whether other machines may connect.
+    pub fn is_beyond_loopback(&self) -> bool {
+        matches!(self, Self::Tcp(address) if !address.ip().to_canonical().is_loopback())
     }
 }
 
@@ -256,13 +259,21 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_listens_on_a_socket_or_on_loopback() {
+    fn the_agent_listens_on_a_socket_or_on_an_address() {
         assert_eq!(listen("unix:///run/remora/agent.sock").as_deref(), Ok("unix:///run/remora/agent.sock"));
         assert_eq!(listen("tcp://localhost:7777").as_deref(), Ok("tcp://127.0.0.1:7777"));
-        assert_eq!(listen("tcp://[::1]:7777").as_deref(), Ok("tcp://[::1]:7777"));
-        for elsewhere in ["tcp://0.0.0.0:7777", "tcp://10.1.2.3:7777", "tcp://[::]:7777", "tcp://agent:7777"] {
-            assert!(listen(elsewhere).unwrap_err().contains("TLS and authentication"), "{elsewhere}");
+        for (text, beyond) in [
+            ("unix:///a", false),
+            ("tcp://127.9.9.9:1", false),
+            ("tcp://[::1]:7777", false),
+            ("tcp://[::ffff:127.0.0.1]:1", false),
+            ("tcp://0.0.0.0:7777", true),
+            ("tcp://10.1.2.3:7777", true),
+            ("tcp://[::]:7777", true),
+        ] {
+            assert_eq!(ListenUrl::parse(text).unwrap().is_beyond_loopback(), beyond, "{text}");
         }
+        assert!(listen("tcp://agent:7777").unwrap_err().contains("IP address"));
         assert!(listen("tcp://127.0.0.1").unwrap_err().contains("port is missing"));
     }
 }

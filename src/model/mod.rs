@@ -13,14 +13,18 @@ mod event;
 mod explanation;
 mod failure;
 mod graph;
+mod permission;
 mod redact;
 mod reference;
 mod report;
 mod request;
 mod run;
+mod secret_name;
 mod seen;
 mod step;
 mod subrequest;
+mod version;
+mod volume;
 
 pub use address::{EngineUrl, InvalidAddress, ListenUrl, TlsDir};
 pub use age::age;
@@ -29,7 +33,7 @@ pub use cache::{
 };
 pub use capabilities::{Capabilities, EngineKind, ImageStore};
 pub use context::ContextKind;
-pub use credential::Credential;
+pub use credential::{Credential, auths_key, auths_name, registry_host};
 pub use date::Date;
 pub use described::{Annotated, Annotation, check_attestation, check_export_option};
 pub use disk::{DiskSum, DiskUsage, DiskUsageRequest, Held, HeldRecord, IMAGE};
@@ -37,14 +41,18 @@ pub use event::{Event, StepId};
 pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Retag, Source, StageCache, Whose};
 pub use failure::{Excerpt, Failure, FailureKind};
 pub use graph::{Graph, Node, NodeKind};
+pub use permission::{API_GROUP, Permission};
 pub use redact::without_credentials;
 pub use reference::{InvalidReference, Reference};
 pub use report::{Report, Tally};
 pub use request::{BuildRequest, CancelRequest, Export, Network, PruneRequest, PushRequest, SessionId, is_platform};
 pub use run::{HostAddress, RunOptions, Ulimit, check_host};
+pub use secret_name::SecretName;
 pub use seen::{NodeState, Seen};
 pub use step::{base_image, own_step};
 pub use subrequest::{Answer, Subrequest};
+pub use version::{EngineVersion, InvalidVersion};
+pub use volume::Volume;
 
 /// The revision of the API that this crate speaks. Raised with each field that an older agent must not ignore.
 pub const REVISION: u32 = 3;

@@ -9,15 +9,17 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     admission::Admission,
     builds::Builds,
+    door::Caller,
     places::Places,
     sessions::Sessions,
     stream::{EventStream, OnHangUp, stream},
 };
 use crate::{
     engine::{Engine, State},
+    kube::{Authority, PullSecrets},
     model::{
-        BuildRequest, CancelRequest, Capabilities, DiskUsageRequest, Event, Failure, FailureKind, PruneRequest,
-        PushRequest,
+        BuildRequest, CancelRequest, Capabilities, DiskUsageRequest, Event, Failure, FailureKind, Permission,
+        PruneRequest, PushRequest,
     },
     pb::{self, build_agent_server::BuildAgent},
     registry::{self, Registry},
@@ -40,6 +42,10 @@ pub struct Settings {
     pub name: String,
     /// How many builds run and wait.
     pub limits: Limits,
+    /// Whom to ask about callers over TCP, and the tokens that they show.
+    pub cluster: Option<Arc<Authority>>,
+    /// What to log in to registries with where a client has nothing for them.
+    pub pull_secrets: Option<Arc<PullSecrets>>,
 }
 
 impl Default for Settings {
@@ -51,6 +57,8 @@ impl Default for Settings {
             token: None,
             name: String::new(),
             limits: Limits { running: 0, waiting: 32 },
+            cluster: None,
+            pull_secrets: None,
         }
     }
 }
@@ -154,7 +162,13 @@ impl BuildAgent for Agent {
 
     async fn build(&self, request: Request<pb::BuildRequest>) -> Result<Response<EventStream>, Status> {
         self.refuse_while_draining().map_err(wire::to_status)?;
+        let caller = request.extensions().get::<Caller>().cloned();
         let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        if request.push
+            && let Some(caller) = caller
+        {
+            caller.may(Permission::Push).await.map_err(wire::to_status)?;
+        }
         let inner = Arc::clone(&self.inner);
         Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::build::build(inner, request, events)))
     }

@@ -6,10 +6,12 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
+use super::tls::Tls;
 use crate::model::ListenUrl;
 
 /// A bound socket.
@@ -17,8 +19,8 @@ use crate::model::ListenUrl;
 pub enum Listener {
     /// A unix socket, and its file, which goes away with it.
     Unix(UnixListener, SocketFile),
-    /// A TCP socket.
-    Tcp(TcpListener),
+    /// A TCP socket, and the TLS that is spoken on it.
+    Tcp(TcpListener, Option<Arc<Tls>>),
 }
 
 /// Removes its socket's file when it is dropped, but none that another agent has put there since.
@@ -43,10 +45,10 @@ impl Drop for SocketFile {
 const MODE: u32 = 0o660;
 
 impl Listener {
-    /// Binds. A socket that a dead agent left is replaced; one that answers, and what is no socket, is not.
-    pub async fn bind(listen: &ListenUrl) -> io::Result<Self> {
+    /// Binds; `tls` is for TCP. A socket that a dead agent left is replaced; one that answers, and what is no socket, is not.
+    pub async fn bind(listen: &ListenUrl, tls: Option<&Arc<Tls>>) -> io::Result<Self> {
         let path = match listen {
-            ListenUrl::Tcp(address) => return Ok(Self::Tcp(TcpListener::bind(address).await?)),
+            ListenUrl::Tcp(address) => return Ok(Self::Tcp(TcpListener::bind(address).await?, tls.cloned())),
             ListenUrl::Unix(path) => path,
         };
         let directory = path.parent().ok_or_else(|| refused("the path names no file"))?;
@@ -102,7 +104,7 @@ mod tests {
     use super::*;
 
     async fn bind(path: &Path) -> io::Result<Listener> {
-        Listener::bind(&ListenUrl::Unix(path.to_owned())).await
+        Listener::bind(&ListenUrl::Unix(path.to_owned()), None).await
     }
 
     #[tokio::test]

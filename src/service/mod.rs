@@ -8,13 +8,16 @@
 //! | `admission` | how many run at once: each gets a place, or waits for one |
 //! | `build`, `plan`, `push`, `prune`, `info`, `disk` | one call each; orchestration of one build has one owner, `build` |
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
+//! | `pulling` | the agent's pull secrets, where a client has nothing |
 //! | `remote` | git contexts: who fetches them |
 //! | `subrequest` | what the frontend is asked in place of a build |
 //! | `republish` | what `build` publishes without loading a layer |
 //! | `chores`, `merge`, `places` | what goes on beside a build: cache that is written, and made one |
 //! | `trouble` | whether a push that failed within a solve is tried again |
 //! | `stream` | events to the caller; the report that they fold into |
-//! | `listen` | the socket |
+//! | `listen`, `incoming`, `tls` | the sockets, connections as they come, and TLS |
+//! | `door` | who is let in, and to what |
+//! | `open` | from the configuration to sockets and settings |
 //! | `serve` | puts it all behind one server; health, reflection, drain |
 //!
 //! Absent: decisions about cache (`strategy`), BuildKit (`engine`), registry protocol (`registry`).
@@ -26,14 +29,18 @@ mod build;
 mod builds;
 mod chores;
 mod disk;
+mod door;
+mod incoming;
 mod info;
 mod listen;
 mod merge;
+mod open;
 mod places;
 mod plan;
 mod prepare;
 mod probe;
 mod prune;
+mod pulling;
 mod push;
 mod remaining;
 mod remote;
@@ -42,9 +49,12 @@ mod serve;
 mod sessions;
 mod stream;
 mod subrequest;
+mod tls;
 mod trouble;
 mod unite;
 
 pub use agent::{Agent, Settings};
 pub use listen::Listener;
+pub use open::open;
 pub use serve::serve;
+pub use tls::Tls;

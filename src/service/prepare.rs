@@ -8,6 +8,7 @@ use super::{
     agent::Inner,
     build::Run,
     probe::{Probed, probe},
+    pulling::pulling,
     republish,
 };
 use crate::{
@@ -46,6 +47,7 @@ impl Begun {
         events: &mpsc::Sender<Event>,
     ) -> Result<Self, Failure> {
         let lent = agent.sessions.find(&request.session).await?;
+        let lent = pulling(agent, request, lent, events).await;
         let capabilities = agent.engine_within(request.wait, events).await?;
         let output = strategy::output(agent.facts(request, &capabilities))?;
         if request.subrequest.is_none() {

@@ -1,16 +1,17 @@
 //! Puts it all behind one server, and lets it go down gently.
 
-use std::{io, time::Duration};
+use std::{convert::Infallible, io, time::Duration};
 
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{
-    Status,
-    transport::{Server, server::Router},
-};
+use tonic::transport::Server;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::{Agent, Listener};
+use super::{
+    Agent, Listener, Settings,
+    door::{Door, Guarded},
+    incoming::incoming,
+};
 use crate::{engine::State, pb::build_agent_server::BuildAgentServer};
 
 /// The name under which health is told, beside the empty one.
@@ -23,9 +24,15 @@ const CONNECTION_WINDOW: u32 = 2 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves until `shutdown`, then takes no new work, finishes what runs, and returns.
-pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    if matches!(listener, Listener::Tcp(_)) && agent.inner.settings.token.is_none() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "TCP without a token would let everyone in"));
+pub async fn serve(agent: Agent, listeners: Vec<Listener>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let Settings { token, cluster, .. } = &agent.inner.settings;
+    let door = Door { token: token.clone(), cluster: cluster.clone() };
+    let lets_everyone_in = |listener: &Listener| match listener {
+        Listener::Unix(..) => false,
+        Listener::Tcp(_, tls) => !tls.as_ref().is_some_and(|tls| tls.asks_for_certificates()),
+    };
+    if token.is_none() && cluster.is_none() && listeners.iter().any(lets_everyone_in) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "TCP without authentication would let everyone in"));
     }
     let (reporter, health) = tonic_health::server::health_reporter();
     // Health is told for as long as somebody may ask.
@@ -45,12 +52,13 @@ pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Outpu
         .add_service(reflection().build_v1().map_err(io::Error::other)?)
         // What older clients ask for.
         .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
-        .add_service(BuildAgentServer::with_interceptor(agent.clone(), token_check(&agent)));
+        .add_service(Guarded::new(door, BuildAgentServer::new(agent.clone())));
     let stopping = agent.inner.draining.clone();
-    let serving = accept(router, listener, stopping.cancelled_owned());
+    let connections = ReceiverStream::new(incoming(listeners, &stopping)).map(Ok::<_, Infallible>);
+    let serving = router.serve_with_incoming_shutdown(connections, stopping.cancelled_owned());
     tokio::pin!(serving);
     tokio::select! {
-        served = &mut serving => return served,
+        served = &mut serving => return served.map_err(io::Error::other),
         () = shutdown => {}
     }
     tracing::info!(calls = agent.inner.running.len(), "draining");
@@ -64,42 +72,10 @@ pub async fn serve(agent: Agent, listener: Listener, shutdown: impl Future<Outpu
         served = &mut serving => {
             // Nobody is connected any more: a prune goes on all the same.
             agent.inner.running.wait().await;
-            served
+            served.map_err(io::Error::other)
         }
         () = idle => Ok(()),
     }
-}
-
-/// Where there is a token, a caller shows it.
-fn token_check(
-    agent: &Agent,
-) -> impl Fn(tonic::Request<()>) -> Result<tonic::Request<()>, Status> + Clone + Send + Sync + 'static {
-    let expected = agent.inner.settings.token.as_ref().map(|token| format!("Bearer {token}"));
-    move |request| match (&expected, request.metadata().get("authorization")) {
-        (None, _) => Ok(request),
-        (Some(expected), Some(shown)) if same(expected.as_bytes(), shown.as_bytes()) => Ok(request),
-        _ => Err(Status::unauthenticated("this agent wants its token")),
-    }
-}
-
-/// Whether two secrets are the same, in a time that does not tell where they differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
-}
-
-async fn accept(router: Router, listener: Listener, stop: impl Future<Output = ()>) -> io::Result<()> {
-    match listener {
-        Listener::Unix(listener, file) => {
-            // Gone as soon as nobody is let in any more, so that a successor can take its place.
-            let stop = async move {
-                stop.await;
-                drop(file);
-            };
-            router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop).await
-        }
-        Listener::Tcp(listener) => router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await,
-    }
-    .map_err(io::Error::other)
 }
 
 /// Serving means that the engine has answered ping and `ListWorkers`, and that the agent takes work.

@@ -6,6 +6,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::task::TaskTracker;
 use tonic::{Response, Status};
+use tracing::Instrument as _;
 
 use crate::{
     model::{Event, Failure, Report, Tally},
@@ -35,7 +36,7 @@ where
 {
     let (events, received) = mpsc::channel(WAITING);
     let (end, ended) = mpsc::channel(1);
-    running.spawn(async move {
+    let task = async move {
         let caller_gone = end.clone();
         let work = work(events);
         tokio::pin!(work);
@@ -50,7 +51,9 @@ where
             tracing::info!(kind = ?failure.kind, what = failure.what, "failed");
         }
         drop(end.send(result).await);
-    });
+    };
+    // What is logged of it says whose it is.
+    running.spawn(task.in_current_span());
     let events = ReceiverStream::new(received).map(|event| Ok(wire::to_event(event)));
     let end = ReceiverStream::new(ended).map(|result| match result {
         Ok(report) => Ok(wire::to_event(Event::Done(report))),

@@ -13,12 +13,10 @@ use docker_credential::{CredentialRetrievalError, DockerCredential, get_credenti
 use serde_json::Value;
 
 use super::problems::Problem;
+use crate::model::{auths_key, auths_name, registry_host};
 
 #[cfg(test)]
 mod tests;
-
-/// Under which name Docker's own registry stands in the file.
-const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// Where credentials come from. Each place is read once, when the first registry asks.
 #[derive(Default)]
@@ -68,7 +66,7 @@ impl Credentials {
         };
         let git = || {
             let (url, password) = (set("CI_SERVER_URL")?, set("CI_JOB_TOKEN")?);
-            let host = host_of(url.strip_prefix("https://")?);
+            let host = registry_host(url.strip_prefix("https://")?);
             let registry = format!("https://{}", host.strip_suffix(":443").unwrap_or(host));
             Some(Login { registry, username: "gitlab-ci-token".to_owned(), password })
         };
@@ -92,7 +90,7 @@ impl Credentials {
         {
             return Ok(found);
         }
-        let login = self.ci.as_ref().filter(|login| host_of(&login.registry) == host);
+        let login = self.ci.as_ref().filter(|login| registry_host(&login.registry) == host);
         Ok(answer(login))
     }
 }
@@ -113,7 +111,7 @@ const VARIABLE: &str = "the variable DOCKER_AUTH_CONFIG";
 /// What a configuration has for `host`, if anything.
 fn look_up(config: &Value, host: &str, place: &str) -> Result<Option<CredentialsResponse>, Problem> {
     let text = config.to_string();
-    match get_credential_from_reader(text.as_bytes(), &key(config, host)) {
+    match get_credential_from_reader(text.as_bytes(), key(config, host)) {
         Ok(DockerCredential::UsernamePassword(username, secret)) => Ok(Some(CredentialsResponse { username, secret })),
         // An empty user name is what tells the engine that this is a token.
         Ok(DockerCredential::IdentityToken(secret)) => {
@@ -160,23 +158,8 @@ fn problem(place: &str, reason: &str) -> Problem {
 }
 
 /// The key of the file's entry for a registry that the engine calls `host`.
-fn key(config: &Value, host: &str) -> String {
-    let is_hub = matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io");
-    let canonical = if is_hub { DOCKER_HUB } else { host };
-    let Some(auths) = config.get("auths").and_then(Value::as_object) else { return canonical.to_owned() };
-    let exact = [canonical.to_owned(), format!("https://{host}"), format!("https://{host}/v1/")];
-    if let Some(found) = exact.iter().find(|key| auths.contains_key(*key)) {
-        return found.clone();
-    }
-    let wanted = if is_hub { "index.docker.io" } else { host };
-    auths.keys().find(|key| host_of(key) == wanted).cloned().unwrap_or_else(|| canonical.to_owned())
-}
-
-/// The host of a key, which may be a whole URL.
-fn host_of(key: &str) -> &str {
-    let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
-    match bare.split('/').next().unwrap_or(bare) {
-        "docker.io" | "registry-1.docker.io" => "index.docker.io",
-        host => host,
-    }
+fn key<'a>(config: &'a Value, host: &'a str) -> &'a str {
+    let auths = config.get("auths").and_then(Value::as_object);
+    let found = auths.and_then(|auths| auths_key(auths.keys().map(String::as_str), host));
+    found.unwrap_or_else(|| auths_name(host))
 }

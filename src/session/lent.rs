@@ -7,12 +7,14 @@ use bollard_buildkit_proto::moby::{
     filesync::v1::{CredentialsRequest, CredentialsResponse, auth_client::AuthClient},
     sshforward::v1::{BytesMessage, CheckAgentRequest, ssh_client::SshClient},
 };
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::{Code, Status, metadata::MetadataValue};
+use tonic::{Code, Status, metadata::MetadataValue, server::Grpc};
+use tonic_prost::ProstCodec;
 use tower::ServiceExt as _;
 
 use super::{Directory, filesync, methods, pipe};
@@ -23,6 +25,9 @@ use crate::{
 
 /// Begins the names of the agent's own directories. The client's are named like contexts, which have no capitals.
 const CHECKOUT: &str = "Checkout-of-";
+
+/// Knows credentials that a client does not lend, by the registry's host.
+pub type Fallback = Arc<dyn Fn(String) -> BoxFuture<'static, Credential> + Send + Sync>;
 
 /// What a client says of itself when it opens a session.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +44,7 @@ pub struct Lent {
     offer: Offer,
     /// Directories of the agent's own, by the names that the engine asks for.
     checkouts: Arc<BTreeMap<String, Directory>>,
+    fallback: Option<Fallback>,
     channel: Channel,
     ended: CancellationToken,
 }
@@ -56,7 +62,7 @@ impl Lent {
             driver.await;
             drop(guard);
         });
-        Ok(Self { offer, checkouts: Arc::default(), channel, ended })
+        Ok(Self { offer, checkouts: Arc::default(), fallback: None, channel, ended })
     }
 
     /// What the client said of itself.
@@ -79,24 +85,60 @@ impl Lent {
         self
     }
 
+    /// The same, and credentials for registries for which the client has none.
+    #[must_use]
+    pub fn with_fallback(mut self, fallback: Fallback) -> Self {
+        if !self.offer.methods.iter().any(|method| method == methods::CREDENTIALS) {
+            self.offer.methods.push(methods::CREDENTIALS.to_owned());
+        }
+        self.fallback = Some(fallback);
+        self
+    }
+
     /// The inputs that are directories of the agent's own: the name of each, and that of its directory.
     pub fn checkouts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.checkouts.keys().filter_map(|directory| Some((directory.strip_prefix(CHECKOUT)?, directory.as_str())))
     }
 
     /// Hands a call of `BuildKit` to the client: the body flows through, frame by frame, and is never gathered. Asked for
-    /// a directory of the agent's own, it sends that.
+    /// a directory of the agent's own, it sends that; asked for a credential, it falls back to what it was given.
     pub async fn forward(&self, request: Request<Incoming>) -> Result<Response<tonic::body::Body>, hyper::Error> {
         let asks = || filesync::directory(request.headers()).is_some_and(|name| self.checkouts.contains_key(&name));
         if !self.checkouts.is_empty() && request.uri().path() == methods::FILE_SYNC && asks() {
             return Ok(filesync::diff_copy(request, &self.checkouts, filesync::Told::default()));
         }
+        if self.fallback.is_some() && request.uri().path() == methods::CREDENTIALS {
+            return Ok(self.clone().answer_credentials(request).await);
+        }
         let response = self.channel.clone().oneshot(request.map(tonic::body::Body::new)).await?;
         Ok(response.map(tonic::body::Body::new))
     }
 
-    /// The client's credential for this registry.
+    async fn answer_credentials(self, request: Request<Incoming>) -> Response<tonic::body::Body> {
+        let answer = tower::service_fn(move |request: tonic::Request<CredentialsRequest>| {
+            let lent = self.clone();
+            async move {
+                let found = lent.credential(&request.into_inner().host).await;
+                let (username, secret) = match found.map_err(|failure| Status::failed_precondition(failure.what))? {
+                    Credential::Anonymous => Default::default(),
+                    Credential::Basic { username, secret } => (username, secret),
+                    Credential::IdentityToken(secret) => (String::new(), secret),
+                };
+                Ok::<_, Status>(tonic::Response::new(CredentialsResponse { username, secret }))
+            }
+        });
+        Grpc::new(ProstCodec::<CredentialsResponse, CredentialsRequest>::default()).unary(answer, request).await
+    }
+
+    /// The client's credential for this registry, else what the fallback has.
     pub async fn credential(&self, registry: &str) -> Result<Credential, Failure> {
+        match (self.client_credential(registry).await?, &self.fallback) {
+            (Credential::Anonymous, Some(fallback)) => Ok(fallback(registry.to_owned()).await),
+            (credential, _) => Ok(credential),
+        }
+    }
+
+    async fn client_credential(&self, registry: &str) -> Result<Credential, Failure> {
         let mut auth = AuthClient::new(self.channel.clone());
         match auth.credentials(CredentialsRequest { host: registry.to_owned() }).await {
             Ok(answer) => {
@@ -118,7 +160,7 @@ impl Lent {
 
     /// The client's login to the git server at this origin, `https://HOST[:PORT]`, which it lends to nobody but the agent.
     pub async fn git_credential(&self, origin: &str) -> Result<Credential, Failure> {
-        self.credential(&format!("git+{origin}")).await
+        self.client_credential(&format!("git+{origin}")).await
     }
 
     /// A secret of the client's. `None` where it lends none of that id.

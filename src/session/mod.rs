@@ -24,7 +24,7 @@
 //! | `problems` | what the caller reads afterwards |
 //! | `content` | the messages by which blobs are read |
 //! | `pipe` | a byte stream made of two streams of gRPC messages |
-//! | `lent` | the agent's half: forwards calls to the client |
+//! | `lent` | the agent's half: forwards calls to the client, and knows credentials that it has not |
 //! | `methods` | the names of it all |
 //!
 //! Absent: the engine, the registry, and decisions. The session answers what it is asked, with what it was lent.
@@ -77,7 +77,7 @@ pub use host::{Attachables, serve};
 #[cfg(feature = "client")]
 pub use layout::Layout;
 #[cfg(feature = "agent")]
-pub use lent::{Lent, Offer};
+pub use lent::{Fallback, Lent, Offer};
 pub use methods::METHODS;
 pub use pattern::broken_pattern;
 #[cfg(feature = "client")]

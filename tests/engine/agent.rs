@@ -58,14 +58,14 @@ impl Agent {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let url = if tcp { ListenUrl::parse("tcp://127.0.0.1:0").unwrap() } else { ListenUrl::Unix(path.clone()) };
-        let listener = Listener::bind(&url).await.unwrap();
+        let listener = Listener::bind(&url, None).await.unwrap();
         let address = match &listener {
             Listener::Unix(..) => Address::Unix(path),
-            Listener::Tcp(listener) => Address::Tcp(listener.local_addr().unwrap()),
+            Listener::Tcp(listener, _) => Address::Tcp(listener.local_addr().unwrap()),
         };
         let drain = CancellationToken::new();
         let agent = service::Agent::new(Engine::connect(engine.url.clone()), settings);
-        let served = tokio::spawn(service::serve(agent, listener, drain.clone().cancelled_owned()));
+        let served = tokio::spawn(service::serve(agent, vec![listener], drain.clone().cancelled_owned()));
         Self { engine, drain, served, address, _directory: directory }
     }
 

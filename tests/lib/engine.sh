@@ -19,7 +19,9 @@
 # `--network host`. An engine without a bridge deletes docker0: so that is refused where a docker0 is; tests/run.sh
 # starts its engines in a network namespace of their own. $REMORA_ENGINE_INSECURE names registries (HOST:PORT, by spaces)
 # that speak plain http, beside those on loopback, which may always. $REMORA_ENGINE_GIT=no hides git from the engine, as in
-# images of dind that have none. $REMORA_ENGINE_RUNTIME is a program that stands for runc.
+# images of dind that have none. $REMORA_ENGINE_RUNTIME is a program that stands for runc, $REMORA_ENGINE_MTU the largest
+# packet on the bridge, in bytes. $REMORA_ENGINE_CONFIG is a daemon.json to start with in place of the one made here; its
+# paths lie below DIR, and the socket is DIR/engine.sock.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/net.sh
@@ -107,6 +109,10 @@ insecure_registries() {
 # The engine's configuration; its paths are seen from inside its root.
 write_config() {
   local kind=$1 dir=$2 inside=$3 port=$4
+  if [[ -n ${REMORA_ENGINE_CONFIG:-} ]]; then
+    sed "s|$dir|$inside|g" "$REMORA_ENGINE_CONFIG" >"$dir/daemon.json"
+    return
+  fi
   {
     echo '{'
     echo "  \"data-root\": \"$inside/data\", \"exec-root\": \"$inside/exec\", \"pidfile\": \"$inside/docker.pid\","
@@ -118,6 +124,7 @@ write_config() {
     [[ -z ${REMORA_ENGINE_INSECURE:-} ]] || echo "  \"insecure-registries\": [$(insecure_registries "$kind")],"
     [[ -z ${REMORA_ENGINE_RUNTIME:-} ]] ||
       echo "  \"runtimes\": {\"test\": {\"path\": \"$REMORA_ENGINE_RUNTIME\"}}, \"default-runtime\": \"test\","
+    [[ -z ${REMORA_ENGINE_MTU:-} ]] || echo "  \"mtu\": $REMORA_ENGINE_MTU,"
     [[ ${kind%-tls} != 28-containerd ]] || echo '  "features": {"containerd-snapshotter": true},'
     if [[ -n $port ]]; then
       echo "  \"tlsverify\": true, \"tlscacert\": \"$inside/certs/ca.pem\","

@@ -49,8 +49,10 @@ fn patched(file: &str) -> Value {
     let pod = dir.path().join("pod.json");
     std::fs::write(&pod, generated(&runner["kubernetes"]).to_string()).unwrap();
     let patch = format!("spec:\n{}", patch["patch"].as_str().unwrap());
-    let mut kubectl = Command::new("kubectl");
-    kubectl.args(["patch", "--local", "--type", "strategic", "-o", "json", "--patch", &patch, "-f"]).arg(&pod);
+    let mut kubectl = Command::new(crate::rig::repository("tests/lib/kubernetes.sh"));
+    kubectl
+        .args(["kubectl", "-", "patch", "--local", "--type", "strategic", "-o", "json", "--patch", &patch, "-f"])
+        .arg(&pod);
     let output = kubectl.output().unwrap();
     assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
     std::fs::write(&pod, &output.stdout).unwrap();

@@ -2,22 +2,26 @@
 
 mod agent;
 mod client;
+mod cluster;
 mod engine;
 mod fault;
 mod git;
 mod image;
 mod manifests;
+mod pod;
 mod registry;
 mod terminal;
 mod token;
 
 pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Outcome};
+pub(crate) use cluster::{Cluster, REGISTRY, manifests, repository, static_programs, succeeded};
 pub(crate) use engine::{Engine, Kind};
 pub(crate) use fault::{Fault, FaultyRegistry};
 pub(crate) use git::{GitServer, SshServer, git, ssh_keygen};
 pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
+pub(crate) use pod::Pod;
 pub(crate) use registry::{Registry, Request};
 pub(crate) use terminal::rows;
 pub(crate) use token::TokenService;

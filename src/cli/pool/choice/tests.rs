@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn idle(name: &str) -> State {
-    State { name: name.to_owned(), max_builds: 2, max_queue: 4, engine_ready: true, ..State::default() }
+    State { name: name.to_owned(), max_builds: 2, max_queue: 20, engine_ready: true, ..State::default() }
 }
 
 fn pool(size: usize) -> Vec<State> {
@@ -52,9 +52,11 @@ fn a_build_goes_on_where_its_home_is_full_or_going() {
     states[ranked[1]].running = 2;
     states[ranked[2]].running = 2;
     assert_eq!(fits(&states)[0], (ranked[0], Fit::Good));
-    states[ranked[0]].waiting = 2;
+    states[ranked[0]].waiting = 7;
+    assert_eq!(fits(&states)[0], (ranked[0], Fit::Good));
+    states[ranked[0]].waiting = 8;
     assert_eq!((fits(&states)[0], fits(&states)[2]), ((ranked[1], Fit::Good), (ranked[0], Fit::Busy)));
-    states[ranked[0]].waiting = 4;
+    states[ranked[0]].waiting = 20;
     assert_eq!(fits(&states)[2], (ranked[0], Fit::Full));
     states[ranked[0]] = State { draining: true, ..idle(&states[ranked[0]].name) };
     states[ranked[1]].engine_ready = false;
@@ -78,7 +80,7 @@ proptest! {
     /// Whatever the load, somebody is named, each once; and one that could take a build stands before those that cannot.
     #[test]
     fn everybody_is_ranked_once_and_the_willing_come_first(
-        loads in prop::collection::vec((0_u32..4, 0_u32..6, any::<bool>(), any::<bool>()), 1..8),
+        loads in prop::collection::vec((0_u32..4, 0_u32..22, any::<bool>(), any::<bool>()), 1..8),
         project in "[a-z/]{0,20}",
     ) {
         let states: Vec<_> = pool(loads.len())
@@ -93,7 +95,7 @@ proptest! {
         places.sort_unstable();
         prop_assert_eq!(places, (0..states.len()).collect::<Vec<_>>());
         prop_assert!(order.is_sorted_by_key(|(_, fit)| *fit));
-        let takes = |state: &State| !state.draining && state.engine_ready && (state.running < 2 || state.waiting < 4);
+        let takes = |state: &State| !state.draining && state.engine_ready && (state.running < 2 || state.waiting < 20);
         prop_assert_eq!(states.iter().any(takes), order[0].1 <= Fit::Busy);
         // The bound is one that somebody is always below.
         prop_assert!(!states.iter().any(takes) || order[0].1 == Fit::Good || states.iter().any(|s| fit(s, 0) == Fit::Full));

@@ -1,5 +1,4 @@
 import com.cloudbees.groovy.cps.NonCPS
-import groovy.json.JsonOutput
 
 /** One run of a pipeline: its workspace, its environment, its credentials, its log. */
 class Job {
@@ -10,7 +9,6 @@ class Job {
   final InheritableThreadLocal<Map> around = new InheritableThreadLocal<Map>()
   /** Variables of the whole run: `env.X = ...`. */
   final Map variables = Collections.synchronizedMap([:])
-  final List templates = []
   private final Set running = Collections.synchronizedSet(new HashSet())
   private volatile boolean aborted = false
 
@@ -19,7 +17,7 @@ class Job {
     this.library = library
     this.settings = settings
     variables.putAll(settings.env)
-    around.set([env: [:], directory: workspace])
+    around.set([env: [:]])
     temporary().mkdirs()
   }
 
@@ -32,11 +30,10 @@ class Job {
 
   Map environment() { variables + around.get().env + [WORKSPACE: workspace.path, HOME: settings.home] }
 
-  /** Runs code with more variables, or elsewhere. */
+  /** Runs code with more variables, or pod templates. */
   def within(Map more, Closure body) {
     Map before = around.get()
-    around.set([env: before.env + (more.env ?: [:]), directory: more.directory ?: before.directory,
-                templates: more.templates ?: before.templates])
+    around.set([env: before.env + (more.env ?: [:]), templates: more.templates ?: before.templates])
     try { return body() } finally { around.set(before) }
   }
 
@@ -71,7 +68,7 @@ class Job {
     control.mkdirs()
     File script = new File(control, 'script.sh'), output = new File(control, 'output.txt')
     script.text = given.script
-    def builder = new ProcessBuilder('nohup', 'sh', '-xe', script.path).directory(around.get().directory)
+    def builder = new ProcessBuilder('nohup', 'sh', '-xe', script.path).directory(workspace)
     builder.environment().clear()
     builder.environment().putAll(environment().collectEntries { k, v -> [k.toString(), v.toString()] })
     builder.environment().put('JENKINS_SERVER_COOKIE', cookie)

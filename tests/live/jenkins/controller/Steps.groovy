@@ -3,7 +3,6 @@ import groovy.json.JsonOutput
 /** The steps of Jenkins that the library and the examples use, done by a real shell on this machine. */
 abstract class Steps extends Script {
   Job getJob() { binding.getVariable('job') }
-  Map getParams() { binding.getVariable('job').settings.params ?: [:] }
   Object getScm() { 'the sources of this Jenkinsfile' }
   Object getEnv() { new Variables(job) }
   String getPOD_LABEL() { job.around.get().templates ? 'a-pod' : { throw new MissingPropertyException('POD_LABEL') }() }
@@ -12,10 +11,8 @@ abstract class Steps extends Script {
   def sh(String script) { sh([script: script]) }
   void echo(Object message) { job.step('echo', message); job.log(message.toString()) }
   void error(Object message) { job.step('error', message); throw new AbortException(message.toString()) }
-  String pwd(Map given = [:]) { job.step('pwd', given); given.tmp ? job.temporary().path : job.around.get().directory.path }
+  String pwd(Map given = [:]) { job.step('pwd', given); given.tmp ? job.temporary().path : job.workspace.path }
   String libraryResource(String name) { job.step('libraryResource', name); new File(job.library, "resources/${name}").text }
-  String readFile(String name) { new File(job.around.get().directory, name).text }
-  void writeFile(Map given) { new File(job.around.get().directory, given.file).text = given.text }
   /** As the git plugin: the sources are there, and the answer tells the commit. */
   Map checkout(Object what) { [GIT_COMMIT: env.GIT_COMMIT] }
   Object merge() { 'merge' }
@@ -24,19 +21,12 @@ abstract class Steps extends Script {
   def node(String label = null, Closure body) { body() }
   def container(String name, Closure body) { job.step('container', name); body() }
   def script(Closure body) { body() }
-  def timeout(Map given, Closure body) { body() }
-  def dir(String path, Closure body) { job.within([directory: new File(job.around.get().directory, path)], body) }
 
   def podTemplate(Map given, Closure body) {
     job.step('podTemplate', given)
     List templates = (job.around.get().templates ?: []) + [given]
     new File(job.settings.pods).text = JsonOutput.toJson(templates)
     job.within([templates: templates], body)
-  }
-
-  def withEnv(List variables, Closure body) {
-    job.step('withEnv', variables)
-    job.within([env: variables.collectEntries { it.toString().split('=', 2) as List }], body)
   }
 
   /** The short form of a binding. */
@@ -71,7 +61,7 @@ abstract class Steps extends Script {
 
   def parallel(Map branches) {
     List failures = Collections.synchronizedList([])
-    List threads = branches.findAll { it.key != 'failFast' }.collect { name, body ->
+    List threads = branches.collect { name, body ->
       Thread.start { try { body() } catch (Throwable failure) { failures << failure } }
     }
     threads*.join()

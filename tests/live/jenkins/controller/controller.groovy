@@ -4,9 +4,9 @@ import org.codehaus.groovy.control.CompilerConfiguration
 /*
  * A Jenkins in small: groovy -cp CONTROLLER:LIBRARY/src controller.groovy LIBRARY JENKINSFILE WORKSPACE SETTINGS
  *
- * It runs the scripts of the library as they are, their steps bound to a real shell. SETTINGS is JSON: env, params,
- * credentials, pods (a file for what podTemplate was given), home. The sources are in WORKSPACE already. The word
- * `abort` on standard input aborts the job. The exit code is 0, 1 for a failure, 2 for what Jenkins would call its own, 3 for an abort.
+ * It runs the scripts of the library as they are, their steps bound to a real shell. SETTINGS is JSON: env, credentials,
+ * pods (a file for what podTemplate was given), home. The sources are in WORKSPACE already. The word `abort` on standard
+ * input aborts the job. The log ends with how the job ended.
  */
 def (library, jenkinsfile, workspace, settings) = args as List
 Job job = new Job(new File(workspace), new File(library), new JsonSlurper().parse(new File(settings)) as Map)

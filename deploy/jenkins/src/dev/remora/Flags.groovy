@@ -10,7 +10,8 @@ import com.cloudbees.groovy.cps.NonCPS
 class Flags implements Serializable {
   // Name to flag and kind; what is no flag is dealt with elsewhere.
   private static final Map CONNECTION = [
-    agent: ['--agent', 'text'], tlsCa: ['--tls-ca', 'text'], wait: ['--wait', 'text'],
+    agent: ['--agent', 'text'], wait: ['--wait', 'text'], tlsCa: ['--tls-ca', 'text'],
+    tlsCert: ['--tls-cert', 'text'], tlsKey: ['--tls-key', 'text'],
     token: [null, 'no flag'], args: [null, 'no flag'],
   ]
 

@@ -16,7 +16,7 @@ class Pod implements Serializable {
     Map parts = [
       AGENT_IMAGE: Pod.json(agentImage),
       ENGINE_IMAGE: Pod.json(given.engineImage ?: 'docker:28-dind'),
-      AGENT: list(['--engine', 'unix:///run/engine/docker.sock'] + Flags.texts(given.agentArgs)),
+      AGENT: list(Flags.texts(given.agentArgs)),
       PREPARE: list(['prepare-engine'] + Flags.texts(given.engineArgs)),
       CONTAINERS: containers(given.containers),
     ]

@@ -1,0 +1,153 @@
+//! Connections as they come, whichever socket they come by.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixListener},
+    sync::{Semaphore, mpsc},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+
+use super::{Listener, tls::Tls};
+
+/// How long TLS may take to begin.
+const BEGINNING: Duration = Duration::from_secs(10);
+/// Connections that may be at it at once: beyond that, they wait in the kernel.
+const AT_ONCE: usize = 128;
+/// The pause after a connection could not be taken, as for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection.
+pub(super) struct Incoming {
+    io: Box<dyn Stream>,
+    peer: Peer,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Who is at its other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// Somebody whom the mode of the socket lets in.
+    Unix,
+    /// Somebody on the network.
+    Tcp {
+        /// Shown and good: the beginning of its SHA-256, for the log.
+        certificate: Option<String>,
+    },
+}
+
+impl Connected for Incoming {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+/// Takes connections until `stop`, each as soon as its TLS has begun. A socket's file goes with its listener, so that a
+/// successor can take its place.
+pub(super) fn incoming(listeners: Vec<Listener>, stop: &CancellationToken) -> mpsc::Receiver<Incoming> {
+    let (taken, incoming) = mpsc::channel(1);
+    for listener in listeners {
+        let taken = taken.clone();
+        let taking = async move {
+            match listener {
+                Listener::Unix(listener, _file) => take_unix(&listener, &taken).await,
+                Listener::Tcp(listener, tls) => take_tcp(&listener, tls, &taken).await,
+            }
+        };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(taking));
+    }
+    incoming
+}
+
+async fn take_unix(listener: &UnixListener, taken: &mpsc::Sender<Incoming>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(taken.send(Incoming { io: Box::new(stream), peer: Peer::Unix }).await),
+            Err(error) => not_taken(&error).await,
+        }
+    }
+}
+
+async fn take_tcp(listener: &TcpListener, tls: Option<Arc<Tls>>, taken: &mpsc::Sender<Incoming>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                not_taken(&error).await;
+                continue;
+            }
+        };
+        let (tls, taken) = (tls.clone(), taken.clone());
+        tokio::spawn(async move {
+            match tokio::time::timeout(BEGINNING, begin(stream, tls.as_deref())).await {
+                Ok(Ok(connection)) => drop(taken.send(connection).await),
+                Ok(Err(error)) => tracing::debug!(%error, "TLS did not begin"),
+                Err(_) => tracing::debug!("TLS did not begin in time"),
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn not_taken(error: &io::Error) {
+    tracing::warn!(%error, "cannot take a connection");
+    tokio::time::sleep(PAUSE).await;
+}
+
+async fn begin(stream: TcpStream, tls: Option<&Tls>) -> io::Result<Incoming> {
+    stream.set_nodelay(true)?;
+    let Some(tls) = tls else {
+        return Ok(Incoming { io: Box::new(stream), peer: Peer::Tcp { certificate: None } });
+    };
+    let stream = TlsAcceptor::from(tls.config()).accept(stream).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let certificate = shown.map(|shown| crate::digest::sha256(shown).chars().take(19).collect());
+    Ok(Incoming { io: Box::new(stream), peer: Peer::Tcp { certificate } })
+}
+
+impl AsyncRead for Incoming {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Incoming {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
