@@ -68,7 +68,7 @@ fn an_engine_that_makes_builds_crawl_or_hang_is_found(kind: Kind) {
     let config = engine.dir().join("careless.json");
     fs::write(&config, careless(kind, engine.dir()).to_string()).unwrap();
     engine.run_in(&pod, &config);
-    let agent = Agent::start_in(&pod, &engine);
+    let agent = Agent::start_in_pod(&pod, &engine);
     let found = levels(&agent.client(), 1, &[]);
     for about in ["network", "storage", "access"] {
         assert_eq!(found[about], "error", "{about}");

@@ -57,7 +57,7 @@ impl Agent {
     }
 
     /// One in the same pod as this engine, ready.
-    pub(crate) fn start_in(pod: &super::Pod, engine: &Engine) -> Self {
+    pub(crate) fn start_in_pod(pod: &super::Pod, engine: &Engine) -> Self {
         let socket = format!("unix://{}/engine.sock", engine.dir().display());
         let shell = pod.command("/bin/sh");
         let agent = Self::spawn_by(shell, engine, &["--engine", &socket], &[]);
