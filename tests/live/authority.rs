@@ -279,7 +279,7 @@ fn nobody_listens_to_the_network_without_tls_and_authentication(kind: Kind) {
     ] {
         let args = [vec!["--listen", url.as_str()], args].concat();
         let mut agent = Agent::start_in(&engine, &args, &variables);
-        let code = rig::eventually("the agent gives up", SOON, || agent.ended());
+        let code = rig::eventually("the agent gives up", SOON, || agent.ended()).code();
         assert_eq!(code, Some(2));
         assert!(agent.log().contains(wanted), "{}", agent.log());
     }

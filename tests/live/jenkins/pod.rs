@@ -66,7 +66,8 @@ fn the_pod_is_that_of_deploy_kubernetes() {
     let ours = yaml(job.pods()[0]["yaml"].as_str().unwrap());
     let theirs = yaml(&String::from_utf8(rendered.stdout).unwrap());
     let (mut wanted, mut has) = (by_name(&theirs), by_name(&ours));
-    (wanted.remove("step"), has.remove("jnlp"));
+    wanted.remove("step");
+    has.remove("jnlp");
     assert_eq!(has.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
     for (name, container) in &wanted {
         // Jenkins would have the checkout wait for the probe; no further flags are no flags.

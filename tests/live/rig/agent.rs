@@ -164,9 +164,9 @@ impl Agent {
         })
     }
 
-    /// Its exit code, once it has ended.
-    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
-        self.process.try_wait().unwrap().map(|status| status.code())
+    /// How it ended, once it has.
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     /// Whether it still runs.
