@@ -30,8 +30,8 @@ fn nothing_is_wrong_with_an_engine_that_works(kind: Kind) {
     let engine = Engine::shared(kind);
     let agent = Agent::start(&engine);
     let mut found = levels(&agent.client(), 0, &[]);
-    // The namespaces of the tests have no way out; how full the disk is, is the machine's business.
-    assert_eq!(found.remove("network").as_deref(), Some("warning"));
+    // Whether there is a way out of here, and how full the disk is, is the machine's business.
+    assert_ne!(found.remove("network").as_deref(), None);
     assert_ne!(found.remove("disk").as_deref(), None);
     assert!(found.values().all(|level| level == "ok"), "{found:?}");
     let told = agent.client().run(&["doctor"]).code(0).stdout;
