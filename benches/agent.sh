@@ -22,6 +22,22 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
 done >"$bed/ready"
 row "ready after start, median of ten" "$(median <"$bed/ready")" ms 50
 
+# The client is there at once, and waits for the socket. Of a build that the engine has taken steps are shown.
+mkdir "$bed/c0"
+printf 'FROM scratch\nCOPY Dockerfile /\n' >"$bed/c0/Dockerfile"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  rm -f "${REMORA_AGENT#unix://}"
+  start=$EPOCHREALTIME
+  start_agent
+  "$client" build --progress plain "$bed/c0" 2>&1 | {
+    while read -r line && [[ $line != '#1 '* ]]; do :; done
+    awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {print (b - a) * 1000}'
+    cat >/dev/null
+  }
+  stop_agent
+done >"$bed/accepted"
+row "first build accepted after start, engine up, median of ten" "$(median <"$bed/accepted")" ms 200
+
 start_agent
 agent_ready
 sleep 1

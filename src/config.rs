@@ -3,12 +3,14 @@
 //! Pure: the caller reads the file and hands over the flags and a way to look up variables.
 
 mod access;
+mod reading;
 
-use std::{fmt, ops::Range, time::Duration};
+use std::{fmt, time::Duration};
 
-use toml::{Spanned, de::DeTable, de::DeValue};
+use toml::de::DeTable;
 
 pub use access::{Access, AccessFile, AccessFlags, TlsFiles};
+use reading::{FileReader, Sources, line_of};
 
 use crate::model::{EngineUrl, InvalidAddress, ListenUrl};
 
@@ -17,7 +19,10 @@ const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
 /// Where the agent listens where nobody says so.
 const DEFAULT_LISTEN: &str = "unix:///run/remora/agent.sock";
 /// Every key of the file.
-const KEYS: [&str; 5] = ["engine", "listen", "allow_entitlement", "insecure_registry", "cache_deadline"];
+const KEYS: [&str; 8] =
+    ["engine", "listen", "allow_entitlement", "insecure_registry", "cache_deadline", "name", "max_builds", "max_queue"];
+/// How many builds wait where nobody says so.
+const DEFAULT_MAX_QUEUE: usize = 32;
 /// How long a build waits for registries to say which cache refs exist, where nobody says so.
 const DEFAULT_CACHE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -36,6 +41,12 @@ pub struct Config {
     pub insecure_registry: Vec<String>,
     /// How much longer a build may take for registries that do not say which cache refs exist.
     pub cache_deadline: Duration,
+    /// What it is called among others; `None` is the host's name.
+    pub name: Option<String>,
+    /// Builds at once; 0 is without limit.
+    pub max_builds: usize,
+    /// Builds that wait.
+    pub max_queue: usize,
 }
 
 /// Something that a build may do only where the agent allows it. The words are BuildKit's.
@@ -62,6 +73,12 @@ pub struct FileConfig {
     pub insecure_registry: Option<Vec<String>>,
     /// Key `cache_deadline`.
     pub cache_deadline: Option<Duration>,
+    /// Key `name`.
+    pub name: Option<String>,
+    /// Key `max_builds`.
+    pub max_builds: Option<usize>,
+    /// Key `max_queue`.
+    pub max_queue: Option<usize>,
 }
 
 /// What the command line says, as it was written. A list that is empty says nothing.
@@ -79,6 +96,12 @@ pub struct Flags {
     pub insecure_registry: Vec<String>,
     /// `--cache-deadline`
     pub cache_deadline: Option<String>,
+    /// `--name`
+    pub name: Option<String>,
+    /// `--max-builds`
+    pub max_builds: Option<String>,
+    /// `--max-queue`
+    pub max_queue: Option<String>,
 }
 
 /// Something that is wrong with the configuration.
@@ -152,6 +175,9 @@ impl Config {
                 }
                 "insecure_registry" => config.insecure_registry = file.list(key.get_ref(), value, registry_host),
                 "cache_deadline" => config.cache_deadline = file.string(key.get_ref(), value, deadline),
+                "name" => config.name = file.string(key.get_ref(), value, agent_name),
+                "max_builds" => config.max_builds = file.number(key.get_ref(), value),
+                "max_queue" => config.max_queue = file.number(key.get_ref(), value),
                 key if access::KEYS.contains(&key) => config.access.read(&mut file, key, value),
                 unknown => {
                     let keys = [&KEYS[..], &access::KEYS].concat().join(", ");
@@ -169,7 +195,8 @@ impl Config {
     ///
     /// `variable` looks up a variable of the environment: `REMORA_ENGINE` (else `DOCKER_HOST`), `REMORA_LISTEN`,
     /// `REMORA_ALLOW_ENTITLEMENT` and `REMORA_INSECURE_REGISTRY` (separated by commas, as `REMORA_LISTEN` is),
-    /// `REMORA_CACHE_DEADLINE`, those of [`Access`], and those of [`EngineUrl::with_docker_tls`], which apply wherever the address came from. An empty variable says nothing.
+    /// `REMORA_CACHE_DEADLINE`, `REMORA_NAME`, `REMORA_MAX_BUILDS`, `REMORA_MAX_QUEUE`, those of [`Access`], and those of
+    /// [`EngineUrl::with_docker_tls`], which apply wherever the address came from. An empty variable says nothing.
     pub fn resolve(
         flags: &Flags,
         variable: impl Fn(&str) -> Option<String>,
@@ -199,10 +226,28 @@ impl Config {
             .and_then(|(name, text)| source.keep(name, deadline(&text)))
             .or(file.cache_deadline)
             .unwrap_or(DEFAULT_CACHE_DEADLINE);
+        let given = source.text("--name", flags.name.as_deref(), &["REMORA_NAME"]);
+        let name = given.and_then(|(name, text)| source.keep(name, agent_name(&text))).or(file.name);
+        let mut number = |flag, value: Option<&str>, variable| {
+            let (name, text) = source.text(flag, value, &[variable])?;
+            source.keep(name, builds(&text))
+        };
+        let max_builds = number("--max-builds", flags.max_builds.as_deref(), "REMORA_MAX_BUILDS");
+        let max_queue = number("--max-queue", flags.max_queue.as_deref(), "REMORA_MAX_QUEUE");
+        let max_builds = max_builds.or(file.max_builds).unwrap_or(0);
+        let max_queue = max_queue.or(file.max_queue).unwrap_or(DEFAULT_MAX_QUEUE);
         match engine {
-            Some(engine) if source.mistakes.is_empty() => {
-                Ok(Self { engine, listen, access, allow_entitlement, insecure_registry, cache_deadline })
-            }
+            Some(engine) if source.mistakes.is_empty() => Ok(Self {
+                engine,
+                listen,
+                access,
+                allow_entitlement,
+                insecure_registry,
+                cache_deadline,
+                name,
+                max_builds,
+                max_queue,
+            }),
             _ => Err(source.mistakes),
         }
     }
@@ -222,8 +267,24 @@ fn deadline(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// What clients show, and tell agents apart by.
+fn agent_name(text: &str) -> Result<String, String> {
+    if (1..=253).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("'{}' is no name: 1 to 253 letters, digits and signs, without spaces", text.escape_debug()))
+}
+
+/// The most builds that anybody means.
+const MOST_BUILDS: usize = 10_000;
+
+fn builds(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number <= MOST_BUILDS);
+    number.ok_or_else(|| format!("'{text}' is no number of builds: 0 to {MOST_BUILDS}"))
+}
+
 /// A registry is written as in an image reference: BuildKit and Docker compare it letter by letter.
-fn registry_host(text: &str) -> Result<String, String> {
+pub(crate) fn registry_host(text: &str) -> Result<String, String> {
     let problem = if text.contains("://") {
         "write host or host:port, without a scheme"
     } else if text.contains('/') {
@@ -236,122 +297,6 @@ fn registry_host(text: &str) -> Result<String, String> {
         "write a host with a dot or a port, such as registry:5000"
     };
     Err(format!("invalid registry '{text}': {problem}"))
-}
-
-fn line_of(text: &str, span: &Range<usize>) -> usize {
-    1 + text.as_bytes().iter().take(span.start).filter(|b| **b == b'\n').count()
-}
-
-/// Collects mistakes while it reads the values of a file.
-struct FileReader<'a> {
-    text: &'a str,
-    mistakes: Vec<Mistake>,
-}
-
-impl FileReader<'_> {
-    fn mistake(&mut self, key: &str, span: &Range<usize>, problem: String) {
-        self.mistakes.push(Mistake { line: Some(line_of(self.text, span)), key: key.to_owned(), problem });
-    }
-
-    fn string<T>(
-        &mut self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let result = match value.get_ref() {
-            DeValue::String(text) => parse(text),
-            other => Err(format!("a string is wanted, not {}", kind(other))),
-        };
-        result.map_err(|problem| self.mistake(key, &value.span(), problem)).ok()
-    }
-
-    fn list<T>(
-        &mut self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<T>> {
-        let DeValue::Array(items) = value.get_ref() else {
-            let problem = format!("a list of strings is wanted, not {}", kind(value.get_ref()));
-            self.mistake(key, &value.span(), problem);
-            return None;
-        };
-        Some(items.iter().filter_map(|item| self.string(key, item, &parse)).collect())
-    }
-
-    fn one_or_more<T>(
-        &mut self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<T>> {
-        match value.get_ref() {
-            DeValue::String(_) => self.string(key, value, parse).map(|one| vec![one]),
-            _ => self.list(key, value, parse),
-        }
-    }
-
-    fn boolean(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<bool> {
-        match value.get_ref() {
-            DeValue::Boolean(truth) => Some(*truth),
-            other => {
-                self.mistake(key, &value.span(), format!("true or false is wanted, not {}", kind(other)));
-                None
-            }
-        }
-    }
-}
-
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) | DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "a boolean",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-/// Collects mistakes while it looks at flags and variables.
-struct Sources<'a> {
-    variable: &'a dyn Fn(&str) -> Option<String>,
-    mistakes: Vec<Mistake>,
-}
-
-impl Sources<'_> {
-    /// The flag, else the first variable that is set, with the name of what spoke.
-    fn text(
-        &self,
-        flag: &'static str,
-        value: Option<&str>,
-        variables: &[&'static str],
-    ) -> Option<(&'static str, String)> {
-        if let Some(value) = value {
-            return Some((flag, value.to_owned()));
-        }
-        variables.iter().find_map(|name| Some((*name, (self.variable)(name).filter(|value| !value.is_empty())?)))
-    }
-
-    fn list<T>(
-        &mut self,
-        flag: &'static str,
-        values: &[String],
-        name: &'static str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<T>> {
-        if !values.is_empty() {
-            return Some(values.iter().filter_map(|value| self.keep(flag, parse(value))).collect());
-        }
-        let value = (self.variable)(name).filter(|value| !value.is_empty())?;
-        Some(value.split(',').filter_map(|value| self.keep(name, parse(value.trim()))).collect())
-    }
-
-    fn keep<T>(&mut self, name: &str, result: Result<T, String>) -> Option<T> {
-        let mistake = |problem| self.mistakes.push(Mistake { line: None, key: name.to_owned(), problem });
-        result.map_err(mistake).ok()
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! One HTTP/2 connection as what tonic's clients call through. Tonic's own channel reconnects and buffers in secret;
 //! here a connection has one owner, who learns when it ends.
 
+#[cfg(feature = "client")]
+use std::time::Duration;
+
 use http::{Request, Response, Uri, uri::PathAndQuery};
 use hyper::{body::Incoming, client::conn::http2, rt};
 use hyper_util::rt::TokioExecutor;
@@ -18,6 +21,10 @@ const FRAME: u32 = 256 << 10;
 /// Bytes that one stream may have waiting to be sent.
 const SEND_BUFFER: usize = 256 << 10;
 
+/// How often a peer is asked whether it is there, and how long it may take to answer.
+#[cfg(feature = "client")]
+const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
+
 /// A connection's sender; its clones share the connection.
 #[derive(Clone)]
 pub(crate) struct Channel {
@@ -32,7 +39,31 @@ impl Channel {
     where
         IO: rt::Read + rt::Write + Send + Unpin + 'static,
     {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        Self::of(io, &mut http2::Builder::new(TokioExecutor::new())).await
+    }
+
+    /// The same, and a peer that answers no ping for half a minute is gone: its host may have died without a word. Not
+    /// for `BuildKit`, which takes pings for an attack.
+    #[cfg(feature = "client")]
+    pub(crate) async fn handshake_pinging<IO>(
+        io: IO,
+    ) -> Result<(Self, impl Future<Output = Option<hyper::Error>> + Send), hyper::Error>
+    where
+        IO: rt::Read + rt::Write + Send + Unpin + 'static,
+    {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(hyper_util::rt::TokioTimer::new()).keep_alive_interval(PING.0).keep_alive_timeout(PING.1);
+        Self::of(io, &mut builder).await
+    }
+
+    async fn of<IO>(
+        io: IO,
+        builder: &mut http2::Builder<TokioExecutor>,
+    ) -> Result<(Self, impl Future<Output = Option<hyper::Error>> + Send + use<IO>), hyper::Error>
+    where
+        IO: rt::Read + rt::Write + Send + Unpin + 'static,
+    {
+        let (sender, connection) = builder
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME)

@@ -17,6 +17,8 @@
 //! | [`registry`] | manifests and tags | our protobuf, decisions |
 //! | [`git`] | the agent's own git: a repository > a directory | engine, decisions |
 //! | [`kube`] | the cluster: who a caller is, what it may do, pull secrets | gRPC, engine, registry |
+//! | [`dind`] | an engine's `daemon.json`, as a pure function of what its pod is | I/O |
+//! | [`doctor`] | what facts about an engine and its pod mean, and what to do | I/O |
 //! | [`host`] | what the kernel tells of the pod | decisions |
 //! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
 //! | [`cli`] | the client's commands and display | engine, strategy |
@@ -30,6 +32,10 @@ pub mod cli;
 pub mod config;
 #[cfg(any(feature = "agent", feature = "client"))]
 mod digest;
+#[cfg(feature = "agent")]
+pub mod dind;
+#[cfg(feature = "agent")]
+pub mod doctor;
 #[cfg(feature = "agent")]
 pub mod engine;
 #[cfg(feature = "agent")]

@@ -39,11 +39,14 @@ fn without_an_agent_the_exit_code_is_10() {
 #[test]
 fn a_failed_build_leaves_no_id_of_an_earlier_one() {
     let dir = context();
-    let (id, metadata) = (dir.path().join("id"), dir.path().join("metadata"));
+    let [id, metadata, digest] = ["id", "metadata", "digest"].map(|name| dir.path().join(name));
     fs::write(&id, "sha256:old").unwrap();
     fs::write(&metadata, "{}").unwrap();
-    refuses(&remora(dir.path(), &["build", "--iidfile", "id", "--metadata-file", "metadata", "."]), 10, "agent");
-    assert!(!id.exists() && !metadata.exists(), "the next step would take the old image for the new one");
+    fs::write(&digest, "sha256:old").unwrap();
+    let files = ["--iidfile", "id", "--metadata-file", "metadata", "--digest-file", "digest"];
+    refuses(&remora(dir.path(), &[&["build"], &files[..], &["."]].concat()), 10, "agent");
+    let left = [&id, &metadata, &digest].into_iter().any(|file| file.exists());
+    assert!(!left, "the next step would take the old image for the new one");
 }
 
 #[test]
@@ -192,6 +195,7 @@ const WRONG: &[(&str, Option<&str>)] = &[
     ("--cache-to", None),
     ("--call", Some("tests")),
     ("--cgroup-parent", None),
+    ("--digest-file", Some("no/such/directory/digest")),
     ("--file", Some("no/such/file")),
     ("--iidfile", Some("no/such/directory/id")),
     ("--label", Some("=hunter2")),
@@ -208,6 +212,10 @@ const WRONG: &[(&str, Option<&str>)] = &[
     ("--ssh", Some("default=no/such/socket")),
     ("--tag", Some("App")),
     ("--target", None),
+    // Read where TLS is spoken alone.
+    ("--tls-ca", None),
+    ("--tls-cert", None),
+    ("--tls-key", None),
     ("--ulimit", Some("files=1")),
     ("--wait", Some("soon")),
 ];

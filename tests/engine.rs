@@ -34,10 +34,14 @@ mod fake;
 mod listing;
 #[path = "engine/merging.rs"]
 mod merging;
+#[path = "engine/pooling.rs"]
+mod pooling;
 #[path = "engine/progress.rs"]
 mod progress;
 #[path = "engine/push.rs"]
 mod push;
+#[path = "engine/queueing.rs"]
+mod queueing;
 #[path = "engine/readiness.rs"]
 mod readiness;
 #[path = "engine/republishing.rs"]

@@ -50,6 +50,14 @@ closing_line() {
     END { printf "%d passed, %d failed\n", passed, failed }' "$log"
 }
 
+# Both programs as they are in images, without the optimisations, which take long.
+static_programs() {
+  local target
+  target=$(rustc -vV | sed -n 's/^host: //p')
+  cargo build --quiet --locked --bins --target "$target" --config "target.$target.rustflags=['-Ctarget-feature=+crt-static']"
+  export REMORA_STATIC_PROGRAMS=${CARGO_TARGET_DIR:-$root/target}/$target/debug
+}
+
 run() { "$@" 2>&1 | tee -a "$log"; }
 
 command -v cc >/dev/null || "$lib/install.sh" gcc libc6-dev
@@ -60,10 +68,18 @@ else
   [[ $EUID == 0 ]] || die "the tests on real engines need root; REMORA_SKIP_LIVE=1 leaves them out"
   unshare --net --mount --pid --fork --kill-child --mount-proc true 2>/dev/null ||
     die "this machine lets no new namespaces be made, which the tests on real engines need; REMORA_SKIP_LIVE=1 leaves them out"
-  "$lib/install.sh" docker.io docker-registry busybox-static debootstrap iproute2 openssl curl attr bzip2 xz-utils mandoc git openssh-client openssh-server
+  "$lib/install.sh" docker.io docker-registry busybox-static debootstrap iproute2 openssl curl attr bzip2 xz-utils mandoc git openssh-client openssh-server rsync systemd jq groovy python3-yaml
   "$lib/engine.sh" roots >/dev/null
+  "$lib/gitlab.sh" >/dev/null
+  "$lib/kubernetes.sh" tools
   live=$(mktemp -d "${TMPDIR:-/tmp}/remora-live.XXXXXX")
   "$lib/registry.sh" busybox "$live/base.tar.gz"
+  # What takes long on a new machine is left out where no test with such a name is wanted.
+  if [[ $# == 0 || $* == *kubernetes* ]]; then
+    "$lib/install.sh" etcd-server dnsmasq-base conntrack iptables jq procps
+    "$lib/kubernetes.sh" build
+    static_programs
+  fi
   cargo test --no-run --quiet
   run env REMORA_LIVE_DIR="$live" unshare --net --mount --pid --fork --kill-child --mount-proc \
     "$root/tests/run.sh" --inside "$@" || status=1

@@ -1,11 +1,14 @@
 //! The command line.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows the comments as they are
 
+mod prepare;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::config::AccessFlags;
+pub(super) use prepare::Prepare;
 
 /// Builds, pushes and prunes beside a Docker engine or a buildkitd, for `remora`, its client.
 ///
@@ -39,6 +42,15 @@ pub(super) struct Serve {
     /// How much longer a build may take for registries that do not say which cache refs exist [default: 2s]
     #[arg(long, value_name = "TIME")]
     pub(super) cache_deadline: Option<String>,
+    /// What the agent is called among those of a pool [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// How many builds run at once; the others wait [default: 0, without limit]
+    #[arg(long, value_name = "N")]
+    pub(super) max_builds: Option<String>,
+    /// How many builds wait; more are turned away [default: 32]
+    #[arg(long, value_name = "N")]
+    pub(super) max_queue: Option<String>,
     /// A TOML file whose keys are named as the flags, with _ for -; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -72,6 +84,13 @@ pub(super) enum Command {
     /// Copy the client, which lies beside this program, into a directory that steps see
     #[command(after_help = INSTALL_EXAMPLES)]
     Install(Install),
+    /// Write the configuration of a Docker engine that starts in the same pod
+    ///
+    /// It has the MTU of the pod's own network, a socket and nothing else to listen on, overlay for its layers, and a limit
+    /// for its build cache by the size of the volume. Where the engine's data would be on a container's own layers or on
+    /// a network filesystem there is no file, so that the engine does not start.
+    #[command(after_help = prepare::EXAMPLES)]
+    PrepareEngine(Box<Prepare>),
     /// Print completions for a shell: bash, elvish, fish, powershell or zsh
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completion(Completion),

@@ -86,7 +86,7 @@ fn interpreter(binary: &[u8]) -> Option<String> {
 fn in_the_containers_own_layer(directory: &Path) -> bool {
     let device = |path: &Path| File::open(path).and_then(|file| file.metadata()).map(|file| file.dev());
     match (device(directory), device(Path::new("/"))) {
-        (Ok(a), Ok(b)) => a == b && crate::host::Volume::of(Path::new("/")).is_ok_and(|root| root.is_overlay()),
+        (Ok(a), Ok(b)) => a == b && crate::host::volume(Path::new("/")).is_ok_and(|root| root.is_overlay()),
         _ => false,
     }
 }

@@ -5,6 +5,7 @@
 //! | `args` | the command line |
 //! | `healthcheck` | whether the agent takes builds, for probes |
 //! | `install` | the static client > a volume that steps see |
+//! | `prepare` | the pod > the `daemon.json` of its engine (`dind` decides) |
 //! | `serve` | no subcommand: flags, variables and file > a running agent |
 //!
 //! Absent: what a served call does (`service`).
@@ -12,6 +13,7 @@
 mod args;
 mod healthcheck;
 mod install;
+mod prepare;
 mod serve;
 
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ pub fn run() -> ExitCode {
             Err(mistake) => return refuse(&mistake),
         },
         Command::Install(args) => install::run(&args.directory),
+        Command::PrepareEngine(args) => prepare::run(*args),
         Command::Man(man) => manual::write(Args::command(), &man.directory).map(|pages| print(&pages.join("\n"))),
         Command::Completion(completion) => {
             let mut script = Vec::new();

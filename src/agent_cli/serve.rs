@@ -89,6 +89,9 @@ fn configuration(args: Serve) -> Result<Config, Refusal> {
         allow_entitlement: args.allow_entitlement,
         insecure_registry: args.insecure_registry,
         cache_deadline: args.cache_deadline,
+        name: args.name,
+        max_builds: args.max_builds,
+        max_queue: args.max_queue,
     };
     Config::resolve(&flags, |name| std::env::var(name).ok(), file).map_err(|mistakes| refuse("", mistakes))
 }

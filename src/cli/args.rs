@@ -45,7 +45,7 @@ Exit codes:
   0    done
   1    the build itself failed: a step, or the Dockerfile
   2    usage or configuration
-  10   the agent cannot be reached
+  10   the agent cannot be reached, or is full
   11   the engine is not available
   12   a registry did not take or give what was asked
   13   refused by the agent's policy or the cluster's, or for want of a token
@@ -58,7 +58,8 @@ Exit codes:
 #[command(next_help_heading = "Agent")]
 #[allow(clippy::doc_markdown, rustdoc::bare_urls)] // --help shows them as they are
 pub(super) struct Connection {
-    /// The agent: unix:///path or tcp://host:port. It is shown the token of REMORA_TOKEN, else of the file that
+    /// The agent: unix:///path, tcp://host:port, or dns:///host:port for all that are behind a name; several with commas,
+    /// of which each project has one for its home, and unix:/// takes what the others do not. It is shown the token of REMORA_TOKEN, else of the file that
     /// REMORA_TOKEN_FILE names, else of /var/run/secrets/remora/token
     #[arg(
         long,
@@ -93,6 +94,14 @@ const INFO_EXAMPLES: &str = "\
 Examples:
   remora info
   remora info --json --wait 5s";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  remora doctor
+  remora doctor registry.example/app registry.example/base:1
+Exit codes:
+  0    nothing is wrong, though there may be warnings
+  1    something is";
 
 const VERSION_EXAMPLES: &str = "\
 Examples:
@@ -141,6 +150,10 @@ pub(super) enum Command {
     /// waited for
     #[command(after_help = INFO_EXAMPLES)]
     Info(Info),
+    /// Look for what makes builds fail, hang or run cold, and say what to do about it; an engine that is still starting is
+    /// not waited for
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
     /// Show what the engine holds on its disk, by kind and by age
     #[command(after_help = DU_EXAMPLES)]
     Du(Du),
@@ -203,6 +216,16 @@ pub(super) struct Prune {
 pub(super) struct Completion {
     /// The shell
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Doctor {
+    /// Images whose registries are asked, with this machine's credentials
+    #[arg(value_name = "REPOSITORY", value_parser = values::reference)]
+    pub(super) repositories: Vec<Reference>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(ClapArgs)]

@@ -4,16 +4,18 @@ use std::{collections::BTreeMap, env::VarError, time::Duration};
 
 use super::{
     args::{Build, Connection, Network},
-    cause, ci, connect,
+    cause, ci,
+    connect::Agent,
     context::Context,
-    export::{Destination, Place},
+    export::{Destination, Place, Taken},
     follow, lend,
     named::Named,
+    pool::Route,
     progress::{Choice, Progress},
     usage,
 };
 use crate::{
-    model::{self, BuildRequest, Failure, Report, SessionId},
+    model::{self, BuildRequest, Event, Failure, Report, SessionId},
     session::{Secrets, SshAgents},
 };
 
@@ -105,33 +107,56 @@ impl Asked {
 
     /// Asks the agent, and follows the call to its end.
     pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
-        let Self { context, request, lent, place, progress, notices } = self;
-        let network = request.network;
-        let mut progress = Progress::new(&progress);
-        for notice in notices {
-            progress.note(notice);
+        let mut progress = Progress::new(&self.progress);
+        for notice in &self.notices {
+            progress.note(notice.clone());
         }
-        let mut agent = connect::connect_telling(connection, |why| progress.note(why)).await?;
-        let lending = lend::Lending::build(&context, lent)?;
-        let (taken, lending) = match place.filter(|_| call == Call::Build) {
+        let mut route = Route::new(connection, self.request.project())?;
+        loop {
+            let agent = route.next(&mut progress).await?;
+            let (failure, spent) = match self.ask_one(agent, call, &mut progress).await {
+                Ok(report) => return Ok(report),
+                Err(stopped) => stopped,
+            };
+            if spent || !route.passes_on(&failure, progress.has_begun()) {
+                return Err(failure);
+            }
+            // The next one counts its steps anew.
+            progress = Progress::new(&self.progress);
+            progress.show(Event::Notice { warning: true, text: format!("{}; another agent is asked", failure.what) });
+        }
+    }
+
+    /// Asks this agent. With a failure comes whether what the client gives or takes is spent.
+    async fn ask_one(&self, mut agent: Agent, call: Call, progress: &mut Progress) -> Result<Report, (Failure, bool)> {
+        let Self { context, request, lent, place, .. } = self;
+        let own = |failure| (failure, true);
+        let lending = lend::Lending::build(context, lent.clone()).map_err(own)?;
+        let (taken, lending) = match place.as_ref().filter(|_| call == Call::Build) {
             Some(place) => {
-                let (begun, taker) = place.open()?;
+                let (begun, taker) = place.open().map_err(own)?;
                 (Some(begun), lending.taking(taker))
             }
             None => (None, lending),
         };
-        let session = lend::lend(&agent.client, lending)?;
-        let request = BuildRequest { session: session.id.clone(), wait: agent.wait, ..request };
+        let session = lend::lend(&agent.client, lending).map_err(own)?;
+        let request = BuildRequest { session: session.id.clone(), wait: agent.wait, ..request.clone() };
+        let network = request.network;
         let request = crate::pb::BuildRequest::from(request);
         let done = match call {
-            Call::Build => follow::follow(agent.client.build(request), &mut progress).await,
-            Call::Plan => follow::follow(agent.client.plan(request), &mut progress).await,
+            Call::Build => follow::follow(agent.client.build(request), progress).await,
+            Call::Plan => follow::follow(agent.client.plan(request), progress).await,
         };
-        if let (Ok(_), Some(taken)) = (&done, taken) {
-            taken.keep()?;
+        match done {
+            Ok(report) => {
+                taken.map_or(Ok(()), Taken::keep).map_err(own)?;
+                Ok(Report { context_bytes: report.context_bytes + context.uploaded(), ..report })
+            }
+            Err(failure) => {
+                let spent = context.uploaded() > 0 || taken.is_some_and(|taken| taken.is_spent());
+                Err((context.explain(cause::explain(session.explain(failure), network)), spent))
+            }
         }
-        let report = done.map_err(|failure| context.explain(cause::explain(session.explain(failure), network)))?;
-        Ok(Report { context_bytes: report.context_bytes + context.uploaded(), ..report })
     }
 }
 

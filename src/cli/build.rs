@@ -11,13 +11,15 @@ use super::{
 use crate::model::Failure;
 
 pub(super) async fn build(connection: &Connection, args: Build) -> Result<ExitCode, Failure> {
-    let (iidfile, metadata_file) = (args.iidfile.clone(), args.metadata_file.clone());
+    let (iidfile, digest_file) = (args.iidfile.clone(), args.digest_file.clone());
+    let metadata_file = args.metadata_file.clone();
     let (quiet, silent) = (args.is_quiet(), matches!(args.progress, Told::None | Told::Rawjson));
     let call = args.call.asked();
     let dockerfile = answer::dockerfile(&args.context, args.file.as_deref());
     let asked = Asked::new(args)?;
     if call.subrequest.is_none() {
-        for (flag, path) in [("--iidfile", &iidfile), ("--metadata-file", &metadata_file)] {
+        let files = [("--iidfile", &iidfile), ("--digest-file", &digest_file), ("--metadata-file", &metadata_file)];
+        for (flag, path) in files {
             path.as_ref().map_or(Ok(()), |path| remove(flag, path))?;
         }
     }
@@ -31,6 +33,13 @@ pub(super) async fn build(connection: &Connection, args: Build) -> Result<ExitCo
                 .next("use --push: this engine keeps no images"));
         }
         write(path, &report.image_id)?;
+    }
+    if let Some(path) = &digest_file {
+        if report.digest.is_empty() {
+            return Err(usage("--digest-file: the build worked, and nothing has the digest of its manifest")
+                .next("use --push: it is the registry that tells it"));
+        }
+        write(path, &report.digest)?;
     }
     if let Some(path) = &metadata_file {
         write(path, &metadata::metadata(&report))?;

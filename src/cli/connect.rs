@@ -4,6 +4,8 @@ mod tls;
 mod token;
 
 use std::{
+    fmt,
+    net::SocketAddr,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -36,9 +38,41 @@ pub(super) struct Agent {
     pub(super) wait: Duration,
 }
 
-enum Address {
+/// Where one agent is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address {
     Unix(PathBuf),
-    Tcp(String),
+    /// The host and port, which a certificate has to be for, and the address where that is known already.
+    Tcp(String, Option<SocketAddr>),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(_, Some(address)) => write!(f, "tcp://{address}"),
+            Self::Tcp(host, None) => write!(f, "tcp://{host}"),
+        }
+    }
+}
+
+/// What is shown to agents, and how they are spoken to.
+pub(super) struct Manner {
+    token: Token,
+    tls: Tls,
+}
+
+impl Manner {
+    pub(super) fn new(connection: &Connection) -> Result<Self, Failure> {
+        Ok(Self { token: Token::find(|name| std::env::var(name).ok())?, tls: Tls::new(&connection.tls) })
+    }
+
+    /// Connects, without waiting for an agent that is not there.
+    pub(super) async fn open(&self, address: &Address) -> std::io::Result<Client> {
+        let channel = attempt(address, &self.tls).await?;
+        let client = BuildAgentClient::new(InterceptedService::new(channel, self.token.clone()));
+        Ok(client.max_decoding_message_size(64 << 20))
+    }
 }
 
 /// Connects, as soon as the agent is there.
@@ -49,22 +83,21 @@ pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
 /// Connects, and tells once why it waits.
 pub(super) async fn connect_telling(connection: &Connection, tell: impl FnOnce(String)) -> Result<Agent, Failure> {
     let address = parse(&connection.agent)?;
-    let token = Token::find(|name| std::env::var(name).ok())?;
-    let tls = Tls::new(&connection.tls);
+    let manner = Manner::new(connection)?;
     let deadline = Instant::now() + connection.wait;
     let mut pause = RETRY.0;
     let mut tell = Some(tell);
-    let channel = loop {
+    let client = loop {
         let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
-        let error = match tokio::time::timeout(left, attempt(&address, &tls)).await {
-            Ok(Ok(channel)) => break channel,
+        let error = match tokio::time::timeout(left, manner.open(&address)).await {
+            Ok(Ok(client)) => break client,
             Ok(Err(error)) => error,
             Err(_) => {
                 std::io::Error::new(std::io::ErrorKind::TimedOut, "it accepts the connection, and does not answer")
             }
         };
         if Instant::now() >= deadline || !may_pass(&error) {
-            return Err(unreachable(connection, &error));
+            return Err(unreachable(&connection.agent, &error));
         }
         if let Some(tell) = tell.take() {
             let (agent, wait) = (&connection.agent, humantime::format_duration(connection.wait));
@@ -73,26 +106,29 @@ pub(super) async fn connect_telling(connection: &Connection, tell: impl FnOnce(S
         tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
         pause = (pause * 2).min(RETRY.1);
     };
-    let client = BuildAgentClient::new(InterceptedService::new(channel, token)).max_decoding_message_size(64 << 20);
     Ok(Agent { client, wait: deadline.saturating_duration_since(Instant::now()) })
 }
 
-fn parse(url: &str) -> Result<Address, Failure> {
+/// Reads the address of one agent.
+pub(super) fn parse(url: &str) -> Result<Address, Failure> {
     match url.split_once("://") {
         Some(("unix", path)) if path.starts_with('/') => Ok(Address::Unix(path.into())),
         Some(("tcp", host)) if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
-            Ok(Address::Tcp(host.to_owned()))
+            Ok(Address::Tcp(host.to_owned(), None))
         }
         _ => Err(Failure::new(FailureKind::Usage, format!("'{url}' is no address of an agent"))
-            .next("give --agent or REMORA_AGENT as unix:///path or tcp://host:port")),
+            .next("give --agent or REMORA_AGENT as unix:///path, tcp://host:port or dns:///host:port")),
     }
 }
 
 async fn attempt(address: &Address, tls: &Tls) -> std::io::Result<Channel> {
     match address {
         Address::Unix(path) => handshake(UnixStream::connect(path).await?, tls).await,
-        Address::Tcp(host) => {
-            let stream = TcpStream::connect(host).await?;
+        Address::Tcp(host, address) => {
+            let stream = match address {
+                Some(address) => TcpStream::connect(address).await?,
+                None => TcpStream::connect(host).await?,
+            };
             stream.set_nodelay(true)?;
             if !tls.is_for(stream.peer_addr()?.ip()) {
                 return handshake(stream, tls).await;
@@ -107,7 +143,7 @@ async fn handshake<IO>(io: IO, tls: &Tls) -> std::io::Result<Channel>
 where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let (channel, driver) = Channel::handshake(TokioIo::new(io)).await.map_err(std::io::Error::other)?;
+    let (channel, driver) = Channel::handshake_pinging(TokioIo::new(io)).await.map_err(std::io::Error::other)?;
     let ending = tokio::spawn(driver);
     // Whatever it answers, it answers.
     let mut health = HealthClient::new(channel.clone());
@@ -124,12 +160,14 @@ where
     }
 }
 
-fn may_pass(error: &std::io::Error) -> bool {
+/// Whether trying again may help.
+pub(super) fn may_pass(error: &std::io::Error) -> bool {
     !matches!(error.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::InvalidData)
 }
 
-fn unreachable(connection: &Connection, error: &std::io::Error) -> Failure {
-    let what = format!("cannot reach the agent at {}: {error}", connection.agent);
+/// Why there is no agent.
+pub(super) fn unreachable(agent: &str, error: &std::io::Error) -> Failure {
+    let what = format!("cannot reach the agent at {agent}: {error}");
     if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
         return Failure { what, ..failure.clone() };
     }

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
     args::{Connection, Du, HeldFilter},
-    connect, text,
+    connect::Agent,
+    pool, text,
 };
 use crate::{
     model::{DiskUsageRequest, Failure},
@@ -22,14 +23,42 @@ const TYPES: &str = "image, regular, source.local, source.git.checkout, exec.cac
 const SHORT: (usize, usize) = (12, 60);
 
 pub(super) async fn du(connection: &Connection, args: Du) -> Result<(), Failure> {
-    let mut agent = connect::connect(connection).await?;
+    let mut told = Vec::new();
+    let members = pool::all(connection).await?;
+    let several = members.iter().any(|member| member.name.is_some());
+    for member in members {
+        if !args.json {
+            member.head();
+        }
+        let name = member.name.clone();
+        let usage = ask(member.agent, &args).await?;
+        if args.json {
+            let mut value = json(&usage, args.verbose);
+            value["agent"] = name.into();
+            told.push(value);
+            continue;
+        }
+        print(&usage);
+        if args.verbose {
+            print_records(&usage);
+        }
+    }
+    match told.pop() {
+        Some(only) if !several => text::data(&only.to_string()),
+        Some(last) => text::data(&told.into_iter().chain([last]).collect::<serde_json::Value>().to_string()),
+        None => {}
+    }
+    Ok(())
+}
+
+async fn ask(mut agent: Agent, args: &Du) -> Result<pb::DiskUsageResponse, Failure> {
     let mut request = DiskUsageRequest { wait: agent.wait, ..DiskUsageRequest::default() };
     request.records = if args.verbose { MOST_RECORDS } else { 0 };
-    for filter in args.filter {
+    for filter in &args.filter {
         match filter {
-            HeldFilter::Kind(kind) => request.kinds.push(kind),
+            HeldFilter::Kind(kind) => request.kinds.push(kind.clone()),
             // Each narrows it down.
-            HeldFilter::UnusedFor(age) => request.unused_for = request.unused_for.max(age),
+            HeldFilter::UnusedFor(age) => request.unused_for = request.unused_for.max(*age),
         }
     }
     let kinds = request.kinds.clone();
@@ -38,15 +67,7 @@ pub(super) async fn du(connection: &Connection, args: Du) -> Result<(), Failure>
     for kind in kinds.iter().filter(|kind| usage.kinds.iter().all(|sum| sum.name != **kind)) {
         text::notice(&format!("nothing of type={kind} was found; the types are {TYPES}"));
     }
-    if args.json {
-        text::data(&json(&usage, args.verbose).to_string());
-        return Ok(());
-    }
-    print(&usage);
-    if args.verbose {
-        print_records(&usage);
-    }
-    Ok(())
+    Ok(usage)
 }
 
 fn print(usage: &pb::DiskUsageResponse) {

@@ -15,7 +15,7 @@ fn code(kind: FailureKind) -> u8 {
     match kind {
         FailureKind::Build => 1,
         FailureKind::Usage => 2,
-        FailureKind::Agent => 10,
+        FailureKind::Agent | FailureKind::Busy => 10,
         FailureKind::Engine => 11,
         FailureKind::Registry => 12,
         FailureKind::Policy => 13,
@@ -89,8 +89,9 @@ mod tests {
     #[test]
     fn every_code_is_the_documented_one() {
         use FailureKind as K;
-        let kinds = [K::Build, K::Usage, K::Agent, K::Engine, K::Registry, K::Policy, K::Internal, K::Cancelled];
-        assert_eq!(kinds.map(code), [1, 2, 10, 11, 12, 13, 70, 130]);
+        let kinds =
+            [K::Build, K::Usage, K::Agent, K::Busy, K::Engine, K::Registry, K::Policy, K::Internal, K::Cancelled];
+        assert_eq!(kinds.map(code), [1, 2, 10, 10, 11, 12, 13, 70, 130]);
     }
 
     #[test]

@@ -43,8 +43,14 @@ pub(super) enum Place {
     Out,
 }
 
-/// A file that was begun, and the name that it gets. Unless it is kept it is gone with this.
-pub(super) struct Taken(Option<(NamedTempFile, PathBuf)>);
+/// What takes an export, begun.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// A file, and the name that it gets. Unless it is kept it is gone with this.
+    file: Option<(NamedTempFile, PathBuf)>,
+    /// What has no name to get, such as a pipe: what is written is written.
+    through: Option<Sink>,
+}
 
 impl Destination {
     pub(super) fn of(args: &Build) -> Result<Self, Failure> {
@@ -93,18 +99,19 @@ impl Destination {
 
 impl Place {
     /// Begins the file.
-    pub(super) fn open(self) -> Result<(Taken, Taker), Failure> {
-        match self {
-            Self::Out => Ok((Taken(None), Taker::Archive(Sink::new(tokio::io::stdout())))),
-            Self::Directory(path) => Ok((Taken(None), Taker::Directory(path))),
+    pub(super) fn open(&self) -> Result<(Taken, Taker), Failure> {
+        let (sink, file) = match self {
+            Self::Directory(path) => return Ok((Taken::default(), Taker::Directory(path.clone()))),
+            Self::Out => (Sink::new(tokio::io::stdout()), None),
             Self::File(path) => {
-                let begun = Self::begin(&path).map_err(|error| {
+                let begun = Self::begin(path).map_err(|error| {
                     usage(format!("-o: {} cannot be written: {error}", path.display())).next("name another file")
                 })?;
-                let (file, taken) = begun;
-                Ok((Taken(taken), Taker::Archive(Sink::new(tokio::fs::File::from_std(file)))))
+                (Sink::new(tokio::fs::File::from_std(begun.0)), begun.1)
             }
-        }
+        };
+        let through = if file.is_none() { Some(sink.clone()) } else { None };
+        Ok((Taken { file, through }, Taker::Archive(sink)))
     }
 
     /// What is written to, and what gets the name in the end: nobody takes a part of an archive for it.
@@ -141,9 +148,14 @@ fn check(path: &Path) -> io::Result<()> {
 }
 
 impl Taken {
+    /// Whether a part of it was written that another archive cannot replace.
+    pub(super) fn is_spent(&self) -> bool {
+        self.through.as_ref().is_some_and(Sink::has_begun)
+    }
+
     /// The archive is whole: it gets its name.
     pub(super) fn keep(self) -> Result<(), Failure> {
-        let Some((begun, path)) = self.0 else { return Ok(()) };
+        let Some((begun, path)) = self.file else { return Ok(()) };
         let kept = begun.persist(&path).map(drop);
         kept.map_err(|error| {
             usage(format!("it worked, and {} cannot be written: {}", path.display(), error.error))

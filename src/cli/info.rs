@@ -2,7 +2,7 @@
 
 use super::{
     args::{Connection, Info},
-    connect, text,
+    pool, text,
 };
 use crate::{
     model::{Failure, FailureKind},
@@ -10,23 +10,36 @@ use crate::{
 };
 
 pub(super) async fn info(connection: &Connection, args: Info) -> Result<(), Failure> {
-    let mut agent = connect::connect(connection).await?;
-    let answer = agent.client.info(pb::InfoRequest {}).await.map_err(|status| wire::from_status(&status))?;
-    let info = answer.into_inner();
-    if args.json {
-        text::data(&json(&info).to_string());
-    } else {
-        print(&info);
+    let (mut told, mut done) = (Vec::new(), Ok(()));
+    let members = pool::all(connection).await?;
+    let several = members.iter().any(|member| member.name.is_some());
+    for mut member in members {
+        let answer = member.agent.client.info(pb::InfoRequest {}).await.map_err(|status| wire::from_status(&status))?;
+        let info = answer.into_inner();
+        if args.json {
+            told.push(json(&info));
+        } else {
+            member.head();
+            print(&info);
+        }
+        if info.engine.is_none() {
+            done = Err(Failure::new(FailureKind::Engine, info.engine_problem).next(info.engine_next));
+        }
     }
-    match info.engine {
-        Some(_) => Ok(()),
-        None => Err(Failure::new(FailureKind::Engine, info.engine_problem).next(info.engine_next)),
+    match told.pop() {
+        Some(only) if !several => text::data(&only.to_string()),
+        Some(last) => text::data(&told.into_iter().chain([last]).collect::<serde_json::Value>().to_string()),
+        None => {}
     }
+    done
 }
 
 fn print(info: &pb::InfoResponse) {
     let line = |key: &str, value: &str| text::data(&format!("{key:<15} {value}"));
     line("agent", &format!("{} (API revision {})", info.agent_version, info.revision));
+    if let Some(state) = &info.state {
+        line("name", &state.name);
+    }
     match &info.engine {
         Some(engine) => print_engine(engine, line),
         None => line("engine", "not available"),
@@ -39,12 +52,23 @@ fn print(info: &pb::InfoResponse) {
     if !info.engine_problem.is_empty() {
         line("problem", &info.engine_problem);
     }
-    if info.builds.is_empty() {
-        line("builds", "none running");
+    match &info.state {
+        Some(state) => line("builds", &busy(state)),
+        None if info.builds.is_empty() => line("builds", "none running"),
+        None => {}
     }
     for build in &info.builds {
-        line("build", &format!("{} {} for {}", build.id, build.tags.join(" "), text::seconds(build.running_ms)));
+        let does = if build.waiting { "waits" } else { "runs" };
+        let since = text::seconds(build.running_ms);
+        line("build", &format!("{} {} {does} for {since}", build.id, build.tags.join(" ")));
     }
+}
+
+fn busy(state: &pb::StateResponse) -> String {
+    let pb::StateResponse { running, waiting, max_builds, max_queue, draining, .. } = state;
+    let limit = if *max_builds == 0 { "no limit".to_owned() } else { format!("{max_builds} at once") };
+    let going = if *draining { "; it is shutting down" } else { "" };
+    format!("{running} running ({limit}), {waiting} waiting ({max_queue} at most){going}")
 }
 
 fn print_engine(engine: &pb::Engine, line: impl Fn(&str, &str)) {
@@ -85,10 +109,20 @@ fn json(info: &pb::InfoResponse) -> serde_json::Value {
             "reclaimableBytes": disk.reclaimable_bytes,
         })
     });
-    let builds = info
-        .builds
-        .iter()
-        .map(|build| serde_json::json!({ "id": build.id, "tags": build.tags, "runningMs": build.running_ms }));
+    let builds = info.builds.iter().map(|build| {
+        let pb::RunningBuild { id, tags, running_ms, waiting, ahead, steps: _ } = build;
+        serde_json::json!({ "id": id, "tags": tags, "runningMs": running_ms, "waiting": waiting, "ahead": ahead })
+    });
+    let state = info.state.as_ref().map(|state| {
+        serde_json::json!({
+            "name": state.name,
+            "running": state.running,
+            "waiting": state.waiting,
+            "maxBuilds": state.max_builds,
+            "maxQueue": state.max_queue,
+            "draining": state.draining,
+        })
+    });
     serde_json::json!({
         "agentVersion": info.agent_version,
         "revision": info.revision,
@@ -96,5 +130,6 @@ fn json(info: &pb::InfoResponse) -> serde_json::Value {
         "engineProblem": info.engine_problem,
         "disk": disk.collect::<Vec<_>>(),
         "builds": builds.collect::<Vec<_>>(),
+        "state": state,
     })
 }

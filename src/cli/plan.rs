@@ -17,13 +17,14 @@ pub(super) async fn plan(connection: &Connection, args: args::Plan) -> Result<()
         return Err(usage("--call, --check: what is planned is a build, and these make none")
             .next("leave it out, or give it to remora build"));
     }
-    let (iidfile, metadata_file) = (args.iidfile.is_some(), args.metadata_file.clone());
+    let files = [("--iidfile", args.iidfile.is_some()), ("--digest-file", args.digest_file.is_some())];
+    let metadata_file = args.metadata_file.clone();
     let mut asked = Asked::new(args)?;
     if let Some(path) = &metadata_file {
         build::remove("--metadata-file", path)?;
     }
-    if iidfile {
-        asked.note("--iidfile is left out: a plan makes no image");
+    for (flag, _) in files.iter().filter(|(_, given)| *given) {
+        asked.note(&format!("{flag} is left out: a plan makes no image"));
     }
     let report = asked.ask(connection, Call::Plan).await?;
     let Some(explanation) = &report.explanation else {

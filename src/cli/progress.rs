@@ -46,6 +46,11 @@ trait Display: Send {
     /// Shows one event.
     fn show(&mut self, event: Event);
 
+    /// Says where the build waits.
+    fn waiting(&mut self, text: String) {
+        self.show(Event::Notice { warning: false, text });
+    }
+
     /// No event waits: what was gathered is shown. It is called at least as often as [`every`](Self::every) says.
     fn rest(&mut self);
 
@@ -64,6 +69,7 @@ trait Display: Send {
 pub(super) struct Progress {
     display: Box<dyn Display>,
     checks: Checks,
+    begun: bool,
     finished: bool,
 }
 
@@ -81,7 +87,7 @@ impl Progress {
             }
             Choice::RawJson => Box::new(rawjson::RawJson::new(out)),
         };
-        Self { display, checks: Checks::default(), finished: false }
+        Self { display, checks: Checks::default(), begun: false, finished: false }
     }
 
     /// As the environment has it.
@@ -91,8 +97,10 @@ impl Progress {
 
     /// Shows one event.
     pub(super) fn show(&mut self, event: Event) {
+        self.begun |= matches!(event, Event::Accepted { .. } | Event::PushProgress { .. });
         match event {
             Event::Check { text, url } => self.checks.add(text, url),
+            Event::Waiting { text } => self.display.waiting(text),
             Event::Freed { kind, count, bytes, dry_run, at_most } => {
                 let verb = match (dry_run, at_most) {
                     (false, _) => "freed",
@@ -109,6 +117,11 @@ impl Progress {
     pub(super) fn note(&mut self, text: String) {
         self.show(Event::Notice { warning: false, text });
         self.rest();
+    }
+
+    /// Whether the engine was at work.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// No event waits.

@@ -4,13 +4,21 @@ use std::time::Duration;
 
 use super::{
     args::{Connection, Prune},
-    connect, follow,
+    connect::Agent,
+    follow, pool,
     progress::Progress,
 };
 use crate::model::{Failure, PruneRequest};
 
 pub(super) async fn prune(connection: &Connection, args: Prune) -> Result<(), Failure> {
-    let mut agent = connect::connect(connection).await?;
+    for member in pool::all(connection).await? {
+        member.head();
+        prune_one(member.agent, &args).await?;
+    }
+    Ok(())
+}
+
+async fn prune_one(mut agent: Agent, args: &Prune) -> Result<(), Failure> {
     let request = PruneRequest {
         all: args.all,
         // Each filter narrows it down.

@@ -2,7 +2,7 @@
 
 use super::{
     args::{Connection, Ps},
-    connect, text,
+    pool, text,
 };
 use crate::{model::Failure, pb, wire};
 
@@ -12,26 +12,46 @@ const SHORT_ID: usize = 12;
 const SHORT_STEP: usize = 60;
 
 pub(super) async fn ps(connection: &Connection, args: Ps) -> Result<(), Failure> {
-    let mut agent = connect::connect(connection).await?;
-    let answer =
-        agent.client.list_builds(pb::ListBuildsRequest {}).await.map_err(|status| wire::from_status(&status))?;
-    let builds = answer.into_inner().builds;
+    let mut builds = Vec::new();
+    let members = pool::all(connection).await?;
+    let several = members.iter().any(|member| member.name.is_some());
+    for pool::Member { name, mut agent } in members {
+        let answer = agent.client.list_builds(pb::ListBuildsRequest {}).await;
+        let answer = answer.map_err(|status| wire::from_status(&status))?;
+        builds.extend(answer.into_inner().builds.into_iter().map(|build| (name.clone(), build)));
+    }
     if args.json {
         text::data(&builds.iter().map(json).collect::<serde_json::Value>().to_string());
     } else if args.quiet {
-        for build in &builds {
+        for (_, build) in &builds {
             text::data(&build.id);
         }
+    } else if several {
+        let head = ["BUILD", "AGENT", "RUNNING", "STEP", "TAGS"].map(str::to_owned);
+        text::table(std::iter::once(head).chain(builds.iter().map(|(name, build)| {
+            let [id, running, step, tags] = row(build);
+            [id, name.clone().unwrap_or_default(), running, step, tags]
+        })));
     } else {
         let head = ["BUILD", "RUNNING", "STEP", "TAGS"].map(str::to_owned);
-        text::table(std::iter::once(head).chain(builds.iter().map(row)));
+        text::table(std::iter::once(head).chain(builds.iter().map(|(_, build)| row(build))));
     }
     Ok(())
 }
 
 fn row(build: &pb::RunningBuild) -> [String; 4] {
     let id = build.id.chars().take(SHORT_ID).collect();
-    [id, text::seconds(build.running_ms), step(&build.steps), build.tags.join(" ")]
+    let step = if build.waiting { waits(build.ahead) } else { step(&build.steps) };
+    [id, text::seconds(build.running_ms), step, build.tags.join(" ")]
+}
+
+/// What is said of one that waits.
+fn waits(ahead: u32) -> String {
+    match ahead {
+        0 => "waiting: next".to_owned(),
+        1 => "waiting: 1 build ahead".to_owned(),
+        _ => format!("waiting: {ahead} builds ahead"),
+    }
 }
 
 /// The newest step, and how many others run beside it.
@@ -47,12 +67,15 @@ fn step(steps: &[String]) -> String {
     }
 }
 
-fn json(build: &pb::RunningBuild) -> serde_json::Value {
+fn json((agent, build): &(Option<String>, pb::RunningBuild)) -> serde_json::Value {
     serde_json::json!({
         "id": build.id,
+        "agent": agent,
         "tags": build.tags,
         "runningMs": build.running_ms,
         "steps": build.steps,
+        "waiting": build.waiting,
+        "ahead": build.ahead,
     })
 }
 

@@ -2,18 +2,31 @@
 
 use super::{
     args::{Connection, Push},
-    connect, follow, lend,
+    connect::Agent,
+    follow, lend,
+    pool::Route,
     progress::Progress,
     text,
 };
-use crate::model::{Failure, PushRequest};
+use crate::model::{Failure, FailureKind, PushRequest, Reference, Report};
 
 pub(super) async fn push(connection: &Connection, args: Push) -> Result<(), Failure> {
     let mut progress = Progress::by_itself(args.quiet);
-    let mut agent = connect::connect_telling(connection, |why| progress.note(why)).await?;
-    let session = lend::lend(&agent.client, lend::Lending::credentials())?;
-    let request = PushRequest { session: Some(session.id.clone()), tags: args.tags, wait: agent.wait };
-    let report = follow::follow(agent.client.push(crate::pb::PushRequest::from(request)), &mut progress).await?;
+    let mut route = Route::new(connection, args.tags.first().map(Reference::name).unwrap_or_default())?;
+    let report = loop {
+        let agent = route.next(&mut progress).await?;
+        let failure = match push_from(agent, &args.tags, &mut progress).await {
+            Ok(report) => break report,
+            Err(failure) => failure,
+        };
+        // Somebody else may hold it: the image lies where it was built.
+        if failure.kind == FailureKind::Usage {
+            route.lacks(failure)?;
+        } else if !route.passes_on(&failure, progress.has_begun()) {
+            return Err(failure);
+        }
+        progress = Progress::by_itself(args.quiet);
+    };
     if args.quiet {
         report.pushed.values().for_each(|digest| text::data(digest));
     } else {
@@ -25,4 +38,10 @@ pub(super) async fn push(connection: &Connection, args: Push) -> Result<(), Fail
         ));
     }
     Ok(())
+}
+
+async fn push_from(mut agent: Agent, tags: &[Reference], progress: &mut Progress) -> Result<Report, Failure> {
+    let session = lend::lend(&agent.client, lend::Lending::credentials())?;
+    let request = PushRequest { session: Some(session.id.clone()), tags: tags.to_vec(), wait: agent.wait };
+    follow::follow(agent.client.push(crate::pb::PushRequest::from(request)), progress).await
 }

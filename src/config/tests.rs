@@ -109,6 +109,23 @@ fn mistakes_of_flags_and_environment_come_at_once_too() {
 }
 
 #[test]
+fn how_many_builds_run_and_wait_are_numbers() {
+    let file = "name = 'remora-0'\nmax_builds = 4\nmax_queue = 0";
+    let resolved = |flags: Flags, env: &[(&str, &str)], file: &str| {
+        resolve(&flags, env, file).map(|config| (config.name, config.max_builds, config.max_queue))
+    };
+    assert_eq!(resolved(Flags::default(), &[], ""), Ok((None, 0, 32)));
+    let named = |name: &str| Some(name.to_owned());
+    assert_eq!(resolved(Flags::default(), &[], file), Ok((named("remora-0"), 4, 0)));
+    let flags = Flags { name: named("a"), max_builds: named("2"), ..Flags::default() };
+    assert_eq!(resolved(flags, &[("REMORA_MAX_QUEUE", "7"), ("REMORA_NAME", "b")], file), Ok((named("a"), 2, 7)));
+    for odd in ["max_builds = -1", "max_builds = '4'", "max_queue = 1000000", "name = 'a b'", "name = ''"] {
+        assert!(mistakes(odd)[0].starts_with("line 1: "), "{odd}");
+    }
+    assert!(resolved(Flags { max_builds: named("many"), ..Flags::default() }, &[], "").is_err());
+}
+
+#[test]
 fn it_listens_in_several_places() {
     let listen = |flags: &[&str], env: &[(&str, &str)], file| {
         let flags = Flags { listen: flags.iter().map(|url| (*url).to_owned()).collect(), ..Flags::default() };

@@ -4,22 +4,15 @@
 //! once. Dropping a [`Solve`] cancels it, dropping the [`Solver`] all of them: the connection closes, and the engine
 //! stops the steps.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::BTreeMap;
 
 use bollard_buildkit_proto::moby::buildkit::v1::{
-    SolveResponse, StatusRequest,
+    SolveResponse,
     control_client::ControlClient,
     frontend::{self, EvaluateRequest, ReturnRequest, StatFileRequest, llb_bridge_client::LlbBridgeClient},
 };
 use bytes::Bytes;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Status,
@@ -28,16 +21,15 @@ use tonic::{
 };
 
 use super::{
-    Definition, Engine, Error, Outer, ask,
+    Definition, Engine, Error, Outer, View, ask,
     attach::{self, Attachment},
     dial::{Grpc, LARGEST_MESSAGE},
     error::cause,
-    fault, raw, seen,
-    status::Translator,
+    fault,
 };
 use crate::{
     grpc::Channel,
-    model::{Answer, BuildRequest, EngineUrl, Event, Failure, Reference, Seen, StepId, Subrequest},
+    model::{Answer, BuildRequest, EngineUrl, Failure, Reference, Subrequest},
     session::Lent,
 };
 
@@ -68,27 +60,13 @@ impl From<Status> for Fault {
     }
 }
 
-/// How long the engine may be silent before its last events, once the build itself has ended.
-const LAST_EVENTS: Duration = Duration::from_secs(1);
-
 /// A connection of one build to the engine, with the client's session.
 pub struct Solver {
     url: EngineUrl,
-    channel: Channel,
+    pub(super) channel: Channel,
     session: Attachment,
     inputs: ask::Inputs,
     _connection: Grpc,
-}
-
-/// What is seen of one solve.
-#[derive(Default)]
-pub struct View {
-    translator: Mutex<Translator>,
-    seen: watch::Sender<Seen>,
-    /// Cancelled when nothing more is watched.
-    watched: CancellationToken,
-    /// Whether `BuildKit`'s own status is told, instead of what steps write.
-    raw: bool,
 }
 
 impl Engine {
@@ -183,34 +161,6 @@ impl Solver {
         self.session.lend(blobs);
     }
 
-    /// Passes on what happens in a solve until the engine says that it was all, or is silent after it is over.
-    pub async fn watch(&self, id: &str, view: &View, events: &mpsc::Sender<Event>, over: &CancellationToken) {
-        let _watched = view.watched.clone().drop_guard();
-        let silence = || async {
-            over.cancelled().await;
-            tokio::time::sleep(LAST_EVENTS).await;
-        };
-        let mut control = ControlClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
-        let call = control.status(StatusRequest { r#ref: id.to_owned() });
-        let called = tokio::select! { called = call => called, () = silence() => return };
-        // Where there is nothing to see, the solve tells why.
-        let Ok(mut statuses) = called.map(tonic::Response::into_inner) else { return };
-        loop {
-            let next = tokio::select! { next = statuses.message() => next, () = silence() => return };
-            let Ok(Some(status)) = next else { return };
-            view.seen.send_if_modified(|known| seen::see(known, &status));
-            if view.raw {
-                drop(events.send(Event::Status { json: raw::json(&status) }).await);
-            }
-            let translated = view.translator.lock().unwrap_or_else(PoisonError::into_inner).translate(status);
-            let wanted = |event: &Event| !(view.raw && matches!(event, Event::StepLog { .. }));
-            for event in translated.into_iter().filter(wanted) {
-                // Even where nobody listens, a failure will want to know the step.
-                drop(events.send(event).await);
-            }
-        }
-    }
-
     /// What it means that a solve failed, to the person who started it. What happened should have been watched before.
     pub fn failure(&self, fault: &Fault, view: &View) -> Failure {
         let status = fault.0.as_ref();
@@ -218,29 +168,7 @@ impl Solver {
         if std::error::Error::source(status).is_some() {
             return Error::broken(&self.url, cause(status)).into();
         }
-        fault::failure(status, &view.translator.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl View {
-    /// Of a solve whose status is told as the request has it.
-    pub fn of(request: &BuildRequest) -> Self {
-        Self { raw: request.raw_status, ..Self::default() }
-    }
-
-    /// How many steps were shown so far.
-    pub fn steps(&self) -> StepId {
-        self.translator.lock().unwrap_or_else(PoisonError::into_inner).steps()
-    }
-
-    /// What is seen of the operations, as it comes.
-    pub fn seen(&self) -> watch::Receiver<Seen> {
-        self.seen.subscribe()
-    }
-
-    /// Returns when all was seen of a solve that is over: the engine may speak of the last steps after it has answered.
-    pub async fn all_seen(&self) {
-        drop(tokio::time::timeout(LAST_EVENTS, self.watched.cancelled()).await);
+        fault::failure(status, &view.translator())
     }
 }
 

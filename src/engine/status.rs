@@ -57,14 +57,13 @@ impl Translator {
         self.started
     }
 
-    /// The events that this message brings.
-    pub(super) fn translate(&mut self, status: StatusResponse) -> Vec<Event> {
+    /// Adds the events that this message brings. Output goes on where the last event left it.
+    pub(super) fn translate(&mut self, status: StatusResponse, events: &mut Vec<Event>) {
         tracing::trace!(?status, "status");
-        let mut events = Vec::new();
         // Logs and bytes may come in the same message as the end of their step: they go first.
         for vertex in &status.vertexes {
             if let Some(started) = vertex.started {
-                self.start(vertex, started, &mut events);
+                self.start(vertex, started, events);
             }
         }
         for status in status.statuses {
@@ -101,13 +100,12 @@ impl Translator {
         }
         for vertex in &status.vertexes {
             match (vertex.started, vertex.completed) {
-                (Some(started), Some(completed)) => self.complete(vertex, started, completed, &mut events),
+                (Some(started), Some(completed)) => self.complete(vertex, started, completed, events),
                 // Its run before may have ended in this very message.
-                (Some(started), None) => self.start(vertex, started, &mut events),
+                (Some(started), None) => self.start(vertex, started, events),
                 (None, _) => {}
             }
         }
-        events
     }
 
     fn start(&mut self, vertex: &Vertex, started: Timestamp, events: &mut Vec<Event>) {

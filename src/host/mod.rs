@@ -4,4 +4,4 @@ mod mtu;
 mod volume;
 
 pub use mtu::mtu;
-pub use volume::Volume;
+pub use volume::volume;

@@ -2,6 +2,8 @@
 
 use std::{io, path::Path};
 
+use crate::model::Volume;
+
 /// Magic numbers of statfs(2), from linux/magic.h and the filesystems' own headers.
 const NAMES: [(u64, &str); 11] = [
     (0x794c_7630, "overlayfs"),
@@ -17,34 +19,16 @@ const NAMES: [(u64, &str); 11] = [
     (0x2fc1_2fc1, "zfs"),
 ];
 
-/// What is known of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
-    /// Its kind, such as `ext4`; a number for what has no name here.
-    pub filesystem: String,
-    /// Bytes that it holds.
-    pub total: u64,
-    /// Bytes that are free for users other than root.
-    pub free: u64,
-}
-
-impl Volume {
-    /// Of the filesystem that this path is on, which must be there.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let told = rustix::fs::statfs(path)?;
-        #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)] // 32 bits, sign-extended on some machines
-        let magic = u64::from(told.f_type as u32);
-        let filesystem = NAMES.iter().find(|(number, _)| *number == magic).map(|(_, name)| (*name).to_owned());
-        let block = u64::try_from(told.f_bsize).unwrap_or_default();
-        Ok(Self {
-            filesystem: filesystem.unwrap_or_else(|| format!("{magic:#x}")),
-            total: told.f_blocks.saturating_mul(block),
-            free: told.f_bavail.saturating_mul(block),
-        })
-    }
-
-    /// Whether it is the layers of a container.
-    pub fn is_overlay(&self) -> bool {
-        self.filesystem == "overlayfs"
-    }
+/// Looks at the filesystem that this path is on, which must be there.
+pub fn volume(path: &Path) -> io::Result<Volume> {
+    let told = rustix::fs::statfs(path)?;
+    #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)] // 32 bits, sign-extended on some machines
+    let magic = u64::from(told.f_type as u32);
+    let name = NAMES.iter().find(|(number, _)| *number == magic).map(|(_, name)| (*name).to_owned());
+    let block = u64::try_from(told.f_bsize).unwrap_or_default();
+    Ok(Volume {
+        filesystem: name.unwrap_or_else(|| format!("{magic:#x}")),
+        total: told.f_blocks.saturating_mul(block),
+        free: told.f_bavail.saturating_mul(block),
+    })
 }

@@ -9,6 +9,7 @@ use super::Reference;
 pub const CI_VARIABLES: &[&str] = &[
     // GitLab
     "GITLAB_CI",
+    "CI_PROJECT_PATH",
     "CI_COMMIT_REF_NAME",
     "CI_COMMIT_REF_SLUG",
     "CI_COMMIT_REF_PROTECTED",
@@ -39,6 +40,7 @@ pub const CI_VARIABLES: &[&str] = &[
     "GIT_BRANCH",
     // GitHub Actions, and what is compatible with it
     "GITHUB_ACTIONS",
+    "GITHUB_REPOSITORY",
     "GITHUB_EVENT_NAME",
     "GITHUB_REF",
     "GITHUB_REF_NAME",
@@ -64,6 +66,7 @@ pub const CI_VARIABLES: &[&str] = &[
     "CIRCLE_PR_USERNAME",
     // Woodpecker
     "CI",
+    "CI_REPO",
     "CI_PIPELINE_EVENT",
     "CI_BUILD_EVENT",
     "CI_COMMIT_REF",
@@ -73,6 +76,7 @@ pub const CI_VARIABLES: &[&str] = &[
     "CI_REPO_DEFAULT_BRANCH",
     // Drone
     "DRONE",
+    "DRONE_REPO",
     "DRONE_BUILD_EVENT",
     "DRONE_COMMIT_REF",
     "DRONE_BRANCH",

@@ -15,6 +15,11 @@ pub enum Event {
         /// One line.
         text: String,
     },
+    /// The build waits for a place in the agent. It is told again when that changes.
+    Waiting {
+        /// One line.
+        text: String,
+    },
     /// The engine's check of the Dockerfile found something. It may be told more than once.
     Check {
         /// One line.

@@ -36,6 +36,8 @@ pub enum FailureKind {
     Cancelled,
     /// The agent is going away or cannot be reached.
     Agent,
+    /// As many builds wait as the agent lets wait.
+    Busy,
     /// A defect: something that has no name yet.
     Internal,
 }

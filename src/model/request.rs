@@ -81,6 +81,20 @@ pub struct BuildRequest {
     pub wait: Duration,
 }
 
+/// What a CI calls the project: GitLab, GitHub, Woodpecker, Drone, Buildkite.
+const PROJECTS: &[&str] = &["CI_PROJECT_PATH", "GITHUB_REPOSITORY", "CI_REPO", "DRONE_REPO", "BUILDKITE_REPO"];
+
+impl BuildRequest {
+    /// Whose build it is, for those who must be fair, and for those who look for the engine that knows it: the first tag's
+    /// repository, else that of the cache, else what the CI calls the project, else the cache's scope. It may be empty.
+    pub fn project(&self) -> String {
+        let CacheRequest { repository, variables, scope, .. } = &self.cache;
+        let named = self.tags.first().or(repository.as_ref()).map(Reference::name);
+        let told = || PROJECTS.iter().find_map(|name| variables.get(*name).cloned());
+        named.or_else(told).or_else(|| scope.clone()).unwrap_or_default()
+    }
+}
+
 impl std::fmt::Debug for BuildRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BuildRequest")
@@ -170,4 +184,13 @@ pub struct CancelRequest {
     pub build: String,
     /// Who ends it, for those who read the build's log.
     pub by: String,
+}
+
+/// Looks for what makes builds fail, hang or run cold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiagnoseRequest {
+    /// The session that answers for credentials, if any.
+    pub session: Option<SessionId>,
+    /// Images whose registries are asked.
+    pub repositories: Vec<Reference>,
 }

@@ -115,7 +115,7 @@ impl Error {
         let Self { host, action, detail, .. } = self;
         let mut said = match self.trouble {
             Trouble::Unreachable => format!("registry {host} cannot be reached for {action}"),
-            Trouble::Server => format!("registry {host} failed at {action}"),
+            Trouble::Server | Trouble::Raced => format!("registry {host} failed at {action}"),
             Trouble::NotFound => format!("registry {host} does not know what {action} needs"),
             Trouble::RateLimited => format!("registry {host} limits requests and refused {action}"),
             Trouble::Unauthorized | Trouble::Denied => format!("registry {host} refused {action}"),
@@ -148,7 +148,7 @@ impl Error {
                 Some(wait) => format!("try again in {} s; `{login}` may raise the limit", wait.as_secs().max(1)),
                 None => format!("try again later; `{login}` may raise the limit"),
             },
-            Trouble::Server => format!("try again; if it stays, ask those who run {host}"),
+            Trouble::Server | Trouble::Raced => format!("try again; if it stays, ask those who run {host}"),
             Trouble::Other if ["certificate", "x509", "CA "].iter().any(|word| self.detail.contains(word)) => {
                 format!("add the authority of {host} to the certificates that the agent and the engine trust")
             }

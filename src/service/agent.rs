@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    admission::Admission,
     builds::Builds,
     door::Caller,
     places::Places,
@@ -17,11 +18,12 @@ use crate::{
     engine::{Engine, State},
     kube::{Authority, PullSecrets},
     model::{
-        BuildRequest, CancelRequest, Capabilities, DiskUsageRequest, Event, Failure, FailureKind, Permission,
-        PruneRequest, PushRequest,
+        BuildRequest, CancelRequest, Capabilities, DiagnoseRequest, DiskUsageRequest, Event, Failure, FailureKind,
+        Permission, PruneRequest, PushRequest,
     },
     pb::{self, build_agent_server::BuildAgent},
     registry::{self, Registry},
+    strategy::queue::Limits,
     wire,
 };
 
@@ -36,6 +38,10 @@ pub struct Settings {
     pub cache_deadline: Duration,
     /// What callers must show. A unix socket can do without: its mode says who may connect.
     pub token: Option<String>,
+    /// What the agent is called among others of its kind.
+    pub name: String,
+    /// How many builds run and wait.
+    pub limits: Limits,
     /// Whom to ask about callers over TCP, and the tokens that they show.
     pub cluster: Option<Arc<Authority>>,
     /// What to log in to registries with where a client has nothing for them.
@@ -49,6 +55,8 @@ impl Default for Settings {
             insecure_registry: Vec::new(),
             cache_deadline: Duration::from_secs(2),
             token: None,
+            name: String::new(),
+            limits: Limits { running: 0, waiting: 32 },
             cluster: None,
             pull_secrets: None,
         }
@@ -76,6 +84,7 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) sessions: Sessions,
     pub(super) builds: Builds,
+    pub(super) admission: Admission,
     /// One build at a time looks whether it has anything to do.
     pub(super) looking: Mutex<()>,
     /// Where cache images are being written.
@@ -94,6 +103,7 @@ impl Agent {
         let inner = Inner {
             engine,
             registry,
+            admission: Admission::new(settings.limits),
             settings,
             sessions: Sessions::default(),
             builds: Builds::default(),
@@ -108,11 +118,16 @@ impl Agent {
 
     fn refuse_while_draining(&self) -> Result<(), Failure> {
         if self.inner.draining.is_cancelled() {
-            return Err(Failure::new(FailureKind::Agent, "the agent is shutting down and takes no new work")
-                .next("try again: the next agent takes over"));
+            return Err(going_away());
         }
         Ok(())
     }
+}
+
+/// Why an agent that is shutting down takes no work.
+pub(super) fn going_away() -> Failure {
+    Failure::new(FailureKind::Agent, "the agent is shutting down and takes no new work")
+        .next("try again: the next agent takes over")
 }
 
 impl Inner {
@@ -182,6 +197,16 @@ impl BuildAgent for Agent {
 
     async fn info(&self, _: Request<pb::InfoRequest>) -> Result<Response<pb::InfoResponse>, Status> {
         Ok(Response::new(super::info::info(&self.inner).await))
+    }
+
+    async fn state(&self, _: Request<pb::StateRequest>) -> Result<Response<pb::StateResponse>, Status> {
+        Ok(Response::new(super::info::state(&self.inner)))
+    }
+
+    async fn diagnose(&self, request: Request<pb::DiagnoseRequest>) -> Result<Response<pb::DiagnoseResponse>, Status> {
+        let request = DiagnoseRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let findings = super::diagnose::diagnose(&self.inner, &request).await.map_err(wire::to_status)?;
+        Ok(Response::new(pb::DiagnoseResponse { findings: findings.into_iter().map(Into::into).collect() }))
     }
 
     async fn disk_usage(

@@ -53,6 +53,11 @@ async fn entered(
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
     let since = Instant::now();
+    let _place = match request.subrequest {
+        // It runs no step.
+        Some(_) => None,
+        None => Some(agent.admit(&request, entry, &events).await?),
+    };
     let mut begun = Begun::new(agent, id, &request, &events).await?;
     let request = strategy::given(request, &begun.capabilities)?;
     let request = begun.fetch(request, &events).await?;

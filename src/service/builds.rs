@@ -1,4 +1,4 @@
-//! The builds that run: their list, and how one of them is ended from outside.
+//! The builds that run or wait: their list, and how one of them is ended from outside.
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +23,8 @@ struct Running {
     since: Instant,
     /// What runs now. Steps are numbered in the order in which they start.
     steps: BTreeMap<StepId, String>,
+    /// Where it waits: how many begin before it.
+    ahead: Option<usize>,
     /// Who ended it, first.
     ended_by: Option<String>,
     end: CancellationToken,
@@ -46,6 +48,7 @@ impl Builds {
             tags: tags.iter().map(Reference::to_string).collect(),
             since: Instant::now(),
             steps: BTreeMap::new(),
+            ahead: None,
             ended_by: None,
             end: end.clone(),
             gone: CancellationToken::new(),
@@ -90,8 +93,15 @@ impl Running {
             tags: self.tags.clone(),
             running_ms: self.since.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
             steps: self.steps.values().cloned().collect(),
+            waiting: self.ahead.is_some(),
+            ahead: count(self.ahead.unwrap_or_default()),
         }
     }
+}
+
+/// As it goes over the wire.
+pub(super) fn count(number: usize) -> u32 {
+    number.try_into().unwrap_or(u32::MAX)
 }
 
 /// The id that is this, or that alone begins so.
@@ -123,6 +133,13 @@ impl Entry {
         self.end.cancelled().await;
         let by = self.builds.lock().get(&self.id).and_then(|running| running.ended_by.clone()).unwrap_or_default();
         Failure::new(FailureKind::Cancelled, format!("cancelled by {by} (remora cancel)"))
+    }
+
+    /// Notes where it waits: how many begin before it, or that it does not.
+    pub(super) fn waits(&self, ahead: Option<usize>) {
+        if let Some(running) = self.builds.lock().get_mut(&self.id) {
+            running.ahead = ahead;
+        }
     }
 
     /// What keeps the list of its running steps.

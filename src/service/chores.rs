@@ -21,7 +21,7 @@ use super::{
 use crate::{
     engine::{Definition, Engine, Fault, Outer, Solve, Solver, View},
     model::{ImageStore, Reference, Report, Seen},
-    strategy::{self, Exporter, Mode, overlap::Chore, registry_cache},
+    strategy::{self, Exporter, Mode, overlap::Chore, registry_cache, retry::Trouble},
 };
 
 /// How long a build that is done waits at least for its cache to be written.
@@ -261,6 +261,19 @@ impl<'a> Chores<'a> {
         solve.evaluate(&part).await
     }
 
+    /// Has the engine write what comes up to this operation; once more where another push of the same blobs got in the
+    /// way.
+    async fn write(&self, outer: &Outer<'_>, until: Option<usize>) -> Result<(), Fault> {
+        let write = || self.solver.run(outer, self.definition, until, self.prepared.imports());
+        let raced =
+            |fault: &Fault| Trouble::of_text(&self.solver.failure(fault, &View::default()).what) == Trouble::Raced;
+        match write().await {
+            Err(fault) if raced(&fault) => write().await,
+            done => done,
+        }
+        .map(drop)
+    }
+
     /// Writes one result's layers to the cache.
     pub(super) async fn keep(&self, node: usize, place: &Reference) -> Result<(), Stop> {
         let _share = self.run.agent.solving.read().await;
@@ -283,7 +296,7 @@ impl<'a> Chores<'a> {
             let turn = Some(agent.places.alone_at(place).await);
             name = Some(LocalName { engine, running, place: Some(place.clone()), turn });
         }
-        self.solver.run(&outer, self.definition, Some(node), self.prepared.imports()).await?;
+        self.write(&outer, Some(node)).await?;
         if let Some(name) = &mut name {
             let pushed = self.run.pusher().push_cache(place).await;
             name.remove().await;
@@ -297,8 +310,7 @@ impl<'a> Chores<'a> {
         let _share = self.run.agent.solving.read().await;
         let export = registry_cache(self.run.facts(), place);
         let outer = self.outer(None, vec![export]);
-        self.solver.run(&outer, self.definition, None, self.prepared.imports()).await?;
-        Ok(())
+        Ok(self.write(&outer, None).await?)
     }
 
     fn outer<'o>(&'o self, exporter: Option<&'o Exporter>, cache_exports: Vec<Exporter>) -> Outer<'o> {

@@ -93,12 +93,14 @@ impl Door {
         let (caller, name) = self.caller(call).await.map_err(stranger)?;
         let method = call.uri.path().rsplit('/').next().unwrap_or_default();
         let permission = match method {
+            // Which agent of a pool to call: no more is told than how many builds it has.
+            "State" => return Ok((caller, name)),
             // Who may only push lends credentials too.
             "Session" if caller.may(Permission::Push).await.is_ok() => return Ok((caller, name)),
             "Build" | "Plan" | "Session" => Permission::Build,
             "Push" => Permission::Push,
             "Prune" => Permission::Prune,
-            "Info" | "DiskUsage" => Permission::Inspect,
+            "Info" | "DiskUsage" | "Diagnose" => Permission::Inspect,
             "ListBuilds" => Permission::List,
             "Cancel" => Permission::Cancel,
             _ => return Err(Status::unimplemented(format!("there is no call {method}"))),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::agent::Inner;
+use super::{agent::Inner, builds::count};
 use crate::{engine::State, model::REVISION, pb, wire};
 
 /// How long the engine may take to count its disk use, for somebody who only wants to know.
@@ -13,6 +13,7 @@ pub(super) async fn info(agent: &Inner) -> pb::InfoResponse {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: REVISION,
         builds: agent.builds.list(),
+        state: Some(state(agent)),
         ..pb::InfoResponse::default()
     };
     match agent.engine.settled().await {
@@ -30,6 +31,21 @@ pub(super) async fn info(agent: &Inner) -> pb::InfoResponse {
         }
     }
     info
+}
+
+/// How busy the agent is.
+pub(super) fn state(agent: &Inner) -> pb::StateResponse {
+    let (running, waiting) = agent.admission.busy();
+    let limits = agent.settings.limits;
+    pb::StateResponse {
+        name: agent.settings.name.clone(),
+        running: count(running),
+        waiting: count(waiting),
+        max_builds: count(limits.running),
+        max_queue: count(limits.waiting),
+        draining: agent.draining.is_cancelled(),
+        engine_ready: matches!(agent.engine.state(), State::Ready(_)),
+    }
 }
 
 fn disk_usage((kind, used): (&str, crate::engine::Used)) -> pb::DiskUsage {

@@ -6,6 +6,7 @@ use super::{Listener, Settings, Tls};
 use crate::{
     config::{Access, Config},
     kube::{Authority, Cluster, PullSecrets},
+    strategy::queue::Limits,
 };
 
 /// Binds the sockets and finds the cluster, where it is wanted. `token` is the agent's own. The error is a line that
@@ -20,6 +21,8 @@ pub async fn open(config: &Config, token: Option<String>) -> Result<(Vec<Listene
         insecure_registry: config.insecure_registry.clone(),
         cache_deadline: config.cache_deadline,
         token,
+        name: config.name.clone().unwrap_or_else(host_name),
+        limits: Limits { running: config.max_builds, waiting: config.max_queue },
         cluster: cluster.clone().zip(kubernetes.clone()).map(|(cluster, name)| Arc::new(Authority::new(cluster, name))),
         pull_secrets: cluster
             .filter(|_| !pull_secrets.is_empty())
@@ -31,4 +34,9 @@ pub async fn open(config: &Config, token: Option<String>) -> Result<(Vec<Listene
         listeners.push(listener.map_err(|error| format!("cannot listen on {url}: {error}"))?);
     }
     Ok((listeners, settings))
+}
+
+/// In a pod, the pod's: it stays when a stateful set makes its pod anew.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -18,13 +18,13 @@ impl Run<'_> {
     }
 
     /// Only what BuildKit does not try again by itself is worth another solve: it knows no 429, and takes a refused
-    /// connection at its word. A context that can be read once was read.
+    /// connection or manifest at its word. A context that can be read once was read.
     pub(super) fn trouble(&self, failure: &Failure) -> Trouble {
         if self.request.remote.as_ref().is_some_and(|remote| remote.starts_with(UPLOADS)) {
             return Trouble::Other;
         }
         match self.pushed_to(failure).map(|_| Trouble::of_text(&failure.what)) {
-            Some(Trouble::RateLimited) => Trouble::RateLimited,
+            Some(passing @ (Trouble::RateLimited | Trouble::Raced)) => passing,
             Some(Trouble::Unreachable) if failure.what.contains("connection refused") => Trouble::Unreachable,
             _ => Trouble::Other,
         }

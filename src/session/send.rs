@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bollard_buildkit_proto::moby::filesync::v1::BytesMessage;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -19,18 +20,27 @@ pub enum Taker {
 
 /// Where exported bytes go. Clones write to the same place, one call at a time.
 #[derive(Clone)]
-pub struct Sink(Arc<Mutex<dyn AsyncWrite + Send + Unpin>>);
+pub struct Sink {
+    place: Arc<Mutex<dyn AsyncWrite + Send + Unpin>>,
+    begun: Arc<AtomicBool>,
+}
 
 impl Sink {
     /// Writes to `place`, and flushes it at the end of each call.
     pub fn new(place: impl AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self(Arc::new(Mutex::new(place)))
+        Self { place: Arc::new(Mutex::new(place)), begun: Arc::default() }
+    }
+
+    /// Whether something was written.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     pub(super) async fn drain(&self, mut messages: Streaming<BytesMessage>) -> Result<(), Status> {
         let failed = |error: std::io::Error| Status::failed_precondition(format!("cannot write the export: {error}"));
-        let mut place = self.0.lock().await;
+        let mut place = self.place.lock().await;
         while let Some(message) = messages.message().await? {
+            self.begun.store(true, Ordering::Relaxed);
             place.write_all(&message.data).await.map_err(failed)?;
         }
         place.flush().await.map_err(failed)

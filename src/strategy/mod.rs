@@ -10,6 +10,7 @@ mod output;
 pub mod overlap;
 mod plan;
 pub mod prune;
+pub mod queue;
 mod record;
 mod refs;
 mod republish;

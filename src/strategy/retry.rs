@@ -15,6 +15,9 @@ pub enum Trouble {
     RateLimited,
     /// The registry fails (5xx).
     Server,
+    /// The registry does not know a blob that it was given: another push of the same blob is at work there. Registries
+    /// that keep blobs as files open a file before they write it.
+    Raced,
     /// No answer: refused, reset, timed out.
     Unreachable,
     /// Anything else.
@@ -70,7 +73,7 @@ impl Policy {
 impl Trouble {
     /// Whether it may pass by itself.
     pub fn may_pass(self) -> bool {
-        matches!(self, Self::RateLimited | Self::Server | Self::Unreachable)
+        matches!(self, Self::RateLimited | Self::Server | Self::Raced | Self::Unreachable)
     }
 
     /// What an HTTP status means.
@@ -104,6 +107,8 @@ impl Trouble {
         }
         if is_hopeless(&text) {
             Self::Other
+        } else if says(RACED) {
+            Self::Raced
         } else if says(UNAUTHORIZED) {
             Self::Unauthorized
         } else if says(DENIED) {
@@ -143,6 +148,7 @@ const UNAUTHORIZED: &[&str] =
     &["unauthorized", "authentication required", "no basic auth credentials", "incorrect username or password"];
 const DENIED: &[&str] = &["denied", "insufficient_scope", "authorization failed", "forbidden"];
 const NOT_FOUND: &[&str] = &["manifest unknown", "name unknown", "name_unknown", "not found", "does not exist"];
+const RACED: &[&str] = &["blob unknown to registry", "provided digest did not match uploaded content"];
 /// An upload that the registry has forgotten begins anew with the next attempt.
 const SERVER: &[&str] = &[
     "internal server error",
@@ -244,7 +250,7 @@ mod tests {
 
     #[test]
     fn texts_of_engines_are_understood() {
-        use Trouble::{Denied, NotFound, Other, RateLimited, Server, Unauthorized, Unreachable};
+        use Trouble::{Denied, NotFound, Other, Raced, RateLimited, Server, Unauthorized, Unreachable};
         for (trouble, text) in [
             // Docker's own push.
             (Denied, "denied: requested access to the resource is denied"),
@@ -300,6 +306,10 @@ mod tests {
             ),
             (Unreachable, "failed to copy: failed to do request: Put \"https://r/x\": write tcp: write: broken pipe"),
             (Unreachable, "failed to push: unexpected EOF"),
+            (
+                Raced,
+                "failed to push r/a:1: errors:\nunknown: provided digest did not match uploaded content\nunknown: blob unknown to registry - sha256:2a",
+            ),
             // Neither.
             (Other, "some 500 layers were odd"),
             (Other, ""),

@@ -11,7 +11,10 @@ use crate::{
 pub fn to_event(event: Event) -> pb::Event {
     let kind = match event {
         Event::Notice { warning, text } => Kind::Notice(pb::Notice { warning, text, ..pb::Notice::default() }),
-        Event::Check { text, url } => Kind::Notice(pb::Notice { warning: true, text, check: true, url }),
+        Event::Waiting { text } => Kind::Notice(pb::Notice { text, waiting: true, ..pb::Notice::default() }),
+        Event::Check { text, url } => {
+            Kind::Notice(pb::Notice { warning: true, text, check: true, url, ..pb::Notice::default() })
+        }
         Event::Status { json } => Kind::Status(pb::RawStatus { json }),
         Event::Accepted { build_id } => Kind::Accepted(pb::Accepted { build_id }),
         Event::StepStarted { step, name } => Kind::StepStarted(pb::StepStarted { step, name }),
@@ -37,8 +40,9 @@ pub fn to_event(event: Event) -> pb::Event {
 /// As it comes from the agent. `None` for a kind that a newer agent knows and we do not.
 pub fn from_event(event: pb::Event) -> Option<Event> {
     Some(match event.kind? {
-        Kind::Notice(pb::Notice { text, check: true, url, warning: _ }) => Event::Check { text, url },
-        Kind::Notice(pb::Notice { warning, text, check: false, url: _ }) => Event::Notice { warning, text },
+        Kind::Notice(pb::Notice { text, check: true, url, .. }) => Event::Check { text, url },
+        Kind::Notice(pb::Notice { text, waiting: true, .. }) => Event::Waiting { text },
+        Kind::Notice(pb::Notice { warning, text, .. }) => Event::Notice { warning, text },
         Kind::Status(pb::RawStatus { json }) => Event::Status { json },
         Kind::Accepted(pb::Accepted { build_id }) => Event::Accepted { build_id },
         Kind::StepStarted(pb::StepStarted { step, name }) => Event::StepStarted { step, name },
@@ -144,6 +148,7 @@ mod tests {
         for event in [
             Event::Notice { warning: true, text: "slow".to_owned() },
             Event::Notice { warning: false, text: "waiting".to_owned() },
+            Event::Waiting { text: "waiting".to_owned() },
             Event::Status { json: b"{}".to_vec() },
         ] {
             assert_eq!(from_event(to_event(event.clone())), Some(event));

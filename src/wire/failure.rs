@@ -18,6 +18,7 @@ pub fn to_status(failure: Failure) -> Status {
         FailureKind::Registry => Code::FailedPrecondition,
         FailureKind::Policy => Code::PermissionDenied,
         FailureKind::Cancelled => Code::Cancelled,
+        FailureKind::Busy => Code::ResourceExhausted,
         FailureKind::Internal => Code::Internal,
     };
     // The message travels in a header, which has its limits: a person with a stock client gets the first line.
@@ -86,6 +87,7 @@ fn to_kind(kind: FailureKind) -> pb::FailureKind {
         FailureKind::Policy => pb::FailureKind::Policy,
         FailureKind::Cancelled => pb::FailureKind::Cancelled,
         FailureKind::Agent => pb::FailureKind::Agent,
+        FailureKind::Busy => pb::FailureKind::Busy,
         FailureKind::Internal => pb::FailureKind::Unspecified,
     }
 }
@@ -99,6 +101,7 @@ fn from_kind(kind: pb::FailureKind) -> FailureKind {
         pb::FailureKind::Policy => FailureKind::Policy,
         pb::FailureKind::Cancelled => FailureKind::Cancelled,
         pb::FailureKind::Agent => FailureKind::Agent,
+        pb::FailureKind::Busy => FailureKind::Busy,
         pb::FailureKind::Unspecified => FailureKind::Internal,
     }
 }

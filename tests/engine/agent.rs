@@ -69,6 +69,22 @@ impl Agent {
         Self { engine, drain, served, address, _directory: directory }
     }
 
+    /// Where it listens on TCP.
+    pub(crate) fn tcp(&self) -> std::net::SocketAddr {
+        match &self.address {
+            Address::Tcp(address) => *address,
+            Address::Unix(path) => panic!("it listens on {}", path.display()),
+        }
+    }
+
+    /// Where its socket is.
+    pub(crate) fn socket(&self) -> &std::path::Path {
+        match &self.address {
+            Address::Unix(path) => path,
+            Address::Tcp(address) => panic!("it listens on {address}"),
+        }
+    }
+
     /// A connection of its own.
     pub(crate) async fn channel(&self) -> Channel {
         match &self.address {

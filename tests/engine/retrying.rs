@@ -145,6 +145,18 @@ async fn a_solve_whose_push_came_too_fast_is_repeated_under_another_id() {
     assert!(said, "{events:?}");
 }
 
+/// A build beside it, or the cache of its own stages, pushes the same layer to the same repository.
+#[tokio::test]
+async fn a_push_that_another_push_of_the_same_layer_got_in_the_way_of_is_repeated() {
+    let registry = Fake::start(taking).await;
+    let fake = stumbling(
+        "failed to push r/app:1: errors:\nunknown: provided digest did not match uploaded content\n\
+         unknown: blob unknown to registry - sha256:2acf",
+    );
+    let (_, report) = build_and_push(&fake, &registry).await;
+    assert_eq!(report.unwrap().digest, DIGEST);
+}
+
 #[tokio::test]
 async fn a_build_is_not_repeated_for_what_will_not_pass() {
     let registry = Fake::start(taking).await;

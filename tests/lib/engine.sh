@@ -7,6 +7,7 @@
 #   engine.sh wipe DIR          throws the data of a stopped engine away
 #   engine.sh sweep DIR         removes the empty cgroups of all engines below DIR, which died with their namespaces
 #   engine.sh docker KIND ...   runs the docker command line (with buildx) of the same version
+#   engine.sh compose           prints the path of docker compose, which runs with any of the engines
 #   engine.sh roots [KIND...]   makes the Debian roots of the newer engines beforehand
 #   engine.sh root KIND         prints where such a root is
 #
@@ -18,7 +19,9 @@
 # `--network host`. An engine without a bridge deletes docker0: so that is refused where a docker0 is; tests/run.sh
 # starts its engines in a network namespace of their own. $REMORA_ENGINE_INSECURE names registries (HOST:PORT, by spaces)
 # that speak plain http, beside those on loopback, which may always. $REMORA_ENGINE_GIT=no hides git from the engine, as in
-# images of dind that have none. $REMORA_ENGINE_RUNTIME is a program that stands for runc.
+# images of dind that have none. $REMORA_ENGINE_RUNTIME is a program that stands for runc, $REMORA_ENGINE_MTU the largest
+# packet on the bridge, in bytes. $REMORA_ENGINE_CONFIG is a daemon.json to start with in place of the one made here; its
+# paths lie below DIR, and the socket is DIR/engine.sock.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/net.sh
@@ -60,17 +63,16 @@ root_of() {
     exec 9>&-
   fi
   # Roots of an earlier time have none.
-  [[ -x $root/usr/bin/git ]] || add_git "$root" >&2 || fail "no git for Debian $release"
+  [[ -x $root/usr/bin/git ]] || add "$root" git openssh-client >&2 || fail "no git for Debian $release"
   echo "$root"
 }
 
-# Adds git, and ssh for it, to a root.
-add_git() (
+# Adds packages to a root: add ROOT PACKAGE...
+add() (
   exec 9>"$cache/.git.lock"
   flock 9
-  [[ ! -x $1/usr/bin/git ]] || exit 0
   chroot "$1" apt-get update -qq
-  chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends git openssh-client
+  chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "${@:2}"
 )
 
 # A certificate authority with a server's and a client's certificate, as DOCKER_CERT_PATH wants them.
@@ -107,6 +109,10 @@ insecure_registries() {
 # The engine's configuration; its paths are seen from inside its root.
 write_config() {
   local kind=$1 dir=$2 inside=$3 port=$4
+  if [[ -n ${REMORA_ENGINE_CONFIG:-} ]]; then
+    sed "s|$dir|$inside|g" "$REMORA_ENGINE_CONFIG" >"$dir/daemon.json"
+    return
+  fi
   {
     echo '{'
     echo "  \"data-root\": \"$inside/data\", \"exec-root\": \"$inside/exec\", \"pidfile\": \"$inside/docker.pid\","
@@ -118,6 +124,7 @@ write_config() {
     [[ -z ${REMORA_ENGINE_INSECURE:-} ]] || echo "  \"insecure-registries\": [$(insecure_registries "$kind")],"
     [[ -z ${REMORA_ENGINE_RUNTIME:-} ]] ||
       echo "  \"runtimes\": {\"test\": {\"path\": \"$REMORA_ENGINE_RUNTIME\"}}, \"default-runtime\": \"test\","
+    [[ -z ${REMORA_ENGINE_MTU:-} ]] || echo "  \"mtu\": $REMORA_ENGINE_MTU,"
     [[ ${kind%-tls} != 28-containerd ]] || echo '  "features": {"containerd-snapshotter": true},'
     if [[ -n $port ]]; then
       echo "  \"tlsverify\": true, \"tlscacert\": \"$inside/certs/ca.pem\","
@@ -258,6 +265,12 @@ case ${1:-} in
     fi
     # Debian's docker and buildx ask for no newer C library than bookworm's, so they run outside of their root.
     exec "$root/usr/bin/docker" "$@"
+    ;;
+  compose)
+    root=$(root_of trixie)
+    program=$root/usr/libexec/docker/cli-plugins/docker-compose
+    [[ -x $program ]] || add "$root" docker-compose >&2 || fail "no docker compose"
+    echo "$program"
     ;;
   roots)
     shift

@@ -2,6 +2,7 @@
 # A private Kubernetes 1.20, from Debian's own sources, for tests and people. All of it lies in DIR and dies with `stop`.
 #
 #   kubernetes.sh build         makes its programs beforehand (ten minutes, once for a machine)
+#   kubernetes.sh tools         makes what `kubectl` and `validate` need alone
 #   kubernetes.sh validate FILE checks manifests against the published schemas of the newest versions of Kubernetes
 #   kubernetes.sh api DIR       starts etcd and the API server alone, on loopback, with RBAC; prints its address once it
 #                               answers; DIR/env holds KUBECONFIG (of an administrator), KUBE_ADDRESS and KUBE_CA
@@ -23,7 +24,7 @@ source "$here/kubernetes/build.sh"
 source "$here/kubernetes/node.sh"
 cache=${REMORA_TEST_CACHE:-/var/cache/remora-test}
 programs=$cache/kubernetes-1.20
-validator=$cache/kubernetes-validate
+tools=$cache/kubernetes-tools
 node_name=node
 node_address=10.244.0.1
 service_address=10.96.0.1
@@ -120,17 +121,17 @@ api() {
 kubectl() {
   local dir=$1
   shift
-  HOME=/nonexistent KUBECONFIG=$dir/admin.kubeconfig inside "$dir" "$programs/kubectl" "$@"
+  HOME=/nonexistent KUBECONFIG=$dir/admin.kubeconfig inside "$dir" "$tools/kubectl" "$@"
 }
 
-# Runs a command where the cluster is: a node has namespaces of its own for network and processes.
+# Runs a command where the cluster is: a node has a network of its own. With $replace='exec' it takes this shell's place.
 inside() {
   local dir=$1 node
   shift
   if [[ -z ${inside_node:-} && -e $dir/node.pid ]] && node=$(pgrep -P "$(cat "$dir/node.pid")"); then
-    nsenter --target "$node" --net --mount --pid -- "$@"
+    ${replace:-} nsenter --target "$node" --net --mount --wd="$PWD" -- "$@"
   else
-    "$@"
+    ${replace:-} "$@"
   fi
 }
 
@@ -147,13 +148,14 @@ stop() {
 
 case ${1:-} in
   build)
+    build_tools
     build
-    build_validator
     ;;
+  tools) build_tools ;;
   compile) compile "$2" ;;
   validate) validate "$2" ;;
   api) api "$2" ;;
-  kubectl) kubectl "${@:2}" ;;
+  kubectl) replace='exec' kubectl "${@:2}" ;;
   node) node "$2" ;;
   shared)
     mkdir -p "$2"
@@ -163,7 +165,7 @@ case ${1:-} in
     ;;
   node-inside) inside_node=1 node_inside "$2" ;;
   endpoints) inside_node=1 endpoints "$2" ;;
-  inside) inside "${@:2}" ;;
+  inside) replace='exec' inside "${@:2}" ;;
   stop) stop "$2" ;;
   *)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2

@@ -47,29 +47,37 @@ macro_rules! on_one_engine {
     };
 }
 
-mod authority;
 mod bad_input;
 mod cache;
 mod called;
 mod cancel;
 mod causes;
+mod compose;
 mod context;
 mod contexts;
 mod described;
+mod doctor;
 mod exported;
 mod exported_directory;
 mod git;
+mod gitlab;
 mod given;
+mod guides;
 mod info_and_prune;
+mod jenkins;
+mod kubernetes;
+mod kubernetes_access;
 mod main_job;
 mod manual;
 mod parity;
 mod plan;
+mod pods;
 mod progress;
 mod push;
 mod restarts;
 mod rig;
 mod rig_works;
 mod same_image;
+mod systemd;
 mod terminal;
 mod tokens;

@@ -7,7 +7,7 @@
 use std::{
     io::{Seek as _, Write as _},
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
@@ -52,7 +52,7 @@ struct Job<'a> {
     context: &'a Path,
     flags: &'a [&'a str],
     env: &'a [(&'a str, &'a str)],
-    input: &'a str,
+    input: &'a [u8],
 }
 
 impl Ran {
@@ -80,7 +80,7 @@ impl Bed {
             let mut command = self.engine.docker_command(&[&["buildx", "build", "--provenance=false"], args].concat());
             command.env("BUILDX_METADATA_PROVENANCE", "disabled").envs(job.env.iter().copied());
             let mut input = tempfile::tempfile().unwrap();
-            input.write_all(job.input.as_bytes()).unwrap();
+            input.write_all(job.input).unwrap();
             input.rewind().unwrap();
             let output = command.stdin(Stdio::from(input)).output().unwrap();
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -194,11 +194,18 @@ fn the_same_words_make_the_same_image(kind: Kind) {
         (&["--build-arg", "BUILDKIT_MULTI_PLATFORM=0"], none, ""),
         (&["--build-arg", "SOURCE_DATE_EPOCH=1000000000"], none, ""),
     ] {
-        bed.same(&Job { context: context.path(), flags, env, input });
+        bed.same(&Job { context: context.path(), flags, env, input: input.as_bytes() });
     }
     // A Dockerfile alone, and no context.
     let alone = format!("FROM {base}\nRUN echo {}\n", rig::unique());
-    bed.same(&Job { context: Path::new("-"), flags: &["--label", "a=b"], env: &[], input: &alone });
+    bed.same(&Job { context: Path::new("-"), flags: &["--label", "a=b"], env: &[], input: alone.as_bytes() });
+    for compression in ["-c", "-cz", "-cj"] {
+        let tar = Command::new("tar").current_dir(context.path()).args([compression, "."]).output().unwrap();
+        assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
+        for flags in [&[][..], &["-f", "other/Dockerfile.txt", "--target", "first"]] {
+            bed.same(&Job { context: Path::new("-"), flags, env: &[], input: &tar.stdout });
+        }
+    }
     for tag in [one, two] {
         bed.engine.docker(&["image", "inspect", &tag]);
     }
@@ -214,7 +221,7 @@ fn what_is_run_anew_is_run_anew(kind: Kind) {
         rig::unique()
     );
     let context = rig::context(&[("Dockerfile", &text)]);
-    let job = |flags| Job { context: context.path(), flags, env: &[], input: "" };
+    let job = |flags| Job { context: context.path(), flags, env: &[], input: b"" };
     for (flags, anew) in [
         (&[][..], false),
         (&["--no-cache"], true),
@@ -236,7 +243,7 @@ fn files_for_scripts_say_the_same(kind: Kind) {
     let context = rig::context(&[("Dockerfile", &text)]);
     let tag = bed.registry.image(&format!("app-{}:1", rig::unique()));
     let (quietly, pushed) = (["-q", "-t", tag.as_str()], ["--push", "-t", tag.as_str()]);
-    let job = |flags| Job { context: context.path(), flags, env: &[], input: "" };
+    let job = |flags| Job { context: context.path(), flags, env: &[], input: b"" };
     let (theirs, ours) = bed.same(&job(&quietly));
     for ran in [theirs, ours] {
         assert_eq!(ran.stdout.trim(), ran.id, "what -q prints");
@@ -269,7 +276,7 @@ fn archives_hold_the_same(kind: Kind) {
                 return rig::sha256(&std::fs::read(&path).unwrap());
             }
             // Their index has the time of the export. All else has its digest for a name.
-            let listed = std::process::Command::new("tar").arg("-tf").arg(&path).output().unwrap();
+            let listed = Command::new("tar").arg("-tf").arg(&path).output().unwrap();
             String::from_utf8(listed.stdout).unwrap()
         });
         assert_eq!(made[0], made[1], "type={kind}");
@@ -304,7 +311,7 @@ fn what_fails_there_fails_here(kind: Kind) {
         (&["--allow", "everything"], 2),
         (&["--allow", "security.insecure"], 13),
     ] {
-        let job = Job { context: context.path(), flags, env: &[], input: "" };
+        let job = Job { context: context.path(), flags, env: &[], input: b"" };
         let (theirs, ours) = (bed.theirs(&job), bed.ours(&job));
         assert_ne!(theirs.code, Some(0), "buildx {flags:?}");
         assert_eq!(ours.code, Some(code), "remora {flags:?}: {}\nbuildx: {}", ours.stderr, theirs.stderr);
@@ -322,6 +329,6 @@ fn flags_that_come_to_nothing_there_come_to_nothing_here(kind: Kind) {
         &["-m", "2g", "--memory-swap", "-1", "-c", "5", "--cpu-period=5", "--cpu-quota", "-1", "--cpuset-cpus", "0"],
         &["--cpuset-mems", "0", "-D", "--sbom=false"],
     ] {
-        bed.same(&Job { context: context.path(), flags, env: &[("DOCKER_BUILDKIT", "1")], input: "" });
+        bed.same(&Job { context: context.path(), flags, env: &[("DOCKER_BUILDKIT", "1")], input: b"" });
     }
 }

@@ -74,6 +74,9 @@ pub(in crate::cli) struct Build {
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(in crate::cli) iidfile: Option<PathBuf>,
+    /// Write the digest of the image's manifest to this file; /dev/stdout prints it
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(in crate::cli) digest_file: Option<PathBuf>,
     /// Write what was built, and what was done about cache, to this file, as JSON
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(in crate::cli) metadata_file: Option<PathBuf>,

@@ -28,7 +28,7 @@ impl RawJson {
 
     /// The push of an image as a vertex, in which each layer has a status.
     fn push(&mut self, reference: String, layer: &str, state: &str, current: u64, total: u64) {
-        let (digest, now) = (vertex(&reference), now());
+        let (digest, now) = (vertex(&name(&reference)), now());
         if !self.pushing.contains(&reference) {
             self.line(&json!({"vertexes": [{"digest": digest, "name": name(&reference), "started": now}]}));
             self.pushing.insert(reference);
@@ -48,8 +48,8 @@ fn name(reference: &str) -> String {
     format!("pushing {reference}")
 }
 
-fn vertex(reference: &str) -> String {
-    let bytes = Sha256::digest(name(reference));
+fn vertex(name: &str) -> String {
+    let bytes = Sha256::digest(name);
     bytes.iter().fold("sha256:".to_owned(), |digest, byte| format!("{digest}{byte:02x}"))
 }
 
@@ -71,11 +71,17 @@ impl Display for RawJson {
                 self.push(reference, &layer, &state, current, total);
             }
             Event::Pushed { reference, .. } if self.pushing.remove(&reference) => {
-                let (digest, now) = (vertex(&reference), now());
+                let (digest, now) = (vertex(&name(&reference)), now());
                 self.line(&json!({"vertexes": [{"digest": digest, "name": name(&reference), "completed": now}]}));
             }
             _ => {}
         }
+    }
+
+    /// As a vertex that is done as soon as it is told.
+    fn waiting(&mut self, text: String) {
+        let (digest, now) = (vertex(&text), now());
+        self.line(&json!({"vertexes": [{"digest": digest, "name": text, "started": now, "completed": now}]}));
     }
 
     fn rest(&mut self) {

@@ -27,26 +27,36 @@ build() {
   exec 9>&-
 }
 
-# Python's kubernetes-validate has the published schemas of a dozen versions of Kubernetes.
-build_validator() {
-  [[ ! -e $validator/done ]] || return 0
+# What is quick to have: kubectl, of Debian trixie for its kustomize (it asks for no newer C library than bookworm's), and
+# Python's kubernetes-validate, which has the published schemas of a dozen versions of Kubernetes.
+build_tools() {
+  local new
+  [[ ! -d $tools ]] || return 0
   mkdir -p "$cache"
-  exec 9>"$cache/.validator.lock"
+  exec 9>"$cache/.tools.lock"
   flock 9
-  [[ ! -e $validator/done ]] || return 0
+  [[ ! -d $tools ]] || return 0
+  rm -rf "$cache"/.tools.??????
   "$here/install.sh" python3 python3-venv
-  rm -rf "$validator"
-  /usr/bin/python3 -m venv "$validator"
-  "$validator/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate >&2
-  touch "$validator/done"
+  new=$(mktemp -d "$cache/.tools.XXXXXX")
+  /usr/bin/python3 -m venv "$new/python"
+  "$new/python/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate >&2
+  (cd "$new" && debian_sources && apt_get download kubectl/trixie && dpkg-deb -x kubectl_*.deb .) >"$new/log" 2>&1 || {
+    tail -5 "$new/log" >&2
+    fail "there is no kubectl"
+  }
+  mv "$new/usr/bin/kubectl" "$new/kubectl"
+  rm -rf "$new"/{lists,usr,*.deb}
+  chmod 755 "$new"
+  mv "$new" "$tools"
   exec 9>&-
 }
 
 # validate FILE: against the schemas of the newest version of Kubernetes and of the three before.
 validate() {
   local version said status=0
-  for version in $("$validator/bin/python" -c 'from kubernetes_validate.utils import all_versions; print(*list(dict.fromkeys(all_versions()))[-4:])'); do
-    said=$("$validator/bin/kubernetes-validate" --strict --kubernetes-version "$version" "$1" 2>&1) || status=1
+  for version in $("$tools/python/bin/python" -c 'from kubernetes_validate.utils import all_versions; print(*list(dict.fromkeys(all_versions()))[-4:])'); do
+    said=$("$tools/python/bin/python" -m kubernetes_validate --strict --kubernetes-version "$version" "$1" 2>&1) || status=1
     # A warning is of a kind that is not Kubernetes' own.
     grep -v '^INFO\|api version cert-manager.io/' <<<"$said" && status=1
     echo "$version: $(grep -c '^INFO' <<<"$said") valid"
@@ -54,27 +64,27 @@ validate() {
   return $status
 }
 
-# The source list of this machine is left alone: it names no sources as a rule.
-fetch_source() {
-  local mirror apt
+# Package lists of this directory's own: the machine's name no sources as a rule, and are left alone.
+debian_sources() {
+  local mirror
   # shellcheck disable=SC2016
   mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" {print $2; exit}')
   mirror=${mirror:-http://deb.debian.org/debian}
   printf '%s\n' "deb-src $mirror bookworm main" "deb $mirror trixie main" >sources.list
   mkdir -p lists/partial
-  apt=(apt-get -o "Dir::Etc::sourcelist=$PWD/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$PWD/lists" -o APT::Sandbox::User=root)
-  "${apt[@]}" update
-  "${apt[@]}" source --only-source kubernetes/bookworm
-  # Trixie's kubectl has today's kustomize, and asks for no newer C library than bookworm's.
-  "${apt[@]}" download kubectl/trixie
-  dpkg-deb -x kubectl_*.deb kubectl
+  apt_get update
+}
+
+apt_get() {
+  apt-get -o "Dir::Etc::sourcelist=$PWD/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$PWD/lists" \
+    -o APT::Sandbox::User=root "$@"
 }
 
 compile() {
   cd "$1"
-  fetch_source
+  debian_sources
+  apt_get source --only-source kubernetes/bookworm
   mkdir -p programs gopath/src/k8s.io
-  mv kubectl/usr/bin/kubectl programs
   mv kubernetes-1.20*/ gopath/src/k8s.io/kubernetes
   cd gopath/src/k8s.io/kubernetes
   printf "KUBE_GIT_%s='%s'\n" COMMIT unknown TREE_STATE clean VERSION v1.20.2 MAJOR 1 MINOR 20 >"$1/version"

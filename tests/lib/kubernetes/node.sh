@@ -38,9 +38,7 @@ node_inside() {
   echo "nameserver $node_address" >"$dir/resolv.conf"
   mount --bind "$dir/resolv.conf" /etc/resolv.conf
 
-  write_runtime >"$dir/runtime"
-  chmod 755 "$dir/runtime"
-  REMORA_ENGINE_BRIDGE=pods REMORA_ENGINE_INSECURE=registry.example REMORA_ENGINE_RUNTIME=$dir/runtime \
+  REMORA_ENGINE_BRIDGE=pods REMORA_ENGINE_MTU=1450 REMORA_ENGINE_INSECURE=registry.example REMORA_ENGINE_RUNTIME=$here/runc.sh \
     "$here/engine.sh" start own "$dir/engine"
   load_images "$dir" &
   loading=$!
@@ -71,7 +69,7 @@ node_inside() {
     --root-dir "$dir/kubelet" --cert-dir "$dir/keys" --kubeconfig "$dir/$node_name.kubeconfig" \
     --hostname-override "$node_name" --node-ip "$node_address" --container-runtime docker \
     --docker-endpoint "unix://$dir/engine/engine.sock" --pod-infra-container-image pause:1
-  answers "$dir" kubelet 60 "$programs/kubectl" --kubeconfig "$dir/admin.kubeconfig" wait --for condition=Ready "node/$node_name" --timeout 5s
+  answers "$dir" kubelet 60 "$tools/kubectl" --kubeconfig "$dir/admin.kubeconfig" wait --for condition=Ready "node/$node_name" --timeout 5s
   wait "$loading"
   touch "$dir/ready"
   exec sleep infinity
@@ -85,14 +83,14 @@ load_images() {
   "$here/registry.sh" busybox "$dir/images.tar.gz"
   "${import[@]}" -c 'CMD ["sh", "-c", "trap exit TERM; while :; do sleep 1000 & wait; done"]' "$dir/images.tar.gz" pause:1
   "${import[@]}" "$dir/images.tar.gz" busybox:test
-  tar -C "$("$here/engine.sh" root 26)" "${left_out[@]/#/--exclude=}" --one-file-system -c . | "${import[@]}" - docker:test
+  tar -C "$("$here/engine.sh" root 28)" "${left_out[@]/#/--exclude=}" --one-file-system -c . | "${import[@]}" - docker:test
   left_out+=(./usr/*bin/{docker,containerd,runc,ctr}* ./usr/libexec/docker)
-  tar -C "$("$here/engine.sh" root 26)" "${left_out[@]/#/--exclude=}" --one-file-system -c . | "${import[@]}" - git:test
+  tar -C "$("$here/engine.sh" root 28)" "${left_out[@]/#/--exclude=}" --one-file-system -c . | "${import[@]}" - git:test
 }
 
 # All of the cluster's DNS: services are names for their own address, headless ones for those of their ready pods.
 endpoints() {
-  local dir=$1 kubectl=("$programs/kubectl" get --kubeconfig "$1/admin.kubeconfig" --all-namespaces)
+  local dir=$1 kubectl=("$tools/kubectl" get --kubeconfig "$1/admin.kubeconfig" --all-namespaces)
   "${kubectl[@]}" endpoints --watch --output name | while read -r _; do
     "${kubectl[@]}" services,endpoints --output json | jq -r '
       def name: "\(.metadata.name).\(.metadata.namespace).svc";
@@ -101,23 +99,6 @@ endpoints() {
       ($own[$name] // [.subsets[]?.addresses[]?.ip])[] | "\(.) \($name).cluster.local \($name)"' >"$dir/services"
     kill -HUP "$(cat "$dir/dns.pid")"
   done
-}
-
-# Where a machine lacks CAP_SYS_RESOURCE, as CI's may, containers get on without it: runc, once the bundle is changed.
-write_runtime() {
-  cat <<'EOF'
-#!/bin/bash
-for word; do
-  [[ $before != --bundle ]] || file=$word/config.json
-  [[ $before != --process ]] || file=$word
-  before=$word
-done
-if [[ -n $file ]]; then
-  jq 'def lesser: del(.oomScoreAdj) | if .capabilities then .capabilities |= map_values(. - ["CAP_SYS_RESOURCE"]) else . end;
-    if .process then .process |= lesser else lesser end' "$file" >"$file.new" && cat "$file.new" >"$file"
-fi
-exec runc "$@"
-EOF
 }
 
 kubelet_config() {

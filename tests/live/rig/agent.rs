@@ -37,7 +37,7 @@ impl Agent {
     }
 
     /// The same with these variables.
-    pub(crate) fn start_in(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_where(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::spawn(engine, args, variables)
     }
 
@@ -56,14 +56,27 @@ impl Agent {
         agent
     }
 
+    /// One in the same pod as this engine, ready.
+    pub(crate) fn start_in(pod: &super::Pod, engine: &Engine) -> Self {
+        let socket = format!("unix://{}/engine.sock", engine.dir().display());
+        let shell = pod.command("/bin/sh");
+        let agent = Self::spawn_by(shell, engine, &["--engine", &socket], &[]);
+        agent.ready();
+        agent
+    }
+
     fn spawn(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn_by(super::program("/bin/sh"), engine, args, variables)
+    }
+
+    fn spawn_by(mut shell: Command, engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = super::scratch();
         let log = File::create(dir.path().join("agent.log")).unwrap();
         let socket = format!("unix://{}/agent.sock", dir.path().display());
         let listen = if args.contains(&"--listen") { vec![] } else { vec!["--listen", &socket] };
         std::fs::create_dir(dir.path().join("tmp")).unwrap();
         // As strict as a service may be.
-        let process = super::program("/bin/sh")
+        let process = shell
             .args(["-c", "umask 077; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_remora-agent")])
             .env("TMPDIR", dir.path().join("tmp"))
             .envs(variables.iter().copied())
@@ -82,9 +95,24 @@ impl Agent {
         Self { process, dir }
     }
 
+    /// One that listens on this address of loopback and wants this token, ready.
+    pub(crate) fn start_on(engine: &Engine, url: &str, token: &str) -> Self {
+        let args = ["--allow-entitlement", "network.host", "--listen", url];
+        let agent = Self::spawn(engine, &args, &[("REMORA_TOKEN", token)]);
+        let client = Client::new(url).env("REMORA_TOKEN", token);
+        let answers = || client.run(&["info", "--wait", "5s"]).status.success().then_some(());
+        super::eventually("the agent is ready", Duration::from_secs(10), answers);
+        agent
+    }
+
+    /// Where it listens, unless it was told otherwise.
+    pub(crate) fn url(&self) -> String {
+        format!("unix://{}/agent.sock", self.dir.path().display())
+    }
+
     /// A client of this agent.
     pub(crate) fn client(&self) -> Client {
-        Client::new(&format!("unix://{}/agent.sock", self.dir.path().display()))
+        Client::new(&self.url())
     }
 
     /// Sends a signal, by name.
@@ -131,9 +159,9 @@ impl Agent {
         })
     }
 
-    /// Its exit code, once it has ended.
-    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
-        self.process.try_wait().unwrap().map(|status| status.code())
+    /// How it has ended.
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     /// Whether it still runs.

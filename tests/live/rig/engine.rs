@@ -71,6 +71,20 @@ impl Engine {
         super::script_with(&[("REMORA_ENGINE_GIT", "no")], "engine.sh", &["start", self.kind.name(), path(&self.dir)]);
     }
 
+    /// Starts it in a pod, with this `daemon.json`.
+    pub(crate) fn run_in(&self, pod: &super::Pod, config: &Path) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lib/engine.sh");
+        let mut command = pod.command(path(&script));
+        command.args(["start", self.kind.name(), path(&self.dir)]).env("REMORA_ENGINE_CONFIG", config);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Where everything of it lies.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Ends it at once, as when its pod dies.
     pub(crate) fn stop(&self) {
         super::script("engine.sh", &["stop", path(&self.dir)]);
@@ -111,6 +125,16 @@ impl Engine {
             assert!(self.kind == Kind::Containerd28, "pull {image}: {}", String::from_utf8_lossy(&first.stderr));
             self.docker(&["pull", "-q", image]);
         }
+    }
+
+    /// Runs a docker that has buildx, on the engine's socket whatever else it listens on.
+    pub(crate) fn docker_at_socket(&self, args: &[&str]) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lib/engine.sh");
+        let socket = format!("unix://{}/engine.sock", path(&self.dir));
+        let output =
+            Command::new(script).args(["docker", "28"]).args(args).env("DOCKER_HOST", socket).output().unwrap();
+        assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     pub(crate) fn try_docker(&self, args: &[&str]) -> Output {

@@ -3,11 +3,13 @@
 mod agent;
 mod authority;
 mod client;
+mod cluster;
 mod engine;
 mod fault;
 mod git;
 mod image;
 mod manifests;
+mod pod;
 mod registry;
 mod terminal;
 mod token;
@@ -15,11 +17,13 @@ mod token;
 pub(crate) use agent::Agent;
 pub(crate) use authority::{ADDRESS, ApiServer, Authority, outside};
 pub(crate) use client::{Client, Outcome};
+pub(crate) use cluster::{Cluster, REGISTRY, manifests, repository, static_programs, succeeded};
 pub(crate) use engine::{Engine, Kind};
 pub(crate) use fault::{Fault, FaultyRegistry};
-pub(crate) use git::{GitServer, SshServer, ssh_keygen};
+pub(crate) use git::{GitServer, SshServer, git, ssh_keygen};
 pub(crate) use image::Image;
 pub(crate) use manifests::{Manifest, sha256};
+pub(crate) use pod::Pod;
 pub(crate) use registry::{Registry, Request};
 pub(crate) use terminal::rows;
 pub(crate) use token::TokenService;
@@ -41,7 +45,7 @@ pub(crate) fn scratch() -> TempDir {
 }
 
 /// One of our programs, which knows nothing of the job that these tests run in: neither its branch nor its settings.
-fn program(path: &str) -> Command {
+pub(crate) fn program(path: &str) -> Command {
     const SHOWN_BY: &[&str] = &[
         "BUILDKITE",
         "BUILDKIT_COLORS",
@@ -122,7 +126,7 @@ pub(crate) fn unique() -> String {
 }
 
 /// Runs one of the scripts in tests/lib and returns the last line it printed.
-fn script(name: &str, args: &[&str]) -> String {
+pub(crate) fn script(name: &str, args: &[&str]) -> String {
     script_with(&[], name, args)
 }
 

@@ -1,0 +1,77 @@
+//! `remora-agent prepare-engine`: the pod it is in > the `daemon.json` of the engine that starts after it.
+
+use std::{
+    fs::{self, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
+use serde_json::{Map, Value};
+
+use super::{args::Prepare, complain, print};
+use crate::{
+    dind::{Pod, Wanted, daemon_json},
+    host,
+};
+
+/// Looks, decides, and writes the file. The error is what is wrong and what to do; then there is no file, so that no
+/// engine starts.
+pub(super) fn run(args: Prepare) -> Result<(), String> {
+    let base = args.base.as_deref().map_or_else(|| Ok(Map::new()), read)?;
+    let named = |key: &str| base.get(key).and_then(Value::as_str).map(Into::into);
+    let Prepare { config, data_root, socket, .. } = args;
+    // One that the user's own file names is the one that matters.
+    let data_root = named("data-root").unwrap_or(data_root);
+    let volume = host::volume(&data_root).map_err(|error| {
+        format!("{}: {error}; mount the volume of the engine's data there in this container too", data_root.display())
+    })?;
+    let pod = Pod { volume, mtu: host::mtu() };
+    let wanted = Wanted {
+        socket,
+        data_root,
+        version: args.engine_version,
+        registry_mirrors: args.registry_mirror,
+        insecure_registries: args.insecure_registry,
+        group: args.group,
+        gc_share: args.gc_share,
+        data_size: args.data_size,
+        image_store: args.image_store.map(Into::into),
+        storage_driver: args.storage_driver,
+    };
+    let failed = |error| {
+        format!("{}: {error}; mount a volume there that the engine's container mounts as well", config.display())
+    };
+    // One of an earlier start must not outlive a refusal.
+    match fs::remove_file(&config) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let prepared = daemon_json(&wanted, &pod, base)?;
+    write(&config, &prepared.config).map_err(failed)?;
+    for warning in &prepared.warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    print(&format!("{:#}", Value::Object(prepared.config)));
+    print(&format!("this is {0}; start the engine as: dockerd --config-file {0}", config.display()));
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Map<String, Value>, String> {
+    let told = |problem: String| format!("--base {}: {problem}", path.display());
+    let text = fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(base)) => Ok(base),
+        Ok(_) => Err(told("a daemon.json is an object".to_owned())),
+        Err(error) => Err(told(error.to_string())),
+    }
+}
+
+fn write(path: &Path, config: &Map<String, Value>) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    serde_json::to_writer_pretty(&mut file, config)?;
+    file.write_all(b"\n")?;
+    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}

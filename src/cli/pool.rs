@@ -1,0 +1,99 @@
+//! Several agents behind one `--agent`: which of them takes a call.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `address` | `--agent` > names > addresses |
+//! | `census` | who is there, and how busy each is |
+//! | `choice` | who is best for a project. Pure |
+//! | `route` | takes a build from agent to agent, until one does it |
+
+mod address;
+mod census;
+mod choice;
+mod route;
+
+use std::time::{Duration, Instant};
+
+use address::Named;
+use census::{Absent, Census};
+pub(super) use route::Route;
+
+use super::{
+    args::Connection,
+    connect::{self, Agent, Manner},
+    text,
+};
+use crate::model::{Failure, FailureKind};
+
+/// The pause before a pool is asked again doubles from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// An agent, with its name where there are several.
+pub(super) struct Member {
+    pub(super) name: Option<String>,
+    pub(super) agent: Agent,
+}
+
+impl Member {
+    /// Says whose lines come now.
+    pub(super) fn head(&self) {
+        if let Some(name) = &self.name {
+            text::data(&format!("# {name}"));
+        }
+    }
+}
+
+/// Whether this names more than one agent.
+fn is_pool(named: &[Named]) -> bool {
+    !matches!(named, [Named::One(_)])
+}
+
+/// Every agent that answers, as soon as one does. Those that do not are told; the sidecar may be missing.
+pub(super) async fn all(connection: &Connection) -> Result<Vec<Member>, Failure> {
+    let named = Named::list(&connection.agent)?;
+    if !is_pool(&named) {
+        return Ok(vec![Member { name: None, agent: connect::connect(connection).await? }]);
+    }
+    let manner = Manner::new(connection)?;
+    let deadline = Instant::now() + connection.wait;
+    let mut pause = RETRY.0;
+    loop {
+        let census = Census::take(&named.iter().collect::<Vec<_>>(), &manner).await;
+        let wait = deadline.saturating_duration_since(Instant::now());
+        if census.there.is_empty() {
+            let why = nobody("answers", &census.absent, &[]);
+            if wait.is_zero() || census.absent.iter().all(|absent| !absent.may_pass) {
+                return Err(why);
+            }
+            tokio::time::sleep(pause.min(wait)).await;
+            pause = (pause * 2).min(RETRY.1);
+            continue;
+        }
+        for absent in census.absent.iter().filter(|absent| !absent.address.starts_with("unix:")) {
+            text::notice(&format!("warning: {}", absent.why));
+        }
+        let member = |replica: census::Replica| Member {
+            name: Some(replica.state.name),
+            agent: Agent { client: replica.client, wait },
+        };
+        return Ok(census.there.into_iter().map(member).collect());
+    }
+}
+
+/// Why nobody does it: each by its name.
+fn nobody(does: &str, absent: &[Absent], others: &[String]) -> Failure {
+    let told: Vec<_> = others.iter().cloned().chain(absent.iter().map(|absent| absent.why.what.clone())).collect();
+    let what = format!("no agent of the pool {does}: {}", told.join("; "));
+    match absent.iter().find(|absent| !absent.may_pass) {
+        // A refused token is the same everywhere.
+        Some(absent) if others.is_empty() => Failure::new(absent.why.kind, what).next(absent.why.next.clone()),
+        _ => {
+            let next = absent.iter().map(|absent| absent.why.next.as_str()).find(|next| !next.is_empty());
+            Failure::new(FailureKind::Agent, what).next(
+                next.unwrap_or(
+                    "wait longer (--wait), or let the pool take more: more replicas, --max-builds, --max-queue",
+                ),
+            )
+        }
+    }
+}

@@ -1,0 +1,116 @@
+#![allow(clippy::unwrap_used)]
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn queue(running: usize, waiting: usize) -> Queue {
+    Queue::new(Limits { running, waiting })
+}
+
+#[test]
+fn without_a_limit_nobody_waits() {
+    let mut queue = queue(0, 0);
+    assert!((0..100).all(|ticket| queue.enter(ticket, "a") == Entry::Runs));
+}
+
+#[test]
+fn projects_take_turns_and_keep_their_order() {
+    let mut queue = queue(1, 10);
+    let came = [(0, "a"), (1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c"), (6, "b")];
+    let entries = came.map(|(ticket, project)| queue.enter(ticket, project));
+    assert_eq!((entries[0], entries[6]), (Entry::Runs, Entry::Waits));
+    let ahead: Vec<_> = (0..7).map(|ticket| queue.ahead(ticket)).collect();
+    assert_eq!(ahead, [None, Some(0), Some(3), Some(5), Some(1), Some(2), Some(4)]);
+    let mut order = Vec::new();
+    while let Some(&ticket) = queue.running.first() {
+        order.push(ticket);
+        queue.leave(ticket);
+    }
+    assert_eq!(order, [0, 1, 4, 5, 2, 6, 3]);
+}
+
+#[test]
+fn who_goes_while_waiting_leaves_no_gap() {
+    let mut queue = queue(1, 2);
+    assert_eq!([0, 1, 2].map(|ticket| queue.enter(ticket, "a")), [Entry::Runs, Entry::Waits, Entry::Waits]);
+    assert_eq!(queue.enter(3, "b"), Entry::Full);
+    queue.leave(1);
+    assert_eq!((queue.ahead(2), queue.enter(3, "b")), (Some(0), Entry::Waits));
+    queue.leave(99);
+    queue.leave(0);
+    assert_eq!((queue.running(), queue.waiting()), (1, 1));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Comes(u8),
+    /// The build at this place among those that are there goes, whether it runs or waits.
+    Goes(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![3 => (0_u8..5).prop_map(Step::Comes), 2 => any::<usize>().prop_map(Step::Goes)];
+    prop::collection::vec(step, 0..200)
+}
+
+proptest! {
+    /// No build is lost or doubled, the bounds hold, no place is empty while somebody waits, and while a project waits
+    /// no other gets two places.
+    #[test]
+    fn the_queue_is_whole_bounded_and_fair(running in 0_usize..5, waiting in 0_usize..12, steps in steps()) {
+        let mut queue = queue(running, waiting);
+        let mut there: Vec<(Ticket, String)> = Vec::new();
+        // How often each project began since this one has been waiting.
+        let mut began: HashMap<String, HashMap<String, usize>> = HashMap::new();
+        for (ticket, step) in (0..).zip(steps) {
+            let ran = queue.running.clone();
+            let nexts = |queue: &Queue| there.iter().find(|(ticket, _)| queue.ahead(*ticket) == Some(0)).cloned();
+            match step {
+                Step::Comes(project) => {
+                    let (project, full) = (project.to_string(), queue.waiting() >= waiting);
+                    let entry = queue.enter(ticket, &project);
+                    prop_assert_eq!(entry == Entry::Full, full && running > 0 && ran.len() == running);
+                    if entry != Entry::Full {
+                        there.push((ticket, project));
+                    }
+                }
+                Step::Goes(_) if there.is_empty() => {}
+                Step::Goes(place) => {
+                    let next = nexts(&queue);
+                    let (ticket, _) = there.remove(place % there.len());
+                    queue.leave(ticket);
+                    if ran.contains(&ticket) && let Some((next, _)) = next {
+                        prop_assert!(queue.running.contains(&next), "the one with nobody ahead begins");
+                    }
+                }
+            }
+            let waits = |ticket: &Ticket| queue.ahead(*ticket).is_some();
+            for (ticket, _) in &there {
+                prop_assert!(queue.running.contains(ticket) != waits(ticket));
+            }
+            prop_assert_eq!(queue.running() + queue.waiting(), there.len());
+            prop_assert!(running == 0 || queue.running() <= running);
+            prop_assert!(queue.waiting() <= waiting);
+            prop_assert!(queue.waiting() == 0 || queue.running() == running);
+            let mut aheads: Vec<_> = there.iter().filter_map(|(ticket, _)| queue.ahead(*ticket)).collect();
+            aheads.sort_unstable();
+            prop_assert_eq!(&aheads, &(0..aheads.len()).collect::<Vec<_>>());
+            let waiting_now: BTreeSet<_> =
+                there.iter().filter(|(ticket, _)| waits(ticket)).map(|(_, project)| project.clone()).collect();
+            began.retain(|project, _| waiting_now.contains(project));
+            for (_, project) in there.iter().filter(|(ticket, _)| queue.running.contains(ticket) && !ran.contains(ticket)) {
+                began.remove(project);
+                for counts in began.values_mut() {
+                    let count = counts.entry(project.clone()).or_default();
+                    *count += 1;
+                    prop_assert!(*count <= 1, "one project begins twice while another waits");
+                }
+            }
+            for project in waiting_now {
+                began.entry(project).or_default();
+            }
+        }
+    }
+}

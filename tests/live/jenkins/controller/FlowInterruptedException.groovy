@@ -1,0 +1,4 @@
+/** What a step throws that Jenkins aborts. */
+class FlowInterruptedException extends Exception {
+  FlowInterruptedException() { super('Aborted') }
+}
