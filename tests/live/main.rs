@@ -47,7 +47,6 @@ macro_rules! on_one_engine {
     };
 }
 
-mod authority;
 mod bad_input;
 mod cache;
 mod called;
@@ -67,6 +66,7 @@ mod guides;
 mod info_and_prune;
 mod jenkins;
 mod kubernetes;
+mod kubernetes_access;
 mod main_job;
 mod manual;
 mod parity;

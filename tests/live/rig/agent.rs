@@ -37,7 +37,7 @@ impl Agent {
     }
 
     /// The same with these variables.
-    pub(crate) fn start_in(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_where(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::spawn(engine, args, variables)
     }
 

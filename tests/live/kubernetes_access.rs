@@ -34,7 +34,7 @@ impl Pool {
         let mut args = vec!["--listen", &url, "--listen", &socket, "--tls-cert", &cert, "--tls-key", &key];
         args.extend(["--allow-entitlement", "network.host"]);
         args.extend(further);
-        let agent = Agent::start_in(engine, &args, &[("KUBECONFIG", config.to_str().unwrap())]);
+        let agent = Agent::start_where(engine, &args, &[("KUBECONFIG", config.to_str().unwrap())]);
         let client = Client::new(&socket);
         let answers = || client.run(&["info", "--wait", "5s"]).status.success().then_some(());
         rig::eventually("the agent is ready", Duration::from_secs(10), answers);
@@ -197,7 +197,7 @@ fn a_certificate_that_is_replaced_is_the_one_that_is_shown(kind: Kind) {
     old.sign("agent", 1);
     new.sign("agent", 1);
     let args = ["--listen", &url, "--tls-cert", &cert, "--tls-key", &key];
-    let agent = Agent::start_in(&Engine::shared(kind), &args, &[("REMORA_TOKEN", "secret")]);
+    let agent = Agent::start_where(&Engine::shared(kind), &args, &[("REMORA_TOKEN", "secret")]);
     let ps = |authority: &Authority| {
         let client = Client::new(&url).env("REMORA_TLS_CA", &authority.file("ca.crt")).env("REMORA_TOKEN", "secret");
         client.run(&["ps", "--wait", "5s"])
@@ -222,7 +222,7 @@ fn a_client_tells_what_is_wrong_with_a_certificate(kind: Kind) {
     let other = outside();
     let start = |url: &str, cert: &str, key: &str| {
         let args = ["--listen", url, "--tls-cert", cert, "--tls-key", key];
-        Agent::start_in(&Engine::shared(kind), &args, &[("REMORA_TOKEN", "secret")])
+        Agent::start_where(&Engine::shared(kind), &args, &[("REMORA_TOKEN", "secret")])
     };
     let _agents = (start(&url, cert, key), start(&other, expired_cert, expired_key));
     let plain = Registry::start();
@@ -254,7 +254,7 @@ fn who_has_no_certificate_of_our_authority_stays_outside(kind: Kind) {
     stranger.sign("client", 1);
     let [cert, key, ca] = ["agent.crt", "agent.key", "ca.crt"].map(|name| authority.file(name));
     let args = ["--listen", &url, "--tls-cert", &cert, "--tls-key", &key, "--tls-client-ca", &ca];
-    let agent = Agent::start_in(&Engine::shared(kind), &args, &[]);
+    let agent = Agent::start_where(&Engine::shared(kind), &args, &[]);
     let client = Client::new(&url).env("REMORA_TLS_CA", &ca);
     let with = |of: &Authority| {
         client.clone().env("REMORA_TLS_CERT", &of.file("client.crt")).env("REMORA_TLS_KEY", &of.file("client.key"))
@@ -278,9 +278,15 @@ fn nobody_listens_to_the_network_without_tls_and_authentication(kind: Kind) {
         (vec!["--tls-cert", &cert, "--tls-key", &cert], vec![("REMORA_TOKEN", "secret")], "--tls-key"),
     ] {
         let args = [vec!["--listen", url.as_str()], args].concat();
+<<<<<<< HEAD:tests/live/authority.rs
         let mut agent = Agent::start_in(&engine, &args, &variables);
         let code = rig::eventually("the agent gives up", SOON, || agent.ended()).code();
         assert_eq!(code, Some(2));
+=======
+        let mut agent = Agent::start_where(&engine, &args, &variables);
+        let status = rig::eventually("the agent gives up", SOON, || agent.ended());
+        assert_eq!(status.code(), Some(2));
+>>>>>>> wt-auth:tests/live/kubernetes_access.rs
         assert!(agent.log().contains(wanted), "{}", agent.log());
     }
 }
