@@ -157,10 +157,10 @@ pub(super) enum Command {
     /// Show what the engine holds on its disk, by kind and by age
     #[command(after_help = DU_EXAMPLES)]
     Du(Du),
-    /// List the builds that run through the agent
+    /// List the builds that run through the agent, and those that wait for a place
     #[command(after_help = PS_EXAMPLES)]
     Ps(Ps),
-    /// End builds that run: their clients say who ended them, and exit with 130
+    /// End builds that run or wait: their clients say who ended them, and exit with 130
     #[command(after_help = CANCEL_EXAMPLES)]
     Cancel(Cancel),
     /// Print the versions of client, agent and engine
