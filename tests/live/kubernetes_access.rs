@@ -278,15 +278,9 @@ fn nobody_listens_to_the_network_without_tls_and_authentication(kind: Kind) {
         (vec!["--tls-cert", &cert, "--tls-key", &cert], vec![("REMORA_TOKEN", "secret")], "--tls-key"),
     ] {
         let args = [vec!["--listen", url.as_str()], args].concat();
-<<<<<<< HEAD:tests/live/authority.rs
-        let mut agent = Agent::start_in(&engine, &args, &variables);
-        let code = rig::eventually("the agent gives up", SOON, || agent.ended()).code();
-        assert_eq!(code, Some(2));
-=======
         let mut agent = Agent::start_where(&engine, &args, &variables);
         let status = rig::eventually("the agent gives up", SOON, || agent.ended());
         assert_eq!(status.code(), Some(2));
->>>>>>> wt-auth:tests/live/kubernetes_access.rs
         assert!(agent.log().contains(wanted), "{}", agent.log());
     }
 }
