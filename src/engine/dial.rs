@@ -42,7 +42,7 @@ pub(super) enum Transport {
 pub(super) struct Grpc {
     pub(super) channel: Channel,
     pub(super) transport: Transport,
-    driver: JoinHandle<Option<hyper::Error>>,
+    driver: JoinHandle<()>,
 }
 
 impl Grpc {
@@ -70,7 +70,7 @@ impl Drop for Grpc {
     }
 }
 
-async fn handshake<IO>(url: &EngineUrl, io: IO) -> Result<(Channel, JoinHandle<Option<hyper::Error>>), Error>
+async fn handshake<IO>(url: &EngineUrl, io: IO) -> Result<(Channel, JoinHandle<()>), Error>
 where
     IO: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
 {

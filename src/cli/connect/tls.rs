@@ -4,12 +4,17 @@ use std::{
     io,
     net::IpAddr,
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustls::{
-    AlertDescription, CertificateError as Bad, ClientConfig, Error as TlsError, RootCertStore,
+    AlertDescription, CertificateError as Bad, ClientConfig, Error as TlsError, RootCertStore, SignatureScheme,
+    client::ResolvesClientCert,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    sign::CertifiedKey,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -23,11 +28,32 @@ use crate::{
 pub(super) struct Tls {
     files: args::Tls,
     config: OnceLock<Result<Arc<ClientConfig>, Failure>>,
+    /// Whether an agent asked for a certificate of ours.
+    asked: Arc<AtomicBool>,
+}
+
+/// Notes that a certificate is asked for. What becomes of it the agent tells only after TLS has begun, and not reliably:
+/// its alert may be lost with the connection.
+#[derive(Debug)]
+struct Asking {
+    inner: Arc<dyn ResolvesClientCert>,
+    asked: Arc<AtomicBool>,
+}
+
+impl ResolvesClientCert for Asking {
+    fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.inner.resolve(hints, schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        self.inner.has_certs()
+    }
 }
 
 impl Tls {
     pub(super) fn new(files: &args::Tls) -> Self {
-        Self { files: files.clone(), config: OnceLock::new() }
+        Self { files: files.clone(), config: OnceLock::new(), asked: Arc::default() }
     }
 
     /// Whether this peer is spoken to by TLS. On loopback nobody listens in: there only where files say so.
@@ -38,7 +64,7 @@ impl Tls {
     /// Speaks TLS with who has this name. An error of kind `InvalidData` does not pass by itself; a [`Failure`] is in
     /// each that comes of TLS.
     pub(super) async fn over(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let config = self.config.get_or_init(|| configuration(&self.files).map(Arc::new));
+        let config = self.config.get_or_init(|| configuration(&self.files, &self.asked).map(Arc::new));
         let config = config.as_ref().map_err(|failure| io::Error::new(io::ErrorKind::InvalidData, failure.clone()))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
@@ -90,15 +116,15 @@ impl Tls {
         io::Error::new(io::ErrorKind::InvalidData, failure)
     }
 
-    /// What it means that a connection broke on which TLS had begun: with TLS 1.3 a certificate of ours is refused only
-    /// then.
-    pub(super) fn refused(&self, broke: &dyn std::error::Error) -> Option<io::Error> {
-        let chain = std::iter::successors(Some(broke), |error| error.source());
-        let texts: Vec<_> = chain.map(ToString::to_string).collect();
-        let alert = texts.iter().find_map(|text| Some(text.split_once("received fatal alert: ")?.1))?;
+    /// What it means that a connection ended before it was answered: with TLS 1.3 a certificate of ours is refused only
+    /// once TLS has begun.
+    pub(super) fn refused(&self) -> Option<io::Error> {
+        if !self.asked.load(Ordering::Relaxed) {
+            return None;
+        }
         let what = match self.files.cert {
-            Some(_) => format!("it refuses our certificate ({alert})"),
-            None => format!("it wants a certificate of ours ({alert})"),
+            Some(_) => "it refuses our certificate",
+            None => "it wants a certificate of ours",
         };
         let failure = Failure::new(FailureKind::Policy, what)
             .next("give --tls-cert and --tls-key a certificate that the agent's --tls-client-ca signed");
@@ -118,7 +144,7 @@ fn names(presented: &[String]) -> String {
 const GIVE_CA: &str = "give the certificate of the authority that signed it with --tls-ca or REMORA_TLS_CA";
 const NO_TLS: &str = "check the port, and that the agent there has --tls-cert and --tls-key";
 
-fn configuration(files: &args::Tls) -> Result<ClientConfig, Failure> {
+fn configuration(files: &args::Tls, asked: &Arc<AtomicBool>) -> Result<ClientConfig, Failure> {
     let mut roots = RootCertStore::empty();
     match &files.ca {
         Some(file) => {
@@ -145,6 +171,8 @@ fn configuration(files: &args::Tls) -> Result<ClientConfig, Failure> {
         _ => return Err(usage("--tls-cert and --tls-key belong together")),
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
+    let inner = Arc::clone(&config.client_auth_cert_resolver);
+    config.client_auth_cert_resolver = Arc::new(Asking { inner, asked: Arc::clone(asked) });
     Ok(config)
 }
 
