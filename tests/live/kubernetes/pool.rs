@@ -110,6 +110,8 @@ fn a_pool_of_two_serves_both_and_survives_the_deletion_of_one() {
     });
 
     who_may_not_is_told_so(&space);
+    // Others need the node.
+    space.kubectl(&["delete", "statefulset/remora", "pod/build", "--wait=false"]);
 }
 
 /// Which pod of that name it is.
