@@ -32,8 +32,11 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Becomes the HTTP/2 client of `io`. The future drives the connection and returns when it has ended.
-    pub(crate) async fn handshake<IO>(io: IO) -> Result<(Self, impl Future<Output = ()> + Send), hyper::Error>
+    /// Becomes the HTTP/2 client of `io`. The future drives the connection and returns when it has ended, with why it broke.
+    #[cfg(feature = "agent")]
+    pub(crate) async fn handshake<IO>(
+        io: IO,
+    ) -> Result<(Self, impl Future<Output = Option<hyper::Error>> + Send), hyper::Error>
     where
         IO: rt::Read + rt::Write + Send + Unpin + 'static,
     {
@@ -43,7 +46,9 @@ impl Channel {
     /// The same, and a peer that answers no ping for half a minute is gone: its host may have died without a word. Not
     /// for `BuildKit`, which takes pings for an attack.
     #[cfg(feature = "client")]
-    pub(crate) async fn handshake_pinging<IO>(io: IO) -> Result<(Self, impl Future<Output = ()> + Send), hyper::Error>
+    pub(crate) async fn handshake_pinging<IO>(
+        io: IO,
+    ) -> Result<(Self, impl Future<Output = Option<hyper::Error>> + Send), hyper::Error>
     where
         IO: rt::Read + rt::Write + Send + Unpin + 'static,
     {
@@ -55,7 +60,7 @@ impl Channel {
     async fn of<IO>(
         io: IO,
         builder: &mut http2::Builder<TokioExecutor>,
-    ) -> Result<(Self, impl Future<Output = ()> + Send + use<IO>), hyper::Error>
+    ) -> Result<(Self, impl Future<Output = Option<hyper::Error>> + Send + use<IO>), hyper::Error>
     where
         IO: rt::Read + rt::Write + Send + Unpin + 'static,
     {
@@ -67,9 +72,11 @@ impl Channel {
             .handshake(io)
             .await?;
         let driver = async move {
-            if let Err(error) = connection.await {
+            let broke = connection.await.err();
+            if let Some(error) = &broke {
                 tracing::debug!(%error, "an HTTP/2 connection ended");
             }
+            broke
         };
         Ok((Self { sender }, driver))
     }

@@ -18,6 +18,7 @@
 //! | [`git`] | the agent's own git: a repository > a directory | engine, decisions |
 //! | [`kube`] | the cluster: who a caller is, what it may do, pull secrets | gRPC, engine, registry |
 //! | [`dind`] | an engine's `daemon.json`, as a pure function of what its pod is | I/O |
+//! | [`doctor`] | what facts about an engine and its pod mean, and what to do | I/O |
 //! | [`host`] | what the kernel tells of the pod | decisions |
 //! | [`service`] | the gRPC handlers | BuildKit, registry protocol |
 //! | [`cli`] | the client's commands and display | engine, strategy |
@@ -33,6 +34,8 @@ pub mod config;
 mod digest;
 #[cfg(feature = "agent")]
 pub mod dind;
+#[cfg(feature = "agent")]
+pub mod doctor;
 #[cfg(feature = "agent")]
 pub mod engine;
 #[cfg(feature = "agent")]

@@ -70,6 +70,7 @@ const RULES: &[Rule] = &[
         crates: AllBut(ENGINE_AND_CLUSTER),
     },
     Rule { room: "dind", rooms: Only(&["model"]), crates: Only(&["serde_json"]) },
+    Rule { room: "doctor", rooms: Only(&["model"]), crates: Only(&[]) },
     Rule { room: "host", rooms: Only(&["model"]), crates: Only(&["rustix"]) },
     // Of a command line nobody else's business but its manual.
     Rule { room: "manual", rooms: Only(&[]), crates: Only(&["clap", "clap_mangen", "roff"]) },

@@ -20,6 +20,9 @@ die() {
 if [[ ${1:-} == --inside ]]; then
   shift
   ip link set lo up
+  # A name with two addresses, for a pool.
+  { cat /etc/hosts && printf '127.0.0.1 pool.test\n127.0.0.2 pool.test\n'; } >"$REMORA_LIVE_DIR/hosts"
+  mount --bind "$REMORA_LIVE_DIR/hosts" /etc/hosts
   if cargo nextest --version >/dev/null 2>&1; then
     exec cargo nextest run --offline --run-ignored all --no-tests pass "$@"
   fi

@@ -7,8 +7,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::config::AccessFlags;
 pub(super) use prepare::Prepare;
+
+use crate::config::AccessFlags;
 
 /// Builds, pushes and prunes beside a Docker engine or a buildkitd, for `remora`, its client.
 ///

@@ -34,7 +34,12 @@ pub(super) fn address(args: &Healthcheck, variable: impl Fn(&str) -> Option<Stri
     // Of several the socket is asked: it needs neither a certificate nor a token.
     let all: Vec<_> = listen.split(',').map(str::trim).collect();
     let one = all.iter().find(|text| text.starts_with("unix:")).or(all.first()).copied().unwrap_or(DEFAULT);
-    ListenUrl::parse(one).map_err(|error| format!("REMORA_LISTEN: {error}; name a socket of the agent with --agent"))
+    let next = "name a unix socket of the agent with --agent";
+    match ListenUrl::parse(one) {
+        Ok(url) if url.is_beyond_loopback() => Err(format!("REMORA_LISTEN: {url} wants TLS and a login; {next}")),
+        Ok(url) => Ok(url),
+        Err(error) => Err(format!("REMORA_LISTEN: {error}; {next}")),
+    }
 }
 
 /// The error is one line: why it takes no builds.
@@ -108,5 +113,6 @@ mod tests {
         assert_eq!(ask(None, "tcp://127.0.0.1:7733").unwrap(), "tcp://127.0.0.1:7733");
         assert_eq!(ask(Some("unix:///b.sock"), "unix:///a.sock").unwrap(), "unix:///b.sock");
         assert!(ask(Some("b.sock"), "").unwrap_err().contains("--agent"));
+        assert!(ask(None, "tcp://0.0.0.0:7733").unwrap_err().contains("unix socket"));
     }
 }

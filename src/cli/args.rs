@@ -48,7 +48,7 @@ Exit codes:
   10   the agent cannot be reached, or is full
   11   the engine is not available
   12   a registry did not take or give what was asked
-  13   refused by the agent's policy, or for want of its token
+  13   refused by the agent's policy or the cluster's, or for want of a token
   70   a defect of remora
   130  interrupted (SIGINT), or ended with remora cancel
   143  terminated (SIGTERM)";
@@ -94,6 +94,14 @@ const INFO_EXAMPLES: &str = "\
 Examples:
   remora info
   remora info --json --wait 5s";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  remora doctor
+  remora doctor registry.example/app registry.example/base:1
+Exit codes:
+  0    nothing is wrong, though there may be warnings
+  1    something is";
 
 const VERSION_EXAMPLES: &str = "\
 Examples:
@@ -142,13 +150,17 @@ pub(super) enum Command {
     /// waited for
     #[command(after_help = INFO_EXAMPLES)]
     Info(Info),
+    /// Look for what makes builds fail, hang or run cold, and say what to do about it; an engine that is still starting is
+    /// not waited for
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
     /// Show what the engine holds on its disk, by kind and by age
     #[command(after_help = DU_EXAMPLES)]
     Du(Du),
-    /// List the builds that run through the agent
+    /// List the builds that run through the agent, and those that wait for a place
     #[command(after_help = PS_EXAMPLES)]
     Ps(Ps),
-    /// End builds that run: their clients say who ended them, and exit with 130
+    /// End builds that run or wait: their clients say who ended them, and exit with 130
     #[command(after_help = CANCEL_EXAMPLES)]
     Cancel(Cancel),
     /// Print the versions of client, agent and engine
@@ -204,6 +216,16 @@ pub(super) struct Prune {
 pub(super) struct Completion {
     /// The shell
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Doctor {
+    /// Images whose registries are asked, with this machine's credentials
+    #[arg(value_name = "REPOSITORY", value_parser = values::reference)]
+    pub(super) repositories: Vec<Reference>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(ClapArgs)]

@@ -144,14 +144,17 @@ where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
     let (channel, driver) = Channel::handshake_pinging(TokioIo::new(io)).await.map_err(std::io::Error::other)?;
-    tokio::spawn(driver);
+    let ending = tokio::spawn(driver);
     // Whatever it answers, it answers.
     let mut health = HealthClient::new(channel.clone());
     match health.check(HealthCheckRequest::default()).await {
         Err(status) if status.code() == tonic::Code::Unknown || std::error::Error::source(&status).is_some() => {
             let what = "it closes the connection; maybe what listens there is no remora-agent, or wants TLS (--tls-ca)";
             let closed = || std::io::Error::new(std::io::ErrorKind::ConnectionAborted, what);
-            Err(tls.refused(&status).unwrap_or_else(closed))
+            // Without them the connection ends, whoever holds its other end.
+            drop((health, channel));
+            let broke = ending.await.ok().flatten();
+            Err(broke.and_then(|error| tls.refused(&error)).unwrap_or_else(closed))
         }
         _ => Ok(channel),
     }

@@ -10,7 +10,7 @@
 //! | `pool` | several agents behind one address: which of them takes a call |
 //! | `lend` | opens the session in which the client serves its context and credentials |
 //! | `context`, `dockerfile`, `archive`, `named` | what the build context is, where its Dockerfile lies, further contexts |
-//! | `build`, `plan`, `push`, `prune`, `info`, `du`, `ps`, `cancel`, `version` | one command each |
+//! | `build`, `plan`, `push`, `prune`, `info`, `doctor`, `du`, `ps`, `cancel`, `version` | one command each |
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress` | events > what a person sees of them |
 //! | `text` | lines of our own |
@@ -34,6 +34,7 @@ mod ci;
 mod connect;
 mod context;
 mod dockerfile;
+mod doctor;
 mod du;
 mod excerpt;
 mod exit;
@@ -124,6 +125,9 @@ async fn dispatch(args: Args) -> ExitCode {
             return Box::pin(build::build(&connection, *build)).await.unwrap_or_else(|failure| exit::report(&failure));
         }
         Command::Plan(plan) => Box::pin(plan::plan(&connection, *plan)).await,
+        Command::Doctor(doctor) => {
+            return doctor::doctor(&connection, doctor).await.unwrap_or_else(|failure| exit::report(&failure));
+        }
         Command::Push(push) => push::push(&connection, push).await,
         Command::Prune(prune) => prune::prune(&connection, prune).await,
         Command::Info(info) => info::info(&connection, info).await,

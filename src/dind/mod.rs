@@ -23,8 +23,6 @@ const OLDEST: EngineVersion = EngineVersion(20, 10, 0);
 const CONTAINERD_SINCE: EngineVersion = EngineVersion(28, 0, 0);
 /// The first version that takes registries without a scheme for its builds as well.
 const BARE_HOSTS_SINCE: EngineVersion = EngineVersion(23, 0, 0);
-/// Free bytes below which an engine soon has no room: a base image, its layers unpacked, and a build's own.
-const LITTLE: u64 = 5_000_000_000;
 
 /// What the pod is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +152,7 @@ fn doubts(pod: &Pod) -> Vec<String> {
              `medium: Memory` is a disk"
         ));
     }
-    if *free < LITTLE {
+    if pod.volume.has_little() {
         let gigabytes = free / 100_000_000;
         doubts.push(format!(
             "the engine's volume has {}.{} GB free, which images and cache soon fill; give it more",

@@ -42,7 +42,7 @@ pub(super) enum Transport {
 pub(super) struct Grpc {
     pub(super) channel: Channel,
     pub(super) transport: Transport,
-    driver: JoinHandle<()>,
+    driver: JoinHandle<Option<hyper::Error>>,
 }
 
 impl Grpc {
@@ -70,7 +70,7 @@ impl Drop for Grpc {
     }
 }
 
-async fn handshake<IO>(url: &EngineUrl, io: IO) -> Result<(Channel, JoinHandle<()>), Error>
+async fn handshake<IO>(url: &EngineUrl, io: IO) -> Result<(Channel, JoinHandle<Option<hyper::Error>>), Error>
 where
     IO: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
 {

@@ -16,6 +16,7 @@
 //! | `seen` | BuildKit's Status stream > what is seen of each operation |
 //! | `fault` | BuildKit's errors > our failures |
 //! | `push` | pushes through the engine's REST API |
+//! | `surroundings` | its networks, its disk, and who else can reach it |
 //! | `usage` | disk usage and prune |
 //!
 //! Absent: decisions (they come as a `Plan`), our own protobuf, registries.
@@ -35,6 +36,7 @@ mod raw;
 mod seen;
 mod solver;
 mod status;
+mod surroundings;
 mod usage;
 mod watch;
 
@@ -44,5 +46,6 @@ pub use error::Error;
 pub use link::{Engine, State};
 pub use push::PushError;
 pub use solver::{Fault, Made, Outcome, Part, Solve, Solver};
+pub use surroundings::Surroundings;
 pub use usage::{Freed, Used};
 pub use watch::View;

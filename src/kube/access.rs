@@ -37,14 +37,19 @@ pub(super) async fn access(
     Ok(if allowed { Ok(()) } else { Err(refused(&user.name, permission, cluster.namespace())) })
 }
 
-/// The rule to add is a line of YAML: `kubectl create role` knows only resources of which the API server keeps objects.
+/// What is missing is told as commands. The role is written out: `kubectl create role` knows only resources of which the
+/// API server keeps objects.
 fn refused(user: &str, permission: Permission, namespace: &str) -> Failure {
     let (resource, verb, subject) = (permission.resource(), permission.verb(), subject(user));
-    let role = format!("remora-{resource}-{verb}");
+    let name = format!("remora-{resource}-{verb}");
+    let role = serde_json::json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": name, "namespace": namespace},
+        "rules": [{"apiGroups": [API_GROUP], "resources": [resource], "verbs": [verb]}],
+    });
     Failure::new(FailureKind::Policy, format!("{user} may not {permission} in the namespace {namespace}")).next(format!(
-        "apply {{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {{name: {role}, namespace: {namespace}}}, \
-         rules: [{{apiGroups: [{API_GROUP}], resources: [{resource}], verbs: [{verb}]}}]}} and bind it: \
-         kubectl -n {namespace} create rolebinding {role} --role={role} {subject}"
+        "echo '{role}' | kubectl apply -f - && kubectl -n {namespace} create rolebinding {name} --role={name} {subject}"
     ))
 }
 
@@ -59,9 +64,11 @@ mod tests {
             failure.what,
             "system:serviceaccount:team:default may not create pushes.remora.dev in the namespace ci"
         );
-        for part in
-            ["resources: [pushes], verbs: [create]", "-n ci create rolebinding", "--serviceaccount=team:default"]
-        {
+        for part in [
+            r#""resources":["pushes"],"verbs":["create"]"#,
+            "-n ci create rolebinding",
+            "--serviceaccount=team:default",
+        ] {
             assert!(failure.next.contains(part), "{}", failure.next);
         }
     }

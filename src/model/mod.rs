@@ -12,6 +12,7 @@ mod disk;
 mod event;
 mod explanation;
 mod failure;
+mod finding;
 mod graph;
 mod permission;
 mod redact;
@@ -40,12 +41,15 @@ pub use disk::{DiskSum, DiskUsage, DiskUsageRequest, Held, HeldRecord, IMAGE};
 pub use event::{Event, StepId};
 pub use explanation::{CacheKind, CacheOutcome, CacheRef, Explanation, Found, Retag, Source, StageCache, Whose};
 pub use failure::{Excerpt, Failure, FailureKind};
+pub use finding::{Finding, Level};
 pub use graph::{Graph, Node, NodeKind};
 pub use permission::{API_GROUP, Permission};
 pub use redact::without_credentials;
 pub use reference::{InvalidReference, Reference};
 pub use report::{Report, Tally};
-pub use request::{BuildRequest, CancelRequest, Export, Network, PruneRequest, PushRequest, SessionId, is_platform};
+pub use request::{
+    BuildRequest, CancelRequest, DiagnoseRequest, Export, Network, PruneRequest, PushRequest, SessionId, is_platform,
+};
 pub use run::{HostAddress, RunOptions, Ulimit, check_host};
 pub use secret_name::SecretName;
 pub use seen::{NodeState, Seen};

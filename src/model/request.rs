@@ -185,3 +185,12 @@ pub struct CancelRequest {
     /// Who ends it, for those who read the build's log.
     pub by: String,
 }
+
+/// Looks for what makes builds fail, hang or run cold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiagnoseRequest {
+    /// The session that answers for credentials, if any.
+    pub session: Option<SessionId>,
+    /// Images whose registries are asked.
+    pub repositories: Vec<Reference>,
+}

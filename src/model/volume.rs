@@ -11,7 +11,15 @@ pub struct Volume {
     pub free: u64,
 }
 
+/// Free bytes below which an engine soon has no room: a base image, its layers unpacked, and a build's own.
+const LITTLE: u64 = 5_000_000_000;
+
 impl Volume {
+    /// Whether images and cache soon fill it.
+    pub fn has_little(&self) -> bool {
+        self.free < LITTLE
+    }
+
     /// Whether it is the layers of a container.
     pub fn is_overlay(&self) -> bool {
         self.filesystem == "overlayfs"

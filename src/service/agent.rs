@@ -18,8 +18,8 @@ use crate::{
     engine::{Engine, State},
     kube::{Authority, PullSecrets},
     model::{
-        BuildRequest, CancelRequest, Capabilities, DiskUsageRequest, Event, Failure, FailureKind, Permission,
-        PruneRequest, PushRequest,
+        BuildRequest, CancelRequest, Capabilities, DiagnoseRequest, DiskUsageRequest, Event, Failure, FailureKind,
+        Permission, PruneRequest, PushRequest,
     },
     pb::{self, build_agent_server::BuildAgent},
     registry::{self, Registry},
@@ -197,6 +197,19 @@ impl BuildAgent for Agent {
 
     async fn info(&self, _: Request<pb::InfoRequest>) -> Result<Response<pb::InfoResponse>, Status> {
         Ok(Response::new(super::info::info(&self.inner).await))
+    }
+
+    async fn diagnose(&self, request: Request<pb::DiagnoseRequest>) -> Result<Response<pb::DiagnoseResponse>, Status> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        let request = DiagnoseRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        // Who asks registries through the agent does what a build does, with pull secrets too.
+        if !request.repositories.is_empty()
+            && let Some(caller) = caller
+        {
+            caller.may(Permission::Build).await.map_err(wire::to_status)?;
+        }
+        let findings = super::diagnose::diagnose(&self.inner, &request).await.map_err(wire::to_status)?;
+        Ok(Response::new(pb::DiagnoseResponse { findings: findings.into_iter().map(Into::into).collect() }))
     }
 
     async fn state(&self, _: Request<pb::StateRequest>) -> Result<Response<pb::StateResponse>, Status> {

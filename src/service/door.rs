@@ -100,7 +100,7 @@ impl Door {
             "Build" | "Plan" | "Session" => Permission::Build,
             "Push" => Permission::Push,
             "Prune" => Permission::Prune,
-            "Info" | "DiskUsage" => Permission::Inspect,
+            "Info" | "Diagnose" | "DiskUsage" => Permission::Inspect,
             "ListBuilds" => Permission::List,
             "Cancel" => Permission::Cancel,
             _ => return Err(Status::unimplemented(format!("there is no call {method}"))),

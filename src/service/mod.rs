@@ -7,6 +7,7 @@
 //! | `builds` | the builds that run or wait |
 //! | `admission` | how many run at once: each gets a place, or waits for one |
 //! | `build`, `plan`, `push`, `prune`, `info`, `disk` | one call each; orchestration of one build has one owner, `build` |
+//! | `diagnose` | the facts about what is around the engine; `doctor` says what they mean |
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
 //! | `pulling` | the agent's pull secrets, where a client has nothing |
 //! | `remote` | git contexts: who fetches them |
@@ -28,6 +29,7 @@ mod blind;
 mod build;
 mod builds;
 mod chores;
+mod diagnose;
 mod disk;
 mod door;
 mod incoming;

@@ -13,6 +13,7 @@ use crate::{
 /// says what is wrong with the configuration.
 pub async fn open(config: &Config, token: Option<String>) -> Result<(Vec<Listener>, Settings), String> {
     let Access { tls, kubernetes, pull_secrets } = &config.access;
+    let tls = tls.clone().map(Tls::read).transpose()?.map(Arc::new);
     let wants_cluster = kubernetes.is_some() || !pull_secrets.is_empty();
     let cluster = if wants_cluster { Some(Cluster::find().await?) } else { None };
     let settings = Settings {
@@ -27,7 +28,6 @@ pub async fn open(config: &Config, token: Option<String>) -> Result<(Vec<Listene
             .filter(|_| !pull_secrets.is_empty())
             .map(|cluster| Arc::new(PullSecrets::new(cluster, pull_secrets.clone()))),
     };
-    let tls = tls.clone().map(Tls::read).transpose()?.map(Arc::new);
     let mut listeners = Vec::new();
     for url in &config.listen {
         let listener = Listener::bind(url, tls.as_ref()).await;

@@ -37,6 +37,8 @@ pub async fn serve(agent: Agent, listeners: Vec<Listener>, shutdown: impl Future
     let (reporter, health) = tonic_health::server::health_reporter();
     // Health is told for as long as somebody may ask.
     let _reporting = AbortOnDropHandle::new(tokio::spawn(report_health(agent.clone(), reporter)));
+    let look = agent.clone();
+    let _looking = AbortOnDropHandle::new(tokio::spawn(async move { super::diagnose::log(&look.inner).await }));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(crate::DESCRIPTORS)

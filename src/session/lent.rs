@@ -59,7 +59,7 @@ impl Lent {
         let ended = CancellationToken::new();
         let guard: DropGuard = ended.clone().drop_guard();
         tokio::spawn(async move {
-            driver.await;
+            drop(driver.await);
             drop(guard);
         });
         Ok(Self { offer, checkouts: Arc::default(), fallback: None, channel, ended })

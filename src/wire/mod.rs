@@ -9,6 +9,7 @@ mod disk;
 mod event;
 mod explanation;
 mod failure;
+mod finding;
 mod info;
 mod request;
 mod run;

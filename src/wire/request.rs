@@ -27,7 +27,7 @@ pub(super) fn check_revision(revision: u32) -> Result<(), Failure> {
         .next("update the agent's image, or use the client of the agent's version"))
 }
 
-fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
+pub(super) fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
     let parse = |text: &String| text.parse::<Reference>().map_err(|e| usage(e.to_string()));
     texts.iter().map(parse).collect()
 }
@@ -43,7 +43,7 @@ fn names(texts: &[String]) -> Result<Vec<Reference>, Failure> {
     }
 }
 
-fn session(id: &str) -> Result<SessionId, Failure> {
+pub(super) fn session(id: &str) -> Result<SessionId, Failure> {
     SessionId::parse(id).ok_or_else(|| usage("a session's id is 32 hexadecimal digits"))
 }
 

@@ -17,6 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{
     channel::Channel,
@@ -98,9 +99,10 @@ impl Agent {
     }
 
     /// Returns when the engine is there.
-    async fn ready(&self) {
-        let waits = pb::PruneRequest { dry_run: true, wait_ms: millis(), ..pb::PruneRequest::default() };
-        end(self.client().await.prune(waits).await.unwrap().into_inner()).await.1.unwrap();
+    pub(crate) async fn ready(&self) {
+        let mut health = HealthClient::new(self.channel().await);
+        let mut told = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+        while soon(told.message()).await.unwrap().unwrap().status() != ServingStatus::Serving {}
     }
 }
 

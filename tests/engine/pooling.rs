@@ -81,6 +81,7 @@ impl Replica {
             ..Settings::default()
         };
         let agent = Agent::start(Socket::listening(fake.clone()), settings, true).await;
+        agent.ready().await;
         let wire = Wire::to(agent.tcp()).await;
         Self { name, agent, fake, wire }
     }

@@ -1,7 +1,6 @@
 //! TLS towards an agent beyond loopback, and what its errors mean.
 
 use std::{
-    error::Error as _,
     io,
     net::IpAddr,
     path::Path,
@@ -60,7 +59,8 @@ impl Tls {
             return error;
         };
         let failure = match tls {
-            TlsError::InvalidCertificate(Bad::UnknownIssuer) => {
+            // An authority that was made anew has its old name and another key.
+            TlsError::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
                 let roots = match &self.files.ca {
                     Some(file) => format!("{} does not vouch for", file.display()),
                     None => "nobody among the system's roots vouches for".to_owned(),
@@ -68,7 +68,7 @@ impl Tls {
                 agent(format!("its certificate is not trusted: {roots} who signed it"), GIVE_CA)
             }
             TlsError::InvalidCertificate(Bad::NotValidForNameContext { presented, .. }) => agent(
-                format!("its certificate is not for {host}, but for {}", presented.join(", ")),
+                format!("its certificate is not for {host}, but for {}", names(presented)),
                 "reach it by a name that is in its certificate, or put this one into the certificate",
             ),
             TlsError::InvalidCertificate(
@@ -90,15 +90,12 @@ impl Tls {
         io::Error::new(io::ErrorKind::InvalidData, failure)
     }
 
-    /// What an error of a connection means that TLS had begun: with TLS 1.3 a certificate of ours is refused only then.
-    pub(super) fn refused(&self, status: &tonic::Status) -> Option<io::Error> {
-        let mut text = String::new();
-        let mut cause = status.source();
-        while let Some(error) = cause {
-            text = error.to_string();
-            cause = error.source();
-        }
-        let alert = text.split_once("received fatal alert: ").map(|(_, alert)| alert)?;
+    /// What it means that a connection broke on which TLS had begun: with TLS 1.3 a certificate of ours is refused only
+    /// then.
+    pub(super) fn refused(&self, broke: &dyn std::error::Error) -> Option<io::Error> {
+        let chain = std::iter::successors(Some(broke), |error| error.source());
+        let texts: Vec<_> = chain.map(ToString::to_string).collect();
+        let alert = texts.iter().find_map(|text| Some(text.split_once("received fatal alert: ")?.1))?;
         let what = match self.files.cert {
             Some(_) => format!("it refuses our certificate ({alert})"),
             None => format!("it wants a certificate of ours ({alert})"),
@@ -107,6 +104,15 @@ impl Tls {
             .next("give --tls-cert and --tls-key a certificate that the agent's --tls-client-ca signed");
         Some(io::Error::new(io::ErrorKind::InvalidData, failure))
     }
+}
+
+/// The names in a certificate, which rustls tells as `DnsName("a")` and the like.
+fn names(presented: &[String]) -> String {
+    let plain = |name: &String| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+        inner.unwrap_or(name).trim_matches('"').to_owned()
+    };
+    if presented.is_empty() { "nobody".to_owned() } else { presented.iter().map(plain).collect::<Vec<_>>().join(", ") }
 }
 
 const GIVE_CA: &str = "give the certificate of the authority that signed it with --tls-ca or REMORA_TLS_CA";

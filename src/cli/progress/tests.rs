@@ -105,6 +105,19 @@ fn quiet_shows_warnings_alone() {
 }
 
 #[test]
+fn a_build_that_waits_says_so_in_every_display_that_has_a_word_for_it() {
+    let waiting = || vec![Event::Waiting { text: "waiting: 2 builds ahead".to_owned() }];
+    let ci = |out| ci::Steps::new(out, ci::Marks::new(ci::Ci::Other), colour::Colours::none());
+    let tty = |out| tty::Tty::new(tty::Painter::new(out, Some(80)), colour::Colours::none(), 6);
+    assert_eq!(plain(waiting()), "remora: waiting: 2 builds ahead\n");
+    assert_eq!(shown(ci, waiting()), "remora: waiting: 2 builds ahead\n");
+    assert!(shown(tty, waiting()).contains("waiting: 2 builds ahead"));
+    let raw: serde_json::Value = serde_json::from_str(&shown(rawjson::RawJson::new, waiting())).unwrap();
+    assert_eq!(raw["vertexes"][0]["name"], "waiting: 2 builds ahead");
+    assert_eq!(shown(plain::Plain::quiet, waiting()), "", "who wants the id alone gets that");
+}
+
+#[test]
 fn colours_are_of_lines_and_end_with_them() {
     let colours = colour::Colours::of("error=red:run=blue:warning=yellow");
     let text = shown(

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::stand::Job;
+use super::stand::{Job, project};
 use crate::rig;
 
 #[test]
@@ -43,13 +43,43 @@ fn the_pod_shares_what_it_must_and_hides_the_engine() {
     assert_eq!(all, ["engine"]);
 
     assert_eq!(containers["install"]["args"], json!(["install", "/run/remora/bin"]));
-    assert_eq!(containers["prepare-engine"]["args"], json!(["prepare-engine", "--mirror=https://m.example"]));
+    assert_eq!(
+        containers["prepare-engine"]["args"],
+        json!(["prepare-engine", "--engine-version=28", "--mirror=https://m.example"])
+    );
     assert_eq!(containers["engine"]["args"], json!(["dockerd", "--config-file=/run/engine/daemon.json"]));
     assert_eq!(containers["agent"]["args"], json!(["--insecure-registry", "r.example:5000"]));
     assert_eq!(containers["agent"]["env"][0]["value"], "unix:///run/engine/docker.sock");
     assert_eq!(containers["tools"]["image"], "alpine:3");
     // No mark of the template is left.
     assert!(!outer["yaml"].as_str().unwrap().lines().any(|line| !line.contains('#') && line.contains('@')));
+}
+
+/// What runs beside the steps is what deploy/kubernetes has there.
+#[test]
+#[ignore = "needs the namespaces that tests/run.sh makes"]
+fn the_pod_is_that_of_deploy_kubernetes() {
+    let job = Job::new().env("REMORA_AGENT_IMAGE", "remora-agent");
+    job.run("remoraPod {}").succeeds();
+    let (script, sidecar) = (project("tests/lib/kubernetes.sh"), project("deploy/kubernetes/sidecar"));
+    let rendered = Command::new(script).args(["kubectl", "-", "kustomize"]).arg(sidecar).output().unwrap();
+    let ours = yaml(job.pods()[0]["yaml"].as_str().unwrap());
+    let theirs = yaml(&String::from_utf8(rendered.stdout).unwrap());
+    let (mut wanted, mut has) = (by_name(&theirs), by_name(&ours));
+    wanted.remove("step");
+    has.remove("jnlp");
+    assert_eq!(has.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
+    for (name, container) in &wanted {
+        // Jenkins would have the checkout wait for the probe; no further flags are no flags.
+        let but = |container: &Value| {
+            let mut rest = container.as_object().unwrap().clone();
+            rest.remove("readinessProbe");
+            rest.retain(|field, value| field != "args" || *value != json!([]));
+            rest
+        };
+        assert_eq!(but(has[name]), but(container), "{name}");
+    }
+    assert_eq!(ours["spec"]["securityContext"], theirs["spec"]["securityContext"]);
 }
 
 /// The newest published schemas of Kubernetes know every field of it.
@@ -65,7 +95,7 @@ fn kubernetes_takes_the_pod() {
     let valid = |text: &str| {
         let file = dir.path().join("pod.yaml");
         std::fs::write(&file, text).unwrap();
-        let script = super::stand::project("tests/lib/kubernetes.sh");
+        let script = project("tests/lib/kubernetes.sh");
         let output = Command::new(script).arg("validate").arg(file).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     };

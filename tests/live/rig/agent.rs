@@ -36,6 +36,11 @@ impl Agent {
         Self::spawn(engine, args, &[])
     }
 
+    /// The same with these variables.
+    pub(crate) fn start_where(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn(engine, args, variables)
+    }
+
     /// One that finds no git, ready.
     pub(crate) fn start_without_git(engine: &Engine) -> Self {
         let agent = Self::spawn(engine, &["--allow-entitlement", "network.host"], &[("PATH", "/nonexistent")]);
@@ -51,14 +56,32 @@ impl Agent {
         agent
     }
 
+    /// One in the same pod as this engine, ready.
+    pub(crate) fn start_in_pod(pod: &super::Pod, engine: &Engine) -> Self {
+        let socket = format!("unix://{}/engine.sock", engine.dir().display());
+        let shell = pod.command("/bin/sh");
+        let agent = Self::spawn_by(shell, engine, &["--engine", &socket], &[]);
+        agent.ready();
+        agent
+    }
+
+    /// One that wants this token. It listens where the flags say.
+    pub(crate) fn start_with_token(engine: &Engine, args: &[&str], token: &str) -> Self {
+        Self::spawn(engine, args, &[("REMORA_TOKEN", token)])
+    }
+
     fn spawn(engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn_by(super::program("/bin/sh"), engine, args, variables)
+    }
+
+    fn spawn_by(mut shell: Command, engine: &Engine, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = super::scratch();
         let log = File::create(dir.path().join("agent.log")).unwrap();
         let socket = format!("unix://{}/agent.sock", dir.path().display());
         let listen = if args.contains(&"--listen") { vec![] } else { vec!["--listen", &socket] };
         std::fs::create_dir(dir.path().join("tmp")).unwrap();
         // As strict as a service may be.
-        let process = super::program("/bin/sh")
+        let process = shell
             .args(["-c", "umask 077; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_remora-agent")])
             .env("TMPDIR", dir.path().join("tmp"))
             .envs(variables.iter().copied())
@@ -139,6 +162,11 @@ impl Agent {
             // A part that cannot be read is not there.
             memory.read_exact_at(&mut content, from).is_ok() && contains(&content, text.as_bytes())
         })
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     /// Whether it still runs.

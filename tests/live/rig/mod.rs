@@ -1,6 +1,7 @@
 //! What a live test stands on: engines, registries, an agent, and the client.
 
 mod agent;
+mod authority;
 mod client;
 mod cluster;
 mod engine;
@@ -14,6 +15,7 @@ mod terminal;
 mod token;
 
 pub(crate) use agent::Agent;
+pub(crate) use authority::{ADDRESS, ApiServer, Authority, outside};
 pub(crate) use client::{Client, Outcome};
 pub(crate) use cluster::{Cluster, Namespace, REGISTRY, manifests, repository, static_programs, succeeded};
 pub(crate) use engine::{Engine, Kind};

@@ -13,11 +13,13 @@ class Pod implements Serializable {
       throw new WrongUse("name the agent's image: agentImage: 'registry.example/remora-agent:1', " +
         "or REMORA_AGENT_IMAGE in Jenkins' global properties")
     }
+    // The version of our own engine; of another one the caller knows it.
+    List version = given.engineImage ? [] : ['--engine-version=28']
     Map parts = [
       AGENT_IMAGE: Pod.json(agentImage),
       ENGINE_IMAGE: Pod.json(given.engineImage ?: 'docker:28-dind'),
       AGENT: list(Flags.texts(given.agentArgs)),
-      PREPARE: list(['prepare-engine'] + Flags.texts(given.engineArgs)),
+      PREPARE: list(['prepare-engine'] + version + Flags.texts(given.engineArgs)),
       CONTAINERS: containers(given.containers),
     ]
     return parts.inject(template) { text, name, part -> text.replace("@${name}@".toString(), part) }
