@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::{Listener, tls::Tls};
+use super::{Listener, listen::SocketFile, tls::Tls};
 
 /// How long TLS may take to begin.
 const BEGINNING: Duration = Duration::from_secs(10);
@@ -55,21 +55,27 @@ impl Connected for Incoming {
     }
 }
 
-/// Takes connections until `stop`, each as soon as its TLS has begun. A socket's file goes with its listener, so that a
-/// successor can take its place.
-pub(super) fn incoming(listeners: Vec<Listener>, stop: &CancellationToken) -> mpsc::Receiver<Incoming> {
+/// Takes connections until `stop`, each as soon as its TLS has begun. The sockets' files are the caller's: as long as they
+/// are there, the agent is. A successor can take their place all the same.
+pub(super) fn incoming(
+    listeners: Vec<Listener>,
+    stop: &CancellationToken,
+) -> (mpsc::Receiver<Incoming>, Vec<SocketFile>) {
     let (taken, incoming) = mpsc::channel(1);
+    let mut files = Vec::new();
     for listener in listeners {
-        let taken = taken.clone();
-        let taking = async move {
-            match listener {
-                Listener::Unix(listener, _file) => take_unix(&listener, &taken).await,
-                Listener::Tcp(listener, tls) => take_tcp(&listener, tls, &taken).await,
+        let (taken, stop) = (taken.clone(), stop.clone());
+        match listener {
+            Listener::Unix(listener, file) => {
+                files.push(file);
+                tokio::spawn(stop.run_until_cancelled_owned(async move { take_unix(&listener, &taken).await }));
             }
-        };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(taking));
+            Listener::Tcp(listener, tls) => {
+                tokio::spawn(stop.run_until_cancelled_owned(async move { take_tcp(&listener, tls, &taken).await }));
+            }
+        }
     }
-    incoming
+    (incoming, files)
 }
 
 async fn take_unix(listener: &UnixListener, taken: &mpsc::Sender<Incoming>) {

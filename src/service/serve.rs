@@ -56,7 +56,9 @@ pub async fn serve(agent: Agent, listeners: Vec<Listener>, shutdown: impl Future
         .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
         .add_service(Guarded::new(door, BuildAgentServer::new(agent.clone())));
     let stopping = agent.inner.draining.clone();
-    let connections = ReceiverStream::new(incoming(listeners, &stopping)).map(Ok::<_, Infallible>);
+    // The files go last: who sees the socket knows that the engine is still needed.
+    let (connections, _files) = incoming(listeners, &stopping);
+    let connections = ReceiverStream::new(connections).map(Ok::<_, Infallible>);
     let serving = router.serve_with_incoming_shutdown(connections, stopping.cancelled_owned());
     tokio::pin!(serving);
     tokio::select! {

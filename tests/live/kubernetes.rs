@@ -3,4 +3,5 @@
 mod bad_input;
 mod docs;
 mod manifests;
+mod pool;
 mod sidecar;

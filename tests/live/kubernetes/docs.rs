@@ -3,22 +3,26 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use crate::kubernetes::{pool, sidecar::PLAIN_HTTP};
 use crate::rig::{self, Cluster, repository, static_programs, succeeded};
 
-/// What is the test's own and no user's: its images are not public, its registry speaks plain HTTP.
-const OF_THE_TEST: &str = "  - {name: busybox, newTag: test}
-  - {name: docker, newTag: test}";
+/// Where the pool's part begins.
+const POOL: &str = "## A shared pool";
 
-/// The blocks of shell commands.
-fn blocks(text: &str) -> Vec<&str> {
-    text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+/// What is the test's own and no user's: its images are not public, its registry speaks plain HTTP, its machine is small,
+/// and its Kubernetes is from before policy/v1.
+fn of_the_test(pool: bool) -> String {
+    let images = "  - {name: busybox, newTag: test}\n  - {name: docker, newTag: test}\n";
+    format!("{images}{}", if pool { pool::OF_THE_TEST } else { PLAIN_HTTP })
 }
 
-#[test]
-#[ignore = "needs the namespaces that tests/run.sh makes"]
-fn every_command_of_the_guide_works() {
-    let cluster = Cluster::shared();
-    let space = cluster.namespace();
+/// The commands of a part of the guide.
+fn commands(part: &str) -> String {
+    part.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// Does what a part of the guide says, with these flags for kubectl. Returns what the programs have said.
+fn follow(cluster: &Cluster, flags: &str, part: &str) -> String {
     let dir = rig::scratch();
     let place = dir.path();
     for program in ["remora", "remora-agent"] {
@@ -26,34 +30,61 @@ fn every_command_of_the_guide_works() {
     }
     let copied = Command::new("cp").args(["-r", &repository("deploy")]).arg(place).status().unwrap();
     assert!(copied.success());
-    let script = repository("tests/lib/kubernetes.sh");
-    let commands = format!(
+    fs::write(place.join("pods.test"), of_the_test(false)).unwrap();
+    fs::write(place.join("pool.test"), of_the_test(true)).unwrap();
+    let (script, docker) = (repository("tests/lib/kubernetes.sh"), repository("tests/lib/engine.sh"));
+    let cluster_dir = cluster.dir.display();
+    let shell = format!(
         "kubectl() {{
-           if [ \"$1 $2\" = 'apply -k' ] && ! grep -q busybox \"$3/kustomization.yaml\"; then
-             echo '{OF_THE_TEST}{plain}' >>\"$3/kustomization.yaml\"
+           if [ \"$1 $2\" = 'apply -k' ]; then
+             grep -q busybox $3/kustomization.yaml || case $3 in
+               pool) cat pool.test ;;
+               *) cat pods.test ;;
+             esac >>$3/kustomization.yaml
+             {script} kubectl - kustomize $3 | sed 's,policy/v1$,policy/v1beta1,' >rendered
+             set -- apply -f rendered
            fi
-           {script} kubectl {cluster} --namespace {space} \"$@\"
+           {script} kubectl {cluster_dir} {flags} \"$@\"
          }}
          docker() {{
            command=$1; shift
            [ $command != build ] || set -- --build-arg BASE=git:test --build-arg PROGRAMS=prebuilt \"$@\"
            {docker} docker 28 $command \"$@\"
-         }}\n{blocks}",
-        plain = super::sidecar::PLAIN_HTTP,
-        docker = repository("tests/lib/engine.sh"),
-        cluster = cluster.dir.display(),
-        space = space.name,
-        blocks = blocks(&fs::read_to_string(repository("docs/kubernetes.md")).unwrap()).concat(),
+         }}\n{}",
+        commands(part)
     );
     let output = Command::new("bash")
-        .args(["-euc", &commands])
+        .args(["-euc", &shell])
         .current_dir(place)
         .env("DOCKER_HOST", format!("unix://{}", cluster.engine().display()))
         .stdin(Stdio::null())
         .output()
         .unwrap();
     succeeded("the guide", &output);
-    let told = String::from_utf8_lossy(&output.stderr);
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn guide() -> (String, String) {
+    let text = fs::read_to_string(repository("docs/kubernetes.md")).unwrap();
+    let (pod, pool) = text.split_once(POOL).unwrap();
+    (pod.to_owned(), pool.to_owned())
+}
+
+#[test]
+#[ignore = "needs the namespaces that tests/run.sh makes"]
+fn every_command_of_the_guide_to_a_pod_works() {
+    let cluster = Cluster::shared();
+    let space = cluster.namespace();
+    let told = follow(&cluster, &format!("--namespace={}", space.name), &guide().0);
     assert!(told.contains("RUN echo hello"), "{told}");
     assert!(cluster.digest("app", "1").is_some(), "{told}");
+}
+
+/// The image is the one that the first part of the guide makes. Leaves the pool, and a pod `build` that uses it.
+pub(super) fn follow_to_the_pool(cluster: &Cluster) {
+    let (pod, pool) = guide();
+    let image = pod.split("## A build pod").next().unwrap();
+    let told = follow(cluster, "", &format!("{image}{pool}"));
+    assert!(told.contains("home of registry.example/app"), "{told}");
+    assert!(cluster.digest("app", "2").is_some(), "{told}");
 }

@@ -87,7 +87,12 @@ impl Cluster {
     pub(crate) fn namespace(&self) -> Namespace<'_> {
         let name = format!("test-{}", super::unique());
         succeeded("a namespace", &self.kubectl(&["create", "namespace", &name]).output().unwrap());
-        Namespace { cluster: self, name, manifests: manifests() }
+        Namespace { cluster: self, name, manifests: manifests(), own: true }
+    }
+
+    /// One that is there, and stays.
+    pub(crate) fn existing(&self, name: &str) -> Namespace<'_> {
+        Namespace { cluster: self, name: name.to_owned(), manifests: manifests(), own: false }
     }
 }
 
@@ -97,6 +102,7 @@ pub(crate) struct Namespace<'c> {
     pub(crate) name: String,
     /// A copy of deploy/kubernetes: the test's own overlays lie beside ours.
     manifests: TempDir,
+    own: bool,
 }
 
 impl Namespace<'_> {
@@ -163,6 +169,9 @@ impl Namespace<'_> {
 
 impl Drop for Namespace<'_> {
     fn drop(&mut self) {
+        if !self.own {
+            return;
+        }
         let delete = ["delete", "namespace", &self.name, "--wait=false"];
         drop(self.cluster.kubectl(&delete).output());
         // Nothing in it has something to finish.

@@ -17,7 +17,7 @@ mod token;
 pub(crate) use agent::Agent;
 pub(crate) use authority::{ADDRESS, ApiServer, Authority, outside};
 pub(crate) use client::{Client, Outcome};
-pub(crate) use cluster::{Cluster, REGISTRY, manifests, repository, static_programs, succeeded};
+pub(crate) use cluster::{Cluster, Namespace, REGISTRY, manifests, repository, static_programs, succeeded};
 pub(crate) use engine::{Engine, Kind};
 pub(crate) use fault::{Fault, FaultyRegistry};
 pub(crate) use git::{GitServer, SshServer, git, ssh_keygen};
