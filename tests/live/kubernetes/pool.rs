@@ -66,12 +66,12 @@ fn a_pool_of_two_serves_both_and_survives_the_deletion_of_one() {
     let cluster = Cluster::shared();
     volumes(&cluster);
     super::docs::follow_to_the_pool(&cluster);
-    let space = cluster.existing("ci");
+    let (space, jobs) = (cluster.existing("ci"), cluster.existing("jobs"));
 
     // Both have projects.
     let homes: Vec<String> = (0..8)
         .map(|number| {
-            let output = build(&space, &format!("project-{number}"), 0, "--push");
+            let output = build(&jobs, &format!("project-{number}"), 0, "--push");
             succeeded("a build in the pool", &output);
             replicas(&text(&output)).last().expect("a replica is named").to_string()
         })
@@ -83,25 +83,25 @@ fn a_pool_of_two_serves_both_and_survives_the_deletion_of_one() {
     let first = uid(&space, home);
     // Told to stop in the middle of a build: it lets that finish, takes no other, and comes back as warm as it was.
     thread::scope(|scope| {
-        let running = scope.spawn(|| build(&space, project, 12, ""));
+        let running = scope.spawn(|| build(&jobs, project, 12, ""));
         begun(&space, home);
         space.kubectl(&["delete", "pod", home, "--wait=false"]);
-        let meanwhile = build(&space, project, 1, "");
+        let meanwhile = build(&jobs, project, 1, "");
         succeeded("a build while its home drains", &meanwhile);
         assert_eq!(replicas(&text(&meanwhile)).last(), Some(&other), "{}", text(&meanwhile));
         let finished = running.join().unwrap();
         succeeded("the build that ran there", &finished);
         assert_eq!(replicas(&text(&finished)), [home], "{}", text(&finished));
     });
-    comes_back(&space, home, &first);
-    let again = build(&space, project, 12, "");
+    comes_back(&space, &jobs, home, &first);
+    let again = build(&jobs, project, 12, "");
     succeeded("a build after that", &again);
     assert_eq!(replicas(&text(&again)), [home], "{}", text(&again));
     assert!(text(&again).contains("CACHED"), "its volume is another one:\n{}", text(&again));
 
     // Gone in the middle of a build.
     thread::scope(|scope| {
-        let running = scope.spawn(|| build(&space, project, 5, ""));
+        let running = scope.spawn(|| build(&jobs, project, 5, ""));
         begun(&space, home);
         space.kubectl(&["delete", "pod", home, "--grace-period=0", "--force"]);
         let finished = running.join().unwrap();
@@ -109,9 +109,10 @@ fn a_pool_of_two_serves_both_and_survives_the_deletion_of_one() {
         assert_eq!(replicas(&text(&finished)).last(), Some(&other), "{}", text(&finished));
     });
 
-    who_may_not_is_told_so(&space);
+    who_may_not_is_told_so(&jobs);
     // Others need the node.
-    space.kubectl(&["delete", "statefulset/remora", "pod/build", "--wait=false"]);
+    space.kubectl(&["delete", "statefulset/remora", "--wait=false"]);
+    jobs.kubectl(&["delete", "pod/build", "--wait=false"]);
 }
 
 /// Which pod of that name it is.
@@ -120,11 +121,11 @@ fn uid(space: &Namespace<'_>, pod: &str) -> String {
 }
 
 /// Waits until another pod of that name is one of the pool.
-fn comes_back(space: &Namespace<'_>, pod: &str, before: &str) {
+fn comes_back(space: &Namespace<'_>, jobs: &Namespace<'_>, pod: &str, before: &str) {
     let get = ["get", "pod", pod, "-o", "jsonpath={.metadata.uid}"];
     space.eventually("another pod has its name", &get, |uid| !uid.is_empty() && uid != before);
     let info = ["exec", "build", "-c", "step", "--", "/run/remora/bin/remora", "info", "--agent", ADDRESS];
-    space.eventually("clients find it", &info, |told| told.contains(pod));
+    jobs.eventually("clients find it", &info, |told| told.contains(pod));
 }
 
 /// Waits until a build runs at a replica.
@@ -133,15 +134,15 @@ fn begun(space: &Namespace<'_>, replica: &str) {
     space.eventually("the build has begun", &ps, |told| told.contains("RUN echo begun") || told.contains("project-0"));
 }
 
-fn who_may_not_is_told_so(space: &Namespace<'_>) {
+fn who_may_not_is_told_so(jobs: &Namespace<'_>) {
     let cases = [("default", "remora", "builds"), ("builder", "somebody-else", "audience")];
     for (account, audience, word) in cases {
-        let token = space.kubectl(&["create", "token", account, "--audience", audience]);
+        let token = jobs.kubectl(&["create", "token", account, "--audience", audience]);
         let words = format!(
             "cd /tmp/project-0-0 && REMORA_TOKEN={} REMORA_AGENT={ADDRESS} /run/remora/bin/remora build . 2>&1; echo code $?",
             token.trim()
         );
-        let told = text(&space.sh("build", "step", &words));
+        let told = text(&jobs.sh("build", "step", &words));
         assert!(told.contains("code 13") && told.contains(word), "{account}, {audience}: {told}");
         assert!(!told.contains(token.trim()), "the token is in the log");
     }
