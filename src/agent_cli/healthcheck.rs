@@ -27,19 +27,21 @@ const DEFAULT: &str = "unix:///run/remora/agent.sock";
 
 /// Whom to ask. `variable` looks up a variable of the environment.
 pub(super) fn address(args: &Healthcheck, variable: impl Fn(&str) -> Option<String>) -> Result<ListenUrl, String> {
+    let next = "name a unix socket of the agent with --agent";
+    // Beyond loopback the token would go in the clear.
+    let read = |text: &str| match ListenUrl::parse(text) {
+        Ok(url) if url.is_beyond_loopback() => Err(format!("{url} wants TLS and a login; {next}")),
+        Ok(url) => Ok(url),
+        Err(error) => Err(format!("{error}; {next}")),
+    };
     if let Some(text) = &args.agent {
-        return ListenUrl::parse(text).map_err(|error| format!("--agent: {error}"));
+        return read(text).map_err(|error| format!("--agent: {error}"));
     }
     let listen = variable("REMORA_LISTEN").filter(|text| !text.is_empty()).unwrap_or_else(|| DEFAULT.to_owned());
     // Of several the socket is asked: it needs neither a certificate nor a token.
     let all: Vec<_> = listen.split(',').map(str::trim).collect();
     let one = all.iter().find(|text| text.starts_with("unix:")).or(all.first()).copied().unwrap_or(DEFAULT);
-    let next = "name a unix socket of the agent with --agent";
-    match ListenUrl::parse(one) {
-        Ok(url) if url.is_beyond_loopback() => Err(format!("REMORA_LISTEN: {url} wants TLS and a login; {next}")),
-        Ok(url) => Ok(url),
-        Err(error) => Err(format!("REMORA_LISTEN: {error}; {next}")),
-    }
+    read(one).map_err(|error| format!("REMORA_LISTEN: {error}"))
 }
 
 /// The error is one line: why it takes no builds.
@@ -114,5 +116,6 @@ mod tests {
         assert_eq!(ask(Some("unix:///b.sock"), "unix:///a.sock").unwrap(), "unix:///b.sock");
         assert!(ask(Some("b.sock"), "").unwrap_err().contains("--agent"));
         assert!(ask(None, "tcp://0.0.0.0:7733").unwrap_err().contains("unix socket"));
+        assert!(ask(Some("tcp://10.0.0.1:7733"), "").unwrap_err().contains("unix socket"));
     }
 }

@@ -130,10 +130,11 @@ async fn attempt(address: &Address, tls: &Tls) -> std::io::Result<Channel> {
                 None => TcpStream::connect(host).await?,
             };
             stream.set_nodelay(true)?;
-            if !tls.is_for(stream.peer_addr()?.ip()) {
+            let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+            let name = name.trim_start_matches('[').trim_end_matches(']');
+            if !tls.is_for(name, stream.peer_addr()?.ip()) {
                 return handshake(stream, tls).await;
             }
-            let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
             handshake(tls.over(name, stream).await?, tls).await
         }
     }

@@ -11,7 +11,8 @@ use tokio::{sync::Mutex as Turn, time::Instant};
 /// An answer, and until when it holds.
 type Remembered<V> = Option<(V, Instant)>;
 
-/// The answers. They are bounded in number: what holds for the shortest time goes first.
+/// The answers. They are bounded in number: what holds for the shortest time goes first, and never one that somebody
+/// waits for.
 pub(super) struct Answers<K, V> {
     most: usize,
     known: Mutex<HashMap<K, Known<V>>>,
@@ -22,6 +23,13 @@ struct Known<V> {
     answer: Arc<Turn<Remembered<V>>>,
     /// A copy for those who make room.
     until: Instant,
+}
+
+impl<V> Known<V> {
+    /// Whether somebody waits for it. The map is locked: nobody comes meanwhile.
+    fn is_asked(&self) -> bool {
+        Arc::strong_count(&self.answer) > 1
+    }
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Answers<K, V> {
@@ -56,13 +64,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Answers<K, V> {
         }
         let now = Instant::now();
         if known.len() >= self.most {
-            // One that is being asked for is not told apart from one that is over: its askers keep their place.
-            known.retain(|_, known| known.until > now);
+            known.retain(|_, known| known.until > now || known.is_asked());
         }
         while known.len() >= self.most {
-            let Some(first) = known.iter().min_by_key(|(_, known)| known.until).map(|(key, _)| key.clone()) else {
-                break;
-            };
+            let rest = known.iter().filter(|(_, known)| !known.is_asked());
+            let Some(first) = rest.min_by_key(|(_, known)| known.until).map(|(key, _)| key.clone()) else { break };
             known.remove(&first);
         }
         let answer = Arc::default();
@@ -126,6 +132,19 @@ mod tests {
         }
         assert_eq!(rig.answers.get(&1, async || Err::<(u32, Instant), _>("down")).await, Err("down"));
         assert_eq!(rig.get(1, 5).await, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_keeps_what_is_asked_for_through_a_flood() {
+        let rig = Rig::new();
+        let flood = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            for other in 1..100 {
+                drop(rig.answers.place(&other));
+            }
+            rig.get(0, 60).await
+        };
+        assert_eq!(tokio::join!(rig.get(0, 60), flood), (1, 1), "the same was asked twice");
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{Cluster, access::access, answers::Answers, claims::Claims, review};
 use crate::model::{Failure, FailureKind, Permission};
@@ -18,6 +18,10 @@ const YES: Duration = Duration::from_secs(60);
 const NO: Duration = Duration::from_secs(5);
 /// The most tokens that are remembered.
 const TOKENS: usize = 1024;
+/// The most tokens that the cluster is asked about at once, for anybody can show one.
+const AT_ONCE: usize = 8;
+/// How long a token may wait for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Each has a few permissions.
 const PERMISSIONS: usize = 4 * TOKENS;
 
@@ -38,6 +42,7 @@ type Known = [u8; 32];
 pub struct Authority {
     cluster: Cluster,
     audience: String,
+    reviews: Semaphore,
     users: Answers<Known, Result<User, Failure>>,
     permissions: Answers<(Known, Permission), Result<(), Failure>>,
 }
@@ -51,7 +56,13 @@ impl fmt::Debug for Authority {
 impl Authority {
     /// Takes tokens that were made for this audience.
     pub fn new(cluster: Cluster, audience: String) -> Self {
-        Self { cluster, audience, users: Answers::new(TOKENS), permissions: Answers::new(PERMISSIONS) }
+        Self {
+            cluster,
+            audience,
+            reviews: Semaphore::new(AT_ONCE),
+            users: Answers::new(TOKENS),
+            permissions: Answers::new(PERMISSIONS),
+        }
     }
 
     /// Who shows this token. [`FailureKind::Policy`] where it is nobody, or no token;
@@ -61,7 +72,14 @@ impl Authority {
             let what = "this agent wants a token of the cluster, and none was shown";
             return Err(Failure::new(FailureKind::Policy, what).next(review::projected(&self.audience)));
         };
+        if let Some(refusal) = review::refused_by_itself(&Claims::of(token), &self.audience) {
+            return Err(refusal);
+        }
         let ask = async || {
+            let _turn = tokio::time::timeout(PATIENCE, self.reviews.acquire()).await.map_err(|_| {
+                Failure::new(FailureKind::Agent, "the agent has too many unknown tokens to ask the cluster about")
+                    .next("try again; the agent's log tells whose tokens are refused")
+            })?;
             let answer = review::review(&self.cluster, token, &self.audience).await?;
             let until = holds(answer.is_ok(), token);
             Ok::<_, Failure>((answer, until))
@@ -82,8 +100,8 @@ impl Authority {
 
 /// Until when an answer is remembered: a yes no longer than the token is good.
 fn holds(yes: bool, token: &str) -> Instant {
-    let left = || Claims::of(token).expiry()?.duration_since(SystemTime::now()).ok();
-    Instant::now() + if yes { left().unwrap_or(YES).min(YES) } else { NO }
+    let left = |expiry: SystemTime| expiry.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now() + if yes { Claims::of(token).expiry().map_or(YES, left).min(YES) } else { NO }
 }
 
 fn known(token: &str) -> Known {

@@ -70,8 +70,10 @@ impl PullSecrets {
         if read.tried.is_some_and(|tried| now < tried + FRESH) {
             return;
         }
+        let answer = self.read(name).await;
+        // Only now: a build that is dropped while it waits has found out nothing for the others.
         read.tried = Some(now);
-        let problem = match self.read(name).await {
+        let problem = match answer {
             Ok(entries) => {
                 (read.entries, read.at) = (entries, Some(now));
                 None

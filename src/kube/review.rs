@@ -38,8 +38,9 @@ fn judge(status: TokenReviewStatus, token: &str, audience: &str) -> Result<User,
     }
 }
 
-fn refused(said: &str, claims: &Claims, audience: &str) -> Failure {
-    let policy = |what: String, next: String| Failure::new(FailureKind::Policy, what).next(next);
+/// Why a token is no good whatever the API server says of it: it says so itself, and nobody need be asked.
+pub(super) fn refused_by_itself(claims: &Claims, audience: &str) -> Option<Failure> {
+    let policy = |what: String, next: String| Some(Failure::new(FailureKind::Policy, what).next(next));
     let audiences = claims.audiences();
     if !audiences.is_empty() && !audiences.iter().any(|named| named == audience) {
         let what =
@@ -52,8 +53,16 @@ fn refused(said: &str, claims: &Claims, audience: &str) -> Failure {
             "let the client read the file that Kubernetes renews (REMORA_TOKEN_FILE, or /var/run/secrets/remora/token)";
         return policy(what, next.to_owned());
     }
+    None
+}
+
+fn refused(said: &str, claims: &Claims, audience: &str) -> Failure {
+    if let Some(refusal) = refused_by_itself(claims, audience) {
+        return refusal;
+    }
     let said = if said.is_empty() { "no reason given" } else { said };
-    policy(format!("the cluster does not know the token shown: {said}"), projected(audience))
+    Failure::new(FailureKind::Policy, format!("the cluster does not know the token shown: {said}"))
+        .next(projected(audience))
 }
 
 /// How a step comes by a token.

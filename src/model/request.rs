@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Annotation, CacheRequest, Reference, RunOptions, Subrequest};
+use super::{Annotation, CacheMode, CacheRequest, Reference, RunOptions, Subrequest};
 
 /// Names a session: 32 hexadecimal digits. Whoever knows it may use the session, so it never goes into a log.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -85,6 +85,11 @@ pub struct BuildRequest {
 const PROJECTS: &[&str] = &["CI_PROJECT_PATH", "GITHUB_REPOSITORY", "CI_REPO", "DRONE_REPO", "BUILDKITE_REPO"];
 
 impl BuildRequest {
+    /// Whether the build may write to a registry: an image, or cache.
+    pub fn may_write(&self) -> bool {
+        self.push || (self.cache.repository.is_some() && self.cache.mode != CacheMode::Off)
+    }
+
     /// Whose build it is, for those who must be fair, and for those who look for the engine that knows it: the first tag's
     /// repository, else that of the cache, else what the CI calls the project, else the cache's scope. It may be empty.
     pub fn project(&self) -> String {

@@ -50,12 +50,12 @@ impl Admission {
         (queue.running(), queue.waiting())
     }
 
-    /// A place for a build of this project, now or later.
-    fn enter(&self, project: &str) -> Result<Place, Failure> {
+    /// A place for a build of this caller's project, now or later.
+    fn enter(&self, caller: &str, project: &str) -> Result<Place, Failure> {
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let mut entry = Entry::Full;
         // Nobody waits for the coming of others: they only come behind.
-        self.queue.send_modify(|queue| entry = queue.enter(ticket, project));
+        self.queue.send_modify(|queue| entry = queue.enter(ticket, caller, project));
         if entry == Entry::Full {
             let limits = self.queue.borrow().limits();
             let what = format!("the agent is full: {} builds run, and {} wait", limits.running, limits.waiting);
@@ -113,10 +113,11 @@ impl Inner {
     pub(super) async fn admit(
         &self,
         request: &BuildRequest,
+        caller: &str,
         listed: &Listed,
         events: &mpsc::Sender<Event>,
     ) -> Result<Place, Failure> {
-        let place = self.admission.enter(&request.project())?;
+        let place = self.admission.enter(caller, &request.project())?;
         let session = async {
             let lent = self.sessions.find(&request.session).await?;
             lent.ended().await;

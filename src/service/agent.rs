@@ -124,6 +124,11 @@ impl Agent {
     }
 }
 
+/// Whom the door let in.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    request.extensions().get().cloned().ok_or_else(|| Status::internal("a call came past the door"))
+}
+
 /// Why an agent that is shutting down takes no work.
 pub(super) fn going_away() -> Failure {
     Failure::new(FailureKind::Agent, "the agent is shutting down and takes no new work")
@@ -162,15 +167,14 @@ impl BuildAgent for Agent {
 
     async fn build(&self, request: Request<pb::BuildRequest>) -> Result<Response<EventStream>, Status> {
         self.refuse_while_draining().map_err(wire::to_status)?;
-        let caller = request.extensions().get::<Caller>().cloned();
+        let caller = caller(&request)?;
         let request = BuildRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
-        if request.push
-            && let Some(caller) = caller
-        {
+        if request.may_write() {
             caller.may(Permission::Push).await.map_err(wire::to_status)?;
         }
         let inner = Arc::clone(&self.inner);
-        Ok(stream(&self.inner.running, OnHangUp::Cancel, move |events| super::build::build(inner, request, events)))
+        let build = move |events| super::build::build(inner, request, caller.name, events);
+        Ok(stream(&self.inner.running, OnHangUp::Cancel, build))
     }
 
     async fn plan(&self, request: Request<pb::BuildRequest>) -> Result<Response<EventStream>, Status> {
@@ -195,17 +199,22 @@ impl BuildAgent for Agent {
         Ok(stream(&self.inner.running, OnHangUp::CarryOn, move |events| super::prune::prune(inner, request, events)))
     }
 
-    async fn info(&self, _: Request<pb::InfoRequest>) -> Result<Response<pb::InfoResponse>, Status> {
-        Ok(Response::new(super::info::info(&self.inner).await))
+    async fn info(&self, request: Request<pb::InfoRequest>) -> Result<Response<pb::InfoResponse>, Status> {
+        let mut info = super::info::info(&self.inner).await;
+        match caller(&request)?.may(Permission::List).await {
+            Ok(()) => info.builds = self.inner.builds.list(),
+            // The rest is for whoever may look at the engine.
+            Err(failure) if failure.kind == FailureKind::Policy => {}
+            Err(failure) => return Err(wire::to_status(failure)),
+        }
+        Ok(Response::new(info))
     }
 
     async fn diagnose(&self, request: Request<pb::DiagnoseRequest>) -> Result<Response<pb::DiagnoseResponse>, Status> {
-        let caller = request.extensions().get::<Caller>().cloned();
+        let caller = caller(&request)?;
         let request = DiagnoseRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
         // Who asks registries through the agent does what a build does, with pull secrets too.
-        if !request.repositories.is_empty()
-            && let Some(caller) = caller
-        {
+        if !request.repositories.is_empty() {
             caller.may(Permission::Build).await.map_err(wire::to_status)?;
         }
         let findings = super::diagnose::diagnose(&self.inner, &request).await.map_err(wire::to_status)?;
@@ -230,7 +239,12 @@ impl BuildAgent for Agent {
     }
 
     async fn cancel(&self, request: Request<pb::CancelRequest>) -> Result<Response<pb::CancelResponse>, Status> {
-        let request = CancelRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        let caller = caller(&request)?;
+        let mut request = CancelRequest::try_from(request.into_inner()).map_err(wire::to_status)?;
+        // What is known comes before what the client says of itself.
+        if let Some(name) = caller.name {
+            request.by = format!("{name} ({})", request.by);
+        }
         let build = self.inner.builds.cancel(&request).await.map_err(wire::to_status)?;
         Ok(Response::new(pb::CancelResponse { build: Some(build) }))
     }

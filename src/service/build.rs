@@ -34,12 +34,13 @@ use crate::{
 pub(super) async fn build(
     agent: Arc<Inner>,
     request: BuildRequest,
+    caller: Option<String>,
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
     let id = new_id();
     let entry = agent.builds.enter(&id, &request.tags);
     tokio::select! {
-        built = entered(&agent, id, request, &entry, events) => built,
+        built = entered(&agent, id, request, caller, &entry, events) => built,
         // As when its caller hangs up, the work is dropped.
         failure = entry.cancelled() => Err(failure),
     }
@@ -49,6 +50,7 @@ async fn entered(
     agent: &Inner,
     id: String,
     request: BuildRequest,
+    caller: Option<String>,
     entry: &Entry,
     events: mpsc::Sender<Event>,
 ) -> Result<Report, Failure> {
@@ -56,7 +58,7 @@ async fn entered(
     let _place = match request.subrequest {
         // It runs no step.
         Some(_) => None,
-        None => Some(agent.admit(&request, entry, &events).await?),
+        None => Some(agent.admit(&request, caller.as_deref().unwrap_or_default(), entry, &events).await?),
     };
     let mut begun = Begun::new(agent, id, &request, &events).await?;
     let request = strategy::given(request, &begun.capabilities)?;

@@ -34,6 +34,8 @@ pub(super) struct Door {
 /// Somebody who was let in.
 #[derive(Clone)]
 pub(super) struct Caller {
+    /// Who it is, where that is proven: a user of the cluster, or a certificate.
+    pub(super) name: Option<String>,
     /// `None` for who may do everything.
     limited: Option<Limited>,
 }
@@ -56,7 +58,7 @@ impl Caller {
 }
 
 impl Door {
-    /// Who calls, with a name for the log.
+    /// Who calls, with words for the log.
     async fn caller(&self, call: &http::request::Parts) -> Result<(Caller, String), Failure> {
         let shown = call.headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
         let bearer = shown.and_then(|shown| shown.strip_prefix(b"Bearer "));
@@ -71,7 +73,8 @@ impl Door {
             (false, Some(certificate)) => format!("certificate {certificate}"),
             (false, None) => "token".to_owned(),
         };
-        let free = (Caller { limited: None }, name());
+        let proven = certificate.map(|certificate| format!("certificate {certificate}"));
+        let free = (Caller { name: proven, limited: None }, name());
         match (&self.token, &self.cluster) {
             (Some(token), _) if bearer.is_some_and(|shown| same(token.as_bytes(), shown)) => Ok(free),
             (_, Some(cluster)) if !is_unix => {
@@ -79,7 +82,8 @@ impl Door {
                 let user = cluster.user(token).await?;
                 let name = user.name.clone();
                 let token = token.unwrap_or_default().into();
-                Ok((Caller { limited: Some(Limited { cluster: Arc::clone(cluster), user, token }) }, name))
+                let limited = Some(Limited { cluster: Arc::clone(cluster), user, token });
+                Ok((Caller { name: Some(name.clone()), limited }, name))
             }
             (None, _) if is_unix || certificate.is_some() => Ok(free),
             (None, _) => Err(Failure::new(FailureKind::Policy, "this agent knows no way to tell who you are")),

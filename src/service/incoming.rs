@@ -8,21 +8,27 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::{Listener, listen::SocketFile, tls::Tls};
+use super::{
+    Listener,
+    crowd::{Crowd, Member},
+    listen::SocketFile,
+    tls::Tls,
+};
 
-/// How long TLS may take to begin.
-const BEGINNING: Duration = Duration::from_secs(10);
-/// Connections that may be at it at once: beyond that, they wait in the kernel.
-const AT_ONCE: usize = 128;
+/// How long TLS and then HTTP/2 may take to begin.
+const BEGINNING: Duration = Duration::from_secs(3);
+/// What a client of HTTP/2 says first (RFC 9113, 3.4), in bytes.
+const PREFACE: usize = 24;
 /// The pause after a connection could not be taken, as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -30,6 +36,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Incoming {
     io: Box<dyn Stream>,
     peer: Peer,
+    /// What was read of it already.
+    first: Bytes,
+    _member: Option<Member>,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -81,31 +90,42 @@ pub(super) fn incoming(
 async fn take_unix(listener: &UnixListener, taken: &mpsc::Sender<Incoming>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(taken.send(Incoming { io: Box::new(stream), peer: Peer::Unix }).await),
+            Ok((stream, _)) => {
+                let connection =
+                    Incoming { io: Box::new(stream), peer: Peer::Unix, first: Bytes::new(), _member: None };
+                drop(taken.send(connection).await);
+            }
             Err(error) => not_taken(&error).await,
         }
     }
 }
 
 async fn take_tcp(listener: &TcpListener, tls: Option<Arc<Tls>>, taken: &mpsc::Sender<Incoming>) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let crowd = Crowd::new();
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 not_taken(&error).await;
                 continue;
             }
         };
+        let (member, beginner) = match crowd.enter(peer.ip()) {
+            Ok(entered) => entered,
+            Err(why) => {
+                tracing::debug!(%peer, why, "turned away");
+                continue;
+            }
+        };
         let (tls, taken) = (tls.clone(), taken.clone());
         tokio::spawn(async move {
-            match tokio::time::timeout(BEGINNING, begin(stream, tls.as_deref())).await {
+            let begun = tokio::time::timeout(BEGINNING, begin(stream, tls.as_deref(), member)).await;
+            drop(beginner);
+            match begun {
                 Ok(Ok(connection)) => drop(taken.send(connection).await),
-                Ok(Err(error)) => tracing::debug!(%error, "TLS did not begin"),
-                Err(_) => tracing::debug!("TLS did not begin in time"),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection did not begin"),
+                Err(_) => tracing::debug!(%peer, "a connection did not begin in time"),
             }
-            drop(place);
         });
     }
 }
@@ -115,19 +135,30 @@ async fn not_taken(error: &io::Error) {
     tokio::time::sleep(PAUSE).await;
 }
 
-async fn begin(stream: TcpStream, tls: Option<&Tls>) -> io::Result<Incoming> {
+/// Returns once the client has begun with HTTP/2: one that is mute is not the server's yet, which would keep it for ever.
+async fn begin(stream: TcpStream, tls: Option<&Tls>, member: Member) -> io::Result<Incoming> {
     stream.set_nodelay(true)?;
-    let Some(tls) = tls else {
-        return Ok(Incoming { io: Box::new(stream), peer: Peer::Tcp { certificate: None } });
+    let (mut io, certificate): (Box<dyn Stream>, _) = match tls {
+        None => (Box::new(stream), None),
+        Some(tls) => {
+            let stream = TlsAcceptor::from(tls.config()).accept(stream).await?;
+            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let certificate = shown.map(|shown| crate::digest::sha256(shown).chars().take(19).collect());
+            (Box::new(stream), certificate)
+        }
     };
-    let stream = TlsAcceptor::from(tls.config()).accept(stream).await?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let certificate = shown.map(|shown| crate::digest::sha256(shown).chars().take(19).collect());
-    Ok(Incoming { io: Box::new(stream), peer: Peer::Tcp { certificate } })
+    let mut first = vec![0; PREFACE];
+    io.read_exact(&mut first).await?;
+    Ok(Incoming { io, peer: Peer::Tcp { certificate }, first: first.into(), _member: Some(member) })
 }
 
 impl AsyncRead for Incoming {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let length = self.first.len().min(buf.remaining());
+            buf.put_slice(&self.first.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }

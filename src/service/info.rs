@@ -8,11 +8,11 @@ use crate::{engine::State, model::REVISION, pb, wire};
 /// How long the engine may take to count its disk use, for somebody who only wants to know.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// All but the builds, which not everybody may see who may see this.
 pub(super) async fn info(agent: &Inner) -> pb::InfoResponse {
     let mut info = pb::InfoResponse {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: REVISION,
-        builds: agent.builds.list(),
         state: Some(state(agent)),
         ..pb::InfoResponse::default()
     };

@@ -2,14 +2,18 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, Permissions},
+    fs::{self, File, Permissions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::{
+    net::{TcpListener, UnixListener, UnixStream},
+    time::{Instant, sleep},
+};
 
 use super::tls::Tls;
 use crate::model::ListenUrl;
@@ -33,13 +37,19 @@ pub struct SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Without the lock somebody may take the place between the look and the removal.
-        let Ok(_lock) = lock(&self.path) else { return };
+        // Without the lock somebody may take the place between the look and the removal. Where it is not to be had the
+        // file stays, which the next agent replaces.
+        let Ok(_lock) = try_lock(&self.path) else { return };
         if fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.identity) {
             drop(fs::remove_file(&self.path));
         }
     }
 }
+
+/// How long somebody else may hold the lock: other agents do for a moment, and whoever may open its file could for ever.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause before the next look.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Owner and group may connect, nobody else.
 const MODE: u32 = 0o660;
@@ -54,7 +64,7 @@ impl Listener {
         let directory = path.parent().ok_or_else(|| refused("the path names no file"))?;
         fs::create_dir_all(directory)?;
         // Of agents that start together, one is first.
-        let _lock = lock(path)?;
+        let _lock = lock(path).await?;
         if fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
             return Err(refused("something that is no socket is there"));
         }
@@ -90,12 +100,29 @@ fn bind_unix(path: &Path, directory: &Path) -> io::Result<Listener> {
 }
 
 /// Held while a socket's place is taken or left. The file stays: removing it would let two hold it.
-fn lock(path: &Path) -> io::Result<File> {
+async fn lock(path: &Path) -> io::Result<File> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match try_lock(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => sleep(AGAIN).await,
+            locked => return locked,
+        }
+    }
+}
+
+fn try_lock(path: &Path) -> io::Result<File> {
     let mut name = OsString::from(path.file_name().ok_or_else(|| refused("the path names no file"))?);
     name.push(".lock");
-    let file = File::options().create(true).append(true).mode(0o600).open(path.with_file_name(name))?;
-    file.lock()?;
-    Ok(file)
+    let place = path.with_file_name(name);
+    let file = File::options().create(true).append(true).mode(0o600).open(&place)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => {
+            let what = format!("another process holds the lock {}; end it", place.display());
+            Err(io::Error::new(io::ErrorKind::WouldBlock, what))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +155,19 @@ mod tests {
         assert!(UnixStream::connect(&path).await.is_ok(), "the second agent cannot be reached");
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_goes_though_somebody_holds_its_lock_and_the_next_one_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        let first = bind(&path).await.unwrap();
+        let held = try_lock(&path).unwrap();
+        drop(first);
+        let refused = bind(&path).await.unwrap_err();
+        assert!(refused.to_string().contains("agent.sock.lock"), "{refused}");
+        drop(held);
+        bind(&path).await.unwrap();
     }
 
     #[tokio::test]

@@ -29,6 +29,7 @@ mod blind;
 mod build;
 mod builds;
 mod chores;
+mod crowd;
 mod diagnose;
 mod disk;
 mod door;

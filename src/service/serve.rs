@@ -20,6 +20,10 @@ const SERVICE: &str = "remora.v1.BuildAgent";
 const STREAM_WINDOW: u32 = 1 << 20;
 /// HTTP/2 window of one client's connection, in bytes.
 const CONNECTION_WINDOW: u32 = 2 << 20;
+/// The most calls of one connection at once: a build needs two.
+const STREAMS: u32 = 128;
+/// The longest message that is read of somebody who has shown nothing yet, in bytes: the name of a service.
+const STRANGERS: usize = 4096;
 /// How long connections may linger once the last call has done its work.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -48,12 +52,13 @@ pub async fn serve(agent: Agent, listeners: Vec<Listener>, shutdown: impl Future
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(256 << 10)
+        .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .add_service(health)
-        .add_service(reflection().build_v1().map_err(io::Error::other)?)
+        .add_service(health.max_decoding_message_size(STRANGERS))
+        .add_service(reflection().build_v1().map_err(io::Error::other)?.max_decoding_message_size(STRANGERS))
         // What older clients ask for.
-        .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
+        .add_service(reflection().build_v1alpha().map_err(io::Error::other)?.max_decoding_message_size(STRANGERS))
         .add_service(Guarded::new(door, BuildAgentServer::new(agent.clone())));
     let stopping = agent.inner.draining.clone();
     // The files go last: who sees the socket knows that the engine is still needed.

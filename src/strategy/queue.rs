@@ -1,4 +1,4 @@
-//! Which build is next: those that wait for a place, fairly between projects.
+//! Which build is next: those that wait for a place, fairly between callers, and between the projects of each.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -25,19 +25,22 @@ pub enum Entry {
     Full,
 }
 
-/// The builds that run, and those that wait. Projects take turns; within one, who comes first is first.
+/// The builds that run, and those that wait. Callers take turns, for they name their projects as they like; within one,
+/// projects do; within one of those, who comes first is first.
 #[derive(Debug, Clone)]
 pub struct Queue {
     limits: Limits,
     running: BTreeSet<Ticket>,
-    /// The next project is the first. None is without a build.
-    turns: VecDeque<(String, VecDeque<Ticket>)>,
+    callers: Turns<Turns<VecDeque<Ticket>>>,
 }
+
+/// Who takes turns, by names. The next one is the first; none is without a build.
+type Turns<T> = VecDeque<(String, T)>;
 
 impl Queue {
     /// Nobody is there.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, running: BTreeSet::new(), turns: VecDeque::new() }
+        Self { limits, running: BTreeSet::new(), callers: VecDeque::new() }
     }
 
     /// The limits.
@@ -52,11 +55,11 @@ impl Queue {
 
     /// How many builds wait.
     pub fn waiting(&self) -> usize {
-        self.turns.iter().map(|(_, tickets)| tickets.len()).sum()
+        self.callers.iter().flat_map(|(_, projects)| projects).map(|(_, tickets)| tickets.len()).sum()
     }
 
-    /// Takes in a build of this project.
-    pub fn enter(&mut self, ticket: Ticket, project: &str) -> Entry {
+    /// Takes in a build of this caller, empty where nobody knows who it is, for this project.
+    pub fn enter(&mut self, ticket: Ticket, caller: &str, project: &str) -> Entry {
         if self.has_place() {
             // Nobody waits while there is one.
             self.running.insert(ticket);
@@ -65,10 +68,7 @@ impl Queue {
         if self.waiting() >= self.limits.waiting {
             return Entry::Full;
         }
-        match self.turns.iter_mut().find(|(known, _)| known == project) {
-            Some((_, tickets)) => tickets.push_back(ticket),
-            None => self.turns.push_back((project.to_owned(), [ticket].into())),
-        }
+        turn_of(turn_of(&mut self.callers, caller), project).push_back(ticket);
         Entry::Waits
     }
 
@@ -78,23 +78,19 @@ impl Queue {
             while self.has_place() && self.start_next() {}
             return;
         }
-        for (_, tickets) in &mut self.turns {
-            tickets.retain(|waiting| *waiting != ticket);
+        for (_, projects) in &mut self.callers {
+            for (_, tickets) in &mut *projects {
+                tickets.retain(|waiting| *waiting != ticket);
+            }
+            projects.retain(|(_, tickets)| !tickets.is_empty());
         }
-        self.turns.retain(|(_, tickets)| !tickets.is_empty());
+        self.callers.retain(|(_, projects)| !projects.is_empty());
     }
 
     /// How many builds begin before this one, as things are; `None` for one that does not wait.
     pub fn ahead(&self, ticket: Ticket) -> Option<usize> {
-        let place = |tickets: &VecDeque<Ticket>| tickets.iter().position(|waiting| *waiting == ticket);
-        let (turn, round) =
-            self.turns.iter().enumerate().find_map(|(turn, (_, tickets))| Some((turn, place(tickets)?)))?;
-        let before = self.turns.iter().enumerate().map(|(other, (_, tickets))| match other.cmp(&turn) {
-            std::cmp::Ordering::Less => tickets.len().min(round + 1),
-            std::cmp::Ordering::Equal => round,
-            std::cmp::Ordering::Greater => tickets.len().min(round),
-        });
-        Some(before.sum())
+        let mut callers = self.callers.clone();
+        std::iter::from_fn(|| next(&mut callers)).position(|other| other == ticket)
     }
 
     fn has_place(&self) -> bool {
@@ -102,13 +98,33 @@ impl Queue {
     }
 
     fn start_next(&mut self) -> bool {
-        let Some((project, mut tickets)) = self.turns.pop_front() else { return false };
-        self.running.extend(tickets.pop_front());
-        if !tickets.is_empty() {
-            self.turns.push_back((project, tickets));
-        }
-        true
+        let next = next(&mut self.callers);
+        self.running.extend(next);
+        next.is_some()
     }
+}
+
+/// What is taken in turns by this name, from now on.
+fn turn_of<'t, T: Default>(turns: &'t mut Turns<T>, name: &str) -> &'t mut T {
+    let place = turns.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+        turns.push_back((name.to_owned(), T::default()));
+        turns.len() - 1
+    });
+    &mut turns[place].1
+}
+
+/// Takes out the build that is next. Whose it is has the next turn last.
+fn next(callers: &mut Turns<Turns<VecDeque<Ticket>>>) -> Option<Ticket> {
+    let (caller, mut projects) = callers.pop_front()?;
+    let (project, mut tickets) = projects.pop_front()?;
+    let next = tickets.pop_front();
+    if !tickets.is_empty() {
+        projects.push_back((project, tickets));
+    }
+    if !projects.is_empty() {
+        callers.push_back((caller, projects));
+    }
+    next
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use remora::{
     service::Settings,
     wire,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{io::AsyncReadExt as _, sync::Notify, time::Instant};
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_reflection::pb::v1 as reflection;
@@ -297,6 +297,37 @@ async fn a_kubelet_probes_health_without_the_token() {
     let mut health = HealthClient::new(agent.channel().await);
     let answer = health.check(HealthCheckRequest::default()).await.unwrap();
     assert_eq!(answer.into_inner().status(), ServingStatus::NotServing);
+}
+
+#[tokio::test]
+async fn of_strangers_no_long_message_is_read() {
+    let agent = Agent::start(Socket::unbound(), with_token(), true).await;
+    let channel = agent.channel().await;
+    let long = "x".repeat(5000);
+    let check = HealthCheckRequest { service: long.clone() };
+    assert_eq!(HealthClient::new(channel.clone()).check(check).await.unwrap_err().code(), Code::OutOfRange);
+    let mut client = reflection::server_reflection_client::ServerReflectionClient::new(channel);
+    let request = reflection::ServerReflectionRequest { host: long, message_request: None };
+    let mut answers = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+    // Its stream ends, without a word.
+    assert!(!matches!(answers.message().await, Ok(Some(_))));
+}
+
+#[tokio::test]
+async fn those_who_connect_and_say_nothing_keep_nobody_out_and_do_not_stay() {
+    let agent = Agent::start(Socket::unbound(), with_token(), true).await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        silent.push(soon(socket.connect(agent.tcp())).await.unwrap());
+    }
+    soon(asks(&agent, Some("Bearer open sesame"))).await.unwrap();
+    tokio::time::pause();
+    for connection in &mut silent {
+        // It is closed, or reset where it was turned away.
+        assert!(matches!(connection.read(&mut [0]).await, Ok(0) | Err(_)));
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::rig::{self, Agent, ApiServer, Authority, Client, Engine, Kind, Outcom
 
 on_one_engine!(Docker28:
     rbac_says_who_builds_pushes_and_prunes,
+    who_may_look_at_the_engine_sees_no_builds_and_who_ends_one_is_told_by_name,
     a_token_that_is_not_for_the_agent_opens_nothing,
     without_the_api_server_nobody_new_gets_in,
     an_agent_that_may_not_ask_says_which_rule_is_missing,
@@ -83,6 +84,8 @@ fn rbac_says_who_builds_pushes_and_prunes(kind: Kind) {
     let pushed = client.build(context.path(), &["--push", "-t", &tag]).code(13);
     assert!(pushed.stderr.contains("may not create pushes.remora.dev in the namespace ci"), "{}", pushed.stderr);
     assert_eq!(registry.digest("app", "1"), None);
+    let cache = registry.image("cache");
+    client.build(context.path(), &["--cache-repo", &cache]).code(13).says("may not create pushes.remora.dev");
     client.run(&["push", &tag]).code(13);
     client.run(&["prune", "--dry-run"]).code(13);
     client.run(&["ps"]).code(13);
@@ -97,6 +100,32 @@ fn rbac_says_who_builds_pushes_and_prunes(kind: Kind) {
     let log = pool.agent.log();
     assert!(log.contains("caller=\"system:serviceaccount:team:builder\""), "{log}");
     assert!(!log.contains(&token), "the log has the token");
+}
+
+fn who_may_look_at_the_engine_sees_no_builds_and_who_ends_one_is_told_by_name(kind: Kind) {
+    let (registry, engine) = (Registry::start(), Engine::shared(kind));
+    let pool = Pool::start(ApiServer::with_delegator(), &engine, &["--kubernetes-auth"]);
+    let client = pool.client(&pool.server.token("team", "builder", "remora"));
+    let seconds = rig::unique();
+    let text = format!("FROM {}\nRUN sleep {seconds}\n", registry.image("base:1"));
+    let context = rig::context(&[("Dockerfile", &text)]);
+    let running = pool.neighbour().spawn_build(context.path(), &[]);
+    let asleep = || (!rig::processes(&["sleep", &seconds]).is_empty()).then_some(());
+    rig::eventually("the RUN begins", Duration::from_secs(60), asleep);
+
+    pool.server.sh(&told(&client.run(&["info"]).code(13)));
+    let info = || Some(client.run(&["info"])).filter(|outcome| outcome.status.success());
+    let info = rig::eventually("the rule counts", SOON, info);
+    assert!(!info.stdout.contains(&seconds), "{}", info.stdout);
+    let told_all = pool.neighbour().run(&["info"]).code(0).stdout;
+    assert!(told_all.contains(&seconds), "{told_all}");
+
+    let listed = pool.neighbour().run(&["ps"]).code(0).stdout;
+    let id = listed.lines().find(|line| line.contains(&seconds)).and_then(|line| line.split_whitespace().next());
+    let cancel = || client.run(&["cancel", id.unwrap()]);
+    pool.server.sh(&told(&cancel().code(13)));
+    rig::eventually("the rule counts", SOON, || cancel().status.success().then_some(()));
+    running.wait().says("cancelled by system:serviceaccount:team:builder (");
 }
 
 fn a_token_that_is_not_for_the_agent_opens_nothing(kind: Kind) {

@@ -2,18 +2,25 @@
 
 use std::time::Duration;
 
-use crate::rig::{self, Agent, Client, Engine, Kind, Registry};
+use crate::rig::{self, Agent, Authority, Client, Engine, Kind, Registry};
 
 on_one_engine!(Docker28: a_pool_of_two_survives_one_of_them);
 
 const TOKEN: &str = "pool";
 
+/// Somebody beside the agent of this name.
+fn beside(authority: &Authority, name: &str) -> Client {
+    Client::new(&format!("unix://{}", authority.file(&format!("{name}.sock")))).env("REMORA_TOKEN", TOKEN)
+}
+
 /// An agent of this name at an address of `pool.test`, ready.
-fn replica(engine: &Engine, name: &str, address: &str) -> Agent {
-    let listen = format!("tcp://{address}");
-    let flags = ["--name", name, "--listen", &listen, "--max-builds", "1", "--allow-entitlement", "network.host"];
+fn replica(engine: &Engine, authority: &Authority, name: &str, address: &str) -> Agent {
+    let [cert, key, socket] = ["agent.crt", "agent.key", &format!("{name}.sock")].map(|name| authority.file(name));
+    let (listen, socket) = (format!("tcp://{address}"), format!("unix://{socket}"));
+    let mut flags = vec!["--name", name, "--listen", &listen, "--listen", &socket, "--tls-cert", &cert];
+    flags.extend(["--tls-key", &key, "--max-builds", "1", "--allow-entitlement", "network.host"]);
     let agent = Agent::start_with_token(engine, &flags, TOKEN);
-    let client = Client::new(&listen).env("REMORA_TOKEN", TOKEN);
+    let client = beside(authority, name);
     let answers = || client.run(&["info", "--wait", "5s"]).status.success().then_some(());
     rig::eventually("the agent is ready", Duration::from_secs(10), answers);
     agent
@@ -26,8 +33,13 @@ fn a_pool_of_two_survives_one_of_them(kind: Kind) {
     let port = 30_000 + u16::try_from(std::process::id() % 2000).unwrap();
     let address = |last: u8| format!("127.0.0.{last}:{port}");
     let names = ["remora-0", "remora-1"];
-    let agents = [replica(&engines[0], names[0], &address(1)), replica(&engines[1], names[1], &address(2))];
+    let authority = Authority::new();
+    authority.sign("agent", 1);
+    let start = |which: usize, address: &str| replica(&engines[which], &authority, names[which], address);
+    let agents = [start(0, &address(1)), start(1, &address(2))];
+    // A name is spoken to by TLS, whatever address it has.
     let pool = Client::new(&format!("dns:///pool.test:{port}")).env("REMORA_TOKEN", TOKEN);
+    let pool = pool.env("REMORA_TLS_CA", &authority.file("ca.crt"));
 
     let salt = rig::unique();
     let image = registry.image(&format!("team/app{salt}:1"));
@@ -41,8 +53,7 @@ fn a_pool_of_two_survives_one_of_them(kind: Kind) {
     // It was not pushed, and lies on one of them.
     pool.run(&["push", &image]).code(0);
     let apart = registry.image(&format!("team/app{salt}:2"));
-    let other = Client::new(&format!("tcp://{}", address(2 - u8::try_from(home).unwrap()))).env("REMORA_TOKEN", TOKEN);
-    other.build(context.path(), &["-t", &apart]).code(0);
+    beside(&authority, names[1 - home]).build(context.path(), &["-t", &apart]).code(0);
     pool.run(&["push", &apart]).code(0);
     let told = pool.run(&["info"]).code(0).stdout;
     assert!(names.iter().all(|name| told.contains(&format!("# {name}"))), "{told}");

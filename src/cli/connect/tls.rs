@@ -56,9 +56,13 @@ impl Tls {
         Self { files: files.clone(), config: OnceLock::new(), asked: Arc::default() }
     }
 
-    /// Whether this peer is spoken to by TLS. On loopback nobody listens in: there only where files say so.
-    pub(super) fn is_for(&self, peer: IpAddr) -> bool {
-        !peer.to_canonical().is_loopback() || self.files.ca.is_some() || self.files.cert.is_some()
+    /// Whether the peer that was found by this name is spoken to by TLS. On loopback nobody listens in: there only where
+    /// files say so. Loopback is what is written so: whoever answers for a name could say that it is here, and be shown
+    /// the token in the clear.
+    pub(super) fn is_for(&self, host: &str, peer: IpAddr) -> bool {
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        let is_written = host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback);
+        !(is_written && is_loopback(peer)) || self.files.ca.is_some() || self.files.cert.is_some()
     }
 
     /// Speaks TLS with who has this name. An error of kind `InvalidData` does not pass by itself; a [`Failure`] is in
@@ -66,7 +70,6 @@ impl Tls {
     pub(super) async fn over(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = self.config.get_or_init(|| configuration(&self.files, &self.asked).map(Arc::new));
         let config = config.as_ref().map_err(|failure| io::Error::new(io::ErrorKind::InvalidData, failure.clone()))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             let failure = usage(format!("'{host}' is no name that a certificate can have"));
             io::Error::new(io::ErrorKind::InvalidData, failure)
@@ -181,4 +184,23 @@ fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>,
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let read = read.map_err(|error| fail(error.to_string()))?;
     if read.is_empty() { Err(fail("it holds no certificate in PEM".to_owned())) } else { Ok(read) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_said_to_be_here_is_not_shown_the_token_in_the_clear() {
+        let tls = Tls::new(&args::Tls::default());
+        let is_for = |host: &str, peer: &str| tls.is_for(host, peer.parse().unwrap());
+        for host in ["localhost", "127.0.0.1", "127.1.2.3", "::1"] {
+            assert!(!is_for(host, "127.0.0.1"), "{host}");
+        }
+        for host in ["remora.ci.svc", "localhost.example.com", "10.0.0.1", ""] {
+            assert!(is_for(host, "127.0.0.1"), "{host}");
+        }
+        assert!(is_for("localhost", "10.0.0.1"));
+    }
 }

@@ -12,14 +12,14 @@ fn queue(running: usize, waiting: usize) -> Queue {
 #[test]
 fn without_a_limit_nobody_waits() {
     let mut queue = queue(0, 0);
-    assert!((0..100).all(|ticket| queue.enter(ticket, "a") == Entry::Runs));
+    assert!((0..100).all(|ticket| queue.enter(ticket, "", "a") == Entry::Runs));
 }
 
 #[test]
 fn projects_take_turns_and_keep_their_order() {
     let mut queue = queue(1, 10);
     let came = [(0, "a"), (1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c"), (6, "b")];
-    let entries = came.map(|(ticket, project)| queue.enter(ticket, project));
+    let entries = came.map(|(ticket, project)| queue.enter(ticket, "", project));
     assert_eq!((entries[0], entries[6]), (Entry::Runs, Entry::Waits));
     let ahead: Vec<_> = (0..7).map(|ticket| queue.ahead(ticket)).collect();
     assert_eq!(ahead, [None, Some(0), Some(3), Some(5), Some(1), Some(2), Some(4)]);
@@ -32,12 +32,23 @@ fn projects_take_turns_and_keep_their_order() {
 }
 
 #[test]
+fn a_caller_with_many_projects_has_one_turn_all_the_same() {
+    let mut queue = queue(1, 10);
+    let came = [(0, "x", "a"), (1, "x", "a"), (2, "x", "b"), (3, "x", "c"), (4, "y", "a"), (5, "y", "a"), (6, "", "a")];
+    for (ticket, caller, project) in came {
+        queue.enter(ticket, caller, project);
+    }
+    let ahead: Vec<_> = (1..7).filter_map(|ticket| queue.ahead(ticket)).collect();
+    assert_eq!(ahead, [0, 3, 5, 1, 4, 2]);
+}
+
+#[test]
 fn who_goes_while_waiting_leaves_no_gap() {
     let mut queue = queue(1, 2);
-    assert_eq!([0, 1, 2].map(|ticket| queue.enter(ticket, "a")), [Entry::Runs, Entry::Waits, Entry::Waits]);
-    assert_eq!(queue.enter(3, "b"), Entry::Full);
+    assert_eq!([0, 1, 2].map(|ticket| queue.enter(ticket, "", "a")), [Entry::Runs, Entry::Waits, Entry::Waits]);
+    assert_eq!(queue.enter(3, "", "b"), Entry::Full);
     queue.leave(1);
-    assert_eq!((queue.ahead(2), queue.enter(3, "b")), (Some(0), Entry::Waits));
+    assert_eq!((queue.ahead(2), queue.enter(3, "", "b")), (Some(0), Entry::Waits));
     queue.leave(99);
     queue.leave(0);
     assert_eq!((queue.running(), queue.waiting()), (1, 1));
@@ -70,7 +81,7 @@ proptest! {
             match step {
                 Step::Comes(project) => {
                     let (project, full) = (project.to_string(), queue.waiting() >= waiting);
-                    let entry = queue.enter(ticket, &project);
+                    let entry = queue.enter(ticket, "", &project);
                     prop_assert_eq!(entry == Entry::Full, full && running > 0 && ran.len() == running);
                     if entry != Entry::Full {
                         there.push((ticket, project));

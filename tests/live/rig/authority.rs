@@ -139,13 +139,13 @@ impl Authority {
         authority
     }
 
-    /// Signs a certificate for these days, as `NAME.crt` and `NAME.key`; the agent's is for [`ADDRESS`].
+    /// Signs a certificate for these days, as `NAME.crt` and `NAME.key`; the agent's is for [`ADDRESS`] and the pool's name.
     pub(crate) fn sign(&self, name: &str, days: i32) {
         let (from, to) =
             if days < 0 { ("20200101000000Z", "20200102000000Z") } else { ("20200101000000Z", "20991231000000Z") };
         self.openssl(&format!(
             "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr
-             echo subjectAltName=DNS:remora.ci.svc,IP:{ADDRESS} >names
+             echo subjectAltName=DNS:remora.ci.svc,DNS:pool.test,IP:{ADDRESS} >names
              touch index.txt; [ -e serial ] || echo 01 >serial
              printf '[ca]\\ndefault_ca=x\\n[x]\\ndatabase=index.txt\\nserial=serial\\nnew_certs_dir=.\\ndefault_md=sha256\\nunique_subject=no\\npolicy=p\\n[p]\\ncommonName=supplied\\n' >ca.cnf
              openssl ca -batch -config ca.cnf -cert ca.crt -keyfile ca.key -in {name}.csr -out {name}.crt -notext \
