@@ -4,7 +4,7 @@ mod bugs;
 
 use std::path::PathBuf;
 
-use crate::model::{Capabilities, EngineKind, Failure, Finding, Volume};
+use crate::model::{Capabilities, EngineKind, Failure, Finding, ImageStore, Volume};
 
 /// What was found out. The service and the engine room gather it.
 #[derive(Debug, Clone)]
@@ -65,6 +65,15 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
 fn storage(engine: &Capabilities) -> Finding {
     let (about, driver) = ("storage", engine.storage_driver.as_str());
     let store = engine.image_store.map(|store| format!(" ({} image store)", store.as_str())).unwrap_or_default();
+    if engine.image_store == Some(ImageStore::Containerd)
+        && ImageStore::of_driver(driver) == Some(ImageStore::Graphdriver)
+    {
+        return Finding::error(
+            about,
+            format!("the storage driver is {driver}, which the containerd image store does not know: no pull works"),
+            "take \"storage-driver\" out of the engine's daemon.json, or \"containerd-snapshotter\" out of its features",
+        );
+    }
     if matches!(driver, "vfs" | "native") {
         return Finding::error(
             about,

@@ -79,6 +79,7 @@ fn what_makes_builds_hang_fail_or_crawl_is_an_error() {
     let free = |bytes: u64| of_engine(|engine| engine.data.as_mut().unwrap().1.free = bytes);
     assert_eq!(of_engine(|engine| engine.networks[0].1 = 1500), error("network"));
     assert_eq!(of_engine(|engine| engine.capabilities.storage_driver = "vfs".to_owned()), error("storage"));
+    assert_eq!(of_engine(|engine| engine.capabilities.image_store = Some(ImageStore::Containerd)), error("storage"));
     assert_eq!(free(900_000_000), error("disk"));
     assert_eq!(free(4_000_000_000), warning("disk"));
     assert_eq!(of_engine(|engine| engine.capabilities.git = false), warning("git"));
