@@ -29,6 +29,8 @@ const BARE_HOSTS_SINCE: EngineVersion = EngineVersion(23, 0, 0);
 pub struct Pod {
     /// The filesystem behind the engine's data.
     pub volume: Volume,
+    /// Whether nothing lies there yet, as in an emptyDir. What is taken of its filesystem is then somebody else's.
+    pub fresh: bool,
     /// The largest packet that leaves the pod, in bytes; `None` without a default route.
     pub mtu: Option<u32>,
 }
@@ -98,8 +100,10 @@ pub fn daemon_json(wanted: &Wanted, pod: &Pod, base: Map<String, Value>) -> Resu
         "features": { "containerd-snapshotter": store == ImageStore::Containerd },
     });
     let space = wanted.data_size.map_or(pod.volume.total, |size| size.min(pod.volume.total));
+    // An emptyDir is on the node's own disk, and the kubelet evicts the pod that fills it.
+    let room = if pod.fresh { space.min(pod.volume.free) } else { space };
     if space > 0 {
-        config["builder"] = json!({ "gc": gc::gc(space, wanted.gc_share) });
+        config["builder"] = json!({ "gc": gc::gc(space, room, wanted.gc_share) });
     }
     if let Some(mtu) = mtu {
         config["mtu"] = json!(mtu);

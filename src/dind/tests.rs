@@ -20,7 +20,7 @@ fn wanted() -> Wanted {
 
 fn pod() -> Pod {
     let volume = Volume { filesystem: "ext4".to_owned(), total: 100_000_000_000, free: 90_000_000_000 };
-    Pod { volume, mtu: Some(1450) }
+    Pod { volume, fresh: false, mtu: Some(1450) }
 }
 
 fn on(filesystem: &str) -> Pod {
@@ -141,11 +141,17 @@ fn a_registry_is_insecure_in_the_words_of_each_version() {
 }
 
 #[test]
-fn a_size_limit_counts_and_a_large_mtu_does_not() {
+fn a_size_limit_and_the_nodes_free_space_count_and_a_large_mtu_does_not() {
     let jumbo = Pod { mtu: Some(9001), ..pod() };
     let config = made(&Wanted { data_size: Some(20_000_000_000), ..wanted() }, &jumbo);
     assert_eq!(config["mtu"], 1500);
     assert_eq!(config["builder"]["gc"]["defaultKeepStorage"], "12000000000");
+    let node = Pod { fresh: true, volume: Volume { free: 30_000_000_000, ..pod().volume }, ..pod() };
+    let gc = &made(&wanted(), &node)["builder"]["gc"];
+    assert_eq!(gc["defaultKeepStorage"], "18000000000", "the kubelet evicts who fills the node's disk");
+    assert_eq!(gc["defaultMinFreeSpace"], "20000000000");
+    let limited = made(&Wanted { data_size: Some(20_000_000_000), ..wanted() }, &node);
+    assert_eq!(limited["builder"]["gc"]["defaultKeepStorage"], "12000000000");
     let lonely = daemon_json(&wanted(), &Pod { mtu: None, ..pod() }, Map::new()).unwrap();
     assert!(!lonely.config.contains_key("mtu") && lonely.warnings[0].contains("default route"));
 }
