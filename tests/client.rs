@@ -50,6 +50,16 @@ fn a_failed_build_leaves_no_id_of_an_earlier_one() {
 }
 
 #[test]
+fn files_that_would_stay_empty_are_refused_before_the_build() {
+    let dir = context();
+    for output in ["type=tar,dest=x.tar", "out", "type=cacheonly"] {
+        for flag in ["--iidfile", "--digest-file"] {
+            refuses(&remora(dir.path(), &["build", "-o", output, flag, "file", "."]), 2, flag);
+        }
+    }
+}
+
+#[test]
 fn a_check_makes_no_image_and_leaves_the_id_of_the_last_one() {
     let dir = context();
     fs::write(dir.path().join("id"), "sha256:old").unwrap();

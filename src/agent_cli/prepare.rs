@@ -26,7 +26,7 @@ pub(super) fn run(args: Prepare) -> Result<(), String> {
     let volume = host::volume(&data_root).map_err(|error| {
         format!("{}: {error}; mount the volume of the engine's data there in this container too", data_root.display())
     })?;
-    let pod = Pod { volume, mtu: host::mtu() };
+    let pod = Pod { volume, fresh: is_fresh(&data_root), mtu: host::mtu() };
     let wanted = Wanted {
         socket,
         data_root,
@@ -55,6 +55,12 @@ pub(super) fn run(args: Prepare) -> Result<(), String> {
     print(&format!("{:#}", Value::Object(prepared.config)));
     print(&format!("this is {0}; start the engine as: dockerd --config-file {0}", config.display()));
     Ok(())
+}
+
+/// Whether nothing lies there but what the filesystem makes itself. An engine closes its directory to others.
+fn is_fresh(data_root: &Path) -> bool {
+    let is_its_own = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == "lost+found");
+    fs::read_dir(data_root).is_ok_and(|mut entries| entries.all(is_its_own))
 }
 
 fn read(path: &Path) -> Result<Map<String, Value>, String> {

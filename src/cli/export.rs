@@ -75,6 +75,9 @@ impl Destination {
             Goal::Export(..) if args.iidfile.is_some() => {
                 return Err(usage("--iidfile: what is exported has no id").next("leave it out"));
             }
+            Goal::Export(Export::Tar | Export::Local | Export::CacheOnly, _) if args.digest_file.is_some() => {
+                return Err(usage("--digest-file: what is exported has no manifest").next("leave it out"));
+            }
             Goal::Export(Export::CacheOnly, _) => Self { export: Export::CacheOnly, ..plain },
             Goal::Export(_, None) if args.is_quiet() => {
                 return Err(usage("-o: the archive goes to standard output, and the id that -q prints as well")

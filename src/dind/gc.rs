@@ -8,10 +8,10 @@ const FREE: u8 = 20;
 /// How much of what the cache may take is kept whatever the disk looks like, in percent.
 const KEPT: u8 = 25;
 
-/// `builder.gc` for so many bytes, of which cache may take `share` percent. As numbers of bytes: units are powers of two
+/// `builder.gc` for so many bytes of space, where cache may take `share` percent of `room`. As numbers of bytes: units are powers of two
 /// in some versions, and of ten in others. `defaultKeepStorage` is for engines up to 27, the others are for 28 and later.
-pub(super) fn gc(space: u64, share: u8) -> Value {
-    let used = percent(space, share);
+pub(super) fn gc(space: u64, room: u64, share: u8) -> Value {
+    let used = percent(room, share);
     json!({
         "enabled": true,
         "defaultKeepStorage": used.to_string(),

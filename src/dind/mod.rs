@@ -29,6 +29,8 @@ const BARE_HOSTS_SINCE: EngineVersion = EngineVersion(23, 0, 0);
 pub struct Pod {
     /// The filesystem behind the engine's data.
     pub volume: Volume,
+    /// Whether nothing lies there yet, as in an emptyDir. What is taken of its filesystem is then somebody else's.
+    pub fresh: bool,
     /// The largest packet that leaves the pod, in bytes; `None` without a default route.
     pub mtu: Option<u32>,
 }
@@ -84,8 +86,8 @@ pub fn daemon_json(wanted: &Wanted, pod: &Pod, base: Map<String, Value>) -> Resu
         }
         _ => {}
     }
-    let store = image_store(wanted, &base);
-    let driver = wanted.storage_driver.as_deref().unwrap_or(match store {
+    let (store, driver) = storage(wanted, &base)?;
+    let driver = driver.unwrap_or(match store {
         ImageStore::Graphdriver => "overlay2",
         ImageStore::Containerd => "overlayfs",
     });
@@ -98,8 +100,10 @@ pub fn daemon_json(wanted: &Wanted, pod: &Pod, base: Map<String, Value>) -> Resu
         "features": { "containerd-snapshotter": store == ImageStore::Containerd },
     });
     let space = wanted.data_size.map_or(pod.volume.total, |size| size.min(pod.volume.total));
+    // An emptyDir is on the node's own disk, and the kubelet evicts the pod that fills it.
+    let room = if pod.fresh { space.min(pod.volume.free) } else { space };
     if space > 0 {
-        config["builder"] = json!({ "gc": gc::gc(space, wanted.gc_share) });
+        config["builder"] = json!({ "gc": gc::gc(space, room, wanted.gc_share) });
     }
     if let Some(mtu) = mtu {
         config["mtu"] = json!(mtu);
@@ -163,12 +167,44 @@ fn doubts(pod: &Pod) -> Vec<String> {
     doubts
 }
 
-/// The flag, else what the user's own file says, else the containerd store where it is known and tested.
-fn image_store(wanted: &Wanted, base: &Map<String, Value>) -> ImageStore {
+/// The image store and the driver that is named. The store is what the flag or the user's own file says, else what goes
+/// with the driver, else containerd's where it is known and tested.
+fn storage<'a>(wanted: &'a Wanted, base: &'a Map<String, Value>) -> Result<(ImageStore, Option<&'a str>), String> {
     let own = base.get("features").and_then(|features| features.get("containerd-snapshotter")).and_then(Value::as_bool);
-    let by_version = wanted.version.is_some_and(|version| version >= CONTAINERD_SINCE);
-    let chosen = if own.unwrap_or(by_version) { ImageStore::Containerd } else { ImageStore::Graphdriver };
-    wanted.image_store.unwrap_or(chosen)
+    let own = own.map(|own| if own { ImageStore::Containerd } else { ImageStore::Graphdriver });
+    let flag = wanted.image_store.map(|store| ("--image-store", store));
+    let asked = flag.or(own.map(|store| ("features.containerd-snapshotter of the base", store)));
+    if let (Some((_, flag)), Some(own)) = (flag, own)
+        && flag != own
+    {
+        return Err(format!(
+            "--image-store wants the {} store, and features.containerd-snapshotter of the base the {} store; leave one \
+             of them out",
+            flag.as_str(),
+            own.as_str()
+        ));
+    }
+    // As everywhere, the base wins.
+    let theirs =
+        base.get("storage-driver").and_then(Value::as_str).map(|driver| ("storage-driver of the base", driver));
+    let named = theirs.or(wanted.storage_driver.as_deref().map(|driver| ("--storage-driver", driver)));
+    let store = match (asked, named) {
+        (Some((key, store)), Some((driver_key, driver)))
+            if ImageStore::of_driver(driver).is_some_and(|of_driver| of_driver != store) =>
+        {
+            return Err(format!(
+                "{key} wants the {} store, and {driver_key} is {driver}, which that store does not know: no pull would \
+                 work; leave one of them out",
+                store.as_str()
+            ));
+        }
+        (Some((_, store)), _) => store,
+        // One that both know is a graphdriver to whoever does not ask for more.
+        (None, Some((_, driver))) => ImageStore::of_driver(driver).unwrap_or(ImageStore::Graphdriver),
+        (None, None) if wanted.version.is_some_and(|version| version >= CONTAINERD_SINCE) => ImageStore::Containerd,
+        (None, None) => ImageStore::Graphdriver,
+    };
+    Ok((store, named.map(|(_, driver)| driver)))
 }
 
 /// The builds of 20.10 heed plain HTTP only where the registry is written with the scheme, newer ones only without.

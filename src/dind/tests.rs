@@ -20,7 +20,7 @@ fn wanted() -> Wanted {
 
 fn pod() -> Pod {
     let volume = Volume { filesystem: "ext4".to_owned(), total: 100_000_000_000, free: 90_000_000_000 };
-    Pod { volume, mtu: Some(1450) }
+    Pod { volume, fresh: false, mtu: Some(1450) }
 }
 
 fn on(filesystem: &str) -> Pod {
@@ -95,6 +95,39 @@ fn the_containerd_store_is_chosen_where_it_is_known_or_asked_for() {
 }
 
 #[test]
+fn store_and_driver_go_together_or_nothing_is_written() {
+    let made = |store: Option<ImageStore>, driver: Option<&str>, own: &Value| {
+        let version = Some(EngineVersion(28, 0, 0));
+        let driver = driver.map(ToOwned::to_owned);
+        let wanted = Wanted { version, image_store: store, storage_driver: driver, ..wanted() };
+        let Prepared { config, warnings } = daemon_json(&wanted, &pod(), base(own))?;
+        let containerd = config["features"]["containerd-snapshotter"].as_bool().unwrap();
+        Ok::<_, String>((containerd, config["storage-driver"].as_str().unwrap().to_owned(), warnings.len()))
+    };
+    let (graphdriver, containerd) = (Some(ImageStore::Graphdriver), Some(ImageStore::Containerd));
+    let (overlay2, feature) =
+        (json!({ "storage-driver": "overlay2" }), |on: bool| json!({ "features": { "containerd-snapshotter": on } }));
+    let chosen = |containerd, driver: &str| Ok((containerd, driver.to_owned(), 0));
+    assert_eq!(made(None, None, &overlay2), chosen(false, "overlay2"));
+    assert_eq!(made(None, Some("overlay2"), &json!({})), chosen(false, "overlay2"));
+    assert_eq!(made(None, Some("btrfs"), &json!({})), chosen(false, "btrfs"));
+    assert_eq!(made(containerd, Some("btrfs"), &json!({})), chosen(true, "btrfs"));
+    assert_eq!(made(None, Some("overlayfs"), &json!({})), chosen(true, "overlayfs"));
+    assert_eq!(made(graphdriver, None, &overlay2), chosen(false, "overlay2"));
+    for (store, driver, own, keys) in [
+        (containerd, None, overlay2.clone(), ["--image-store", "storage-driver of the base"]),
+        (containerd, Some("overlay2"), json!({}), ["--image-store", "--storage-driver"]),
+        (graphdriver, Some("overlayfs"), json!({}), ["--image-store", "--storage-driver"]),
+        (graphdriver, None, feature(true), ["--image-store", "features.containerd-snapshotter"]),
+        (containerd, None, feature(false), ["--image-store", "features.containerd-snapshotter"]),
+        (None, Some("overlay2"), feature(true), ["--storage-driver", "features.containerd-snapshotter"]),
+    ] {
+        let why = made(store, driver, &own).unwrap_err();
+        assert!(keys.iter().all(|key| why.contains(key)), "{why}");
+    }
+}
+
+#[test]
 fn a_registry_is_insecure_in_the_words_of_each_version() {
     let insecure = |version: Option<&str>| {
         let version = version.map(|text| text.parse().unwrap());
@@ -108,11 +141,17 @@ fn a_registry_is_insecure_in_the_words_of_each_version() {
 }
 
 #[test]
-fn a_size_limit_counts_and_a_large_mtu_does_not() {
+fn a_size_limit_and_the_nodes_free_space_count_and_a_large_mtu_does_not() {
     let jumbo = Pod { mtu: Some(9001), ..pod() };
     let config = made(&Wanted { data_size: Some(20_000_000_000), ..wanted() }, &jumbo);
     assert_eq!(config["mtu"], 1500);
     assert_eq!(config["builder"]["gc"]["defaultKeepStorage"], "12000000000");
+    let node = Pod { fresh: true, volume: Volume { free: 30_000_000_000, ..pod().volume }, ..pod() };
+    let gc = &made(&wanted(), &node)["builder"]["gc"];
+    assert_eq!(gc["defaultKeepStorage"], "18000000000", "the kubelet evicts who fills the node's disk");
+    assert_eq!(gc["defaultMinFreeSpace"], "20000000000");
+    let limited = made(&Wanted { data_size: Some(20_000_000_000), ..wanted() }, &node);
+    assert_eq!(limited["builder"]["gc"]["defaultKeepStorage"], "12000000000");
     let lonely = daemon_json(&wanted(), &Pod { mtu: None, ..pod() }, Map::new()).unwrap();
     assert!(!lonely.config.contains_key("mtu") && lonely.warnings[0].contains("default route"));
 }

@@ -4,7 +4,7 @@ mod bugs;
 
 use std::path::PathBuf;
 
-use crate::model::{Capabilities, EngineKind, Failure, Finding, Volume};
+use crate::model::{Capabilities, EngineKind, Failure, Finding, ImageStore, Volume};
 
 /// What was found out. The service and the engine room gather it.
 #[derive(Debug, Clone)]
@@ -31,14 +31,16 @@ pub type Asked = Result<bool, Failure>;
 pub struct EngineFacts {
     /// What it is and can do.
     pub capabilities: Capabilities,
-    /// Whether it shares the agent's network, as in a pod.
-    pub near: bool,
+    /// Whether the agent sees the engine's bridge, and so has the engine's way out, as in a pod.
+    pub same_network: bool,
     /// Its bridge networks, with their MTUs in bytes. None of a buildkitd.
     pub networks: Vec<(String, u32)>,
     /// Where its data are and the filesystem behind them, where the agent sees that.
     pub data: Option<(PathBuf, Volume)>,
 }
 
+/// The network of RUN steps, but of those with `--network host` or `none`.
+const DEFAULT_NETWORK: &str = "bridge";
 /// Free bytes below which builds are about to fail.
 const HARDLY_ANY: u64 = 1_000_000_000;
 
@@ -65,6 +67,15 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
 fn storage(engine: &Capabilities) -> Finding {
     let (about, driver) = ("storage", engine.storage_driver.as_str());
     let store = engine.image_store.map(|store| format!(" ({} image store)", store.as_str())).unwrap_or_default();
+    if engine.image_store == Some(ImageStore::Containerd)
+        && ImageStore::of_driver(driver) == Some(ImageStore::Graphdriver)
+    {
+        return Finding::error(
+            about,
+            format!("the storage driver is {driver}, which the containerd image store does not know: no pull works"),
+            "take \"storage-driver\" out of the engine's daemon.json, or \"containerd-snapshotter\" out of its features",
+        );
+    }
     if matches!(driver, "vfs" | "native") {
         return Finding::error(
             about,
@@ -99,28 +110,44 @@ fn tenths(bytes: u64) -> String {
 
 fn network(engine: &EngineFacts, pod: Option<u32>) -> Vec<Finding> {
     let about = "network";
-    if engine.capabilities.kind == EngineKind::Buildkitd || !engine.near {
-        return vec![Finding::ok(about, "not looked at: the engine does not tell its MTU, or is elsewhere")];
+    if engine.capabilities.kind == EngineKind::Buildkitd || !engine.same_network {
+        return vec![Finding::ok(
+            about,
+            "not looked at: the agent does not see the engine's bridge, so it has a network of its own",
+        )];
     }
     let Some(pod) = pod else {
         return vec![Finding::warning(
             about,
-            "there is no default route: registries beyond this network cannot be reached",
+            "there is no default route, as the agent sees it: registries beyond this network cannot be reached",
             "look at the network of the pod or the machine",
         )];
     };
-    let wide: Vec<_> = engine.networks.iter().filter(|(_, mtu)| *mtu > pod).collect();
-    let error = |(name, mtu): &&(String, u32)| {
+    let wide = engine.networks.iter().filter(|(_, mtu)| *mtu > pod);
+    let finding = |(name, mtu): &(String, u32)| {
         let what = format!(
-            "the engine's network {name} has an MTU of {mtu}, and what leaves the pod takes {pod}: downloads in RUN steps \
-             may hang for ever"
+            "the engine's network {name} has an MTU of {mtu}, and the way out, as the agent sees it, takes {pod}"
         );
-        Finding::error(about, what, format!("start the engine with \"mtu\": {pod}; remora-agent prepare-engine does"))
+        if name == DEFAULT_NETWORK {
+            let what = format!("{what}: downloads in RUN steps may hang for ever");
+            return Finding::error(
+                about,
+                what,
+                format!("start the engine with \"mtu\": {pod}; remora-agent prepare-engine does"),
+            );
+        }
+        let what = format!("{what}: downloads in its containers may hang; RUN steps do not use it");
+        let next = format!("if it is of use, make it anew with --opt com.docker.network.driver.mtu={pod}");
+        Finding::warning(about, what, next)
     };
-    match wide.as_slice() {
-        [] => vec![Finding::ok(about, format!("no network of the engine has an MTU above the pod's, {pod}"))],
-        wide => wide.iter().map(error).collect(),
+    let found: Vec<_> = wide.map(finding).collect();
+    if found.is_empty() {
+        return vec![Finding::ok(
+            about,
+            format!("no network of the engine has an MTU above that of the way out, {pod}"),
+        )];
     }
+    found
 }
 
 fn git(engine: &Capabilities, agent: bool) -> Finding {

@@ -27,7 +27,7 @@ fn engine() -> EngineFacts {
     let volume = Volume { filesystem: "ext4".to_owned(), total: 100_000_000_000, free: 50_000_000_000 };
     EngineFacts {
         capabilities: capabilities(),
-        near: true,
+        same_network: true,
         networks: vec![("bridge".to_owned(), 1450)],
         data: Some(("/var/lib/docker".into(), volume)),
     }
@@ -79,6 +79,7 @@ fn what_makes_builds_hang_fail_or_crawl_is_an_error() {
     let free = |bytes: u64| of_engine(|engine| engine.data.as_mut().unwrap().1.free = bytes);
     assert_eq!(of_engine(|engine| engine.networks[0].1 = 1500), error("network"));
     assert_eq!(of_engine(|engine| engine.capabilities.storage_driver = "vfs".to_owned()), error("storage"));
+    assert_eq!(of_engine(|engine| engine.capabilities.image_store = Some(ImageStore::Containerd)), error("storage"));
     assert_eq!(free(900_000_000), error("disk"));
     assert_eq!(free(4_000_000_000), warning("disk"));
     assert_eq!(of_engine(|engine| engine.capabilities.git = false), warning("git"));
@@ -89,10 +90,16 @@ fn what_makes_builds_hang_fail_or_crawl_is_an_error() {
 }
 
 #[test]
+fn a_network_that_no_step_uses_is_no_error() {
+    let other = of_engine(|engine| engine.networks.push(("compose_default".to_owned(), 1500)));
+    assert_eq!(other, [(Level::Warning, "network".to_owned())]);
+}
+
+#[test]
 fn what_is_not_known_is_no_trouble() {
     assert_eq!(of_engine(|engine| engine.data = None), []);
     let elsewhere = of_engine(|engine| {
-        engine.near = false;
+        engine.same_network = false;
         engine.networks[0].1 = 9000;
     });
     assert_eq!(elsewhere, []);

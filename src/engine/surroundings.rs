@@ -13,12 +13,18 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const PORTS: [u16; 2] = [2375, 2376];
 /// What a network has that says nothing, in bytes.
 const USUAL_MTU: u32 = 1500;
+/// The network of RUN steps.
+const DEFAULT_NETWORK: &str = "bridge";
+/// The default network's interface, where it says nothing else.
+const USUAL_INTERFACE: &str = "docker0";
 
 /// An engine's networks and data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surroundings {
     /// Bridge networks, with their MTUs in bytes.
     pub networks: Vec<(String, u32)>,
+    /// The interface of the default network, such as `docker0`, where the engine has one.
+    pub interface: Option<String>,
     /// Where the data are, as the engine sees it.
     pub data_root: PathBuf,
 }
@@ -49,9 +55,14 @@ impl Engine {
             let mtu = network.options.as_ref()?.get("com.docker.network.driver.mtu")?;
             mtu.parse().ok()
         };
-        let bridges = networks.into_iter().filter(|network| network.driver == "bridge");
+        let interface = |network: &Network| {
+            let name = network.options.as_ref().and_then(|options| options.get("com.docker.network.bridge.name"));
+            name.map_or(USUAL_INTERFACE, String::as_str).to_owned()
+        };
+        let bridges: Vec<_> = networks.iter().filter(|network| network.driver == "bridge").collect();
         Ok(Surroundings {
-            networks: bridges.map(|network| (network.name.clone(), mtu(&network).unwrap_or(USUAL_MTU))).collect(),
+            networks: bridges.iter().map(|network| (network.name.clone(), mtu(network).unwrap_or(USUAL_MTU))).collect(),
+            interface: bridges.iter().find(|network| network.name == DEFAULT_NETWORK).map(|network| interface(network)),
             data_root: info.data_root,
         })
     }

@@ -20,6 +20,18 @@ pub enum ImageStore {
     Containerd,
 }
 
+impl ImageStore {
+    /// The store that alone knows this storage driver; `None` where both do, or nobody knows. With that of the other an
+    /// engine may start, and then pulls fail: <https://github.com/moby/moby/issues/46254>.
+    pub fn of_driver(driver: &str) -> Option<Self> {
+        match driver {
+            "overlay2" | "overlay" | "vfs" | "aufs" | "devicemapper" => Some(Self::Graphdriver),
+            "overlayfs" | "native" => Some(Self::Containerd),
+            _ => None,
+        }
+    }
+}
+
 /// What an engine is and can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)] // each is a fact of its own

@@ -71,11 +71,13 @@ async fn engine_facts(agent: &Inner, capabilities: &Capabilities) -> EngineFacts
     let told = tokio::time::timeout(PATIENCE, agent.engine.surroundings()).await.ok().and_then(Result::ok);
     let seen = |root: &Path| near.then(|| host::volume(root).ok()).flatten();
     let data = told.as_ref().and_then(|told| Some((told.data_root.clone(), seen(&told.data_root)?)));
+    let interface = told.as_ref().and_then(|told| told.interface.as_deref());
+    let same_network = near && interface.is_some_and(host::has_interface);
     let networks = told.map(|told| told.networks).unwrap_or_default();
-    EngineFacts { capabilities: capabilities.clone(), near, networks, data }
+    EngineFacts { capabilities: capabilities.clone(), same_network, networks, data }
 }
 
-/// Whether the engine is on this machine, or in this pod.
+/// Whether the engine may be on this machine, or in this pod.
 fn is_near(url: &EngineUrl) -> bool {
     match url {
         EngineUrl::Unix(_) => true,

@@ -75,6 +75,10 @@ fn an_engine_that_makes_builds_crawl_or_hang_is_found(kind: Kind) {
     }
     let told = agent.client().run(&["doctor"]).code(1).stdout;
     assert!(told.contains("1430") && told.contains("1500") && told.contains("tcp://127.0.0.1:2375"), "{told}");
+    // From a network of its own the agent does not see the engine's way out.
+    let elsewhere = Pod::new(1430);
+    let apart = Agent::start_in_pod(&elsewhere, &engine);
+    assert_eq!(levels(&apart.client(), 1, &[])["network"], "ok");
     // Whoever reads the agent's log and asks nothing knows it too.
     let logged = || agent.log().contains("downloads in RUN steps may hang").then_some(());
     rig::eventually("the agent's log has it", std::time::Duration::from_secs(10), logged);

@@ -1,12 +1,18 @@
 //! Results that go into a file of the client.
 
-use std::process::Command;
+use std::{
+    fs::File,
+    io::Read as _,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Command, Stdio},
+};
 
 use crate::rig::{self, Agent, Engine, Kind, Registry};
 
 on_every_engine!(an_archive_has_its_name_once_it_is_whole, nothing_is_made_where_the_cache_alone_is_wanted);
 on_every_engine!(@ containerd Containerd28 an_image_goes_into_an_archive);
 on_every_engine!(@ graphdriver Docker28 what_the_engine_cannot_export_is_refused);
+on_one_engine!(Docker28: standard_output_is_written_on_whatever_it_is);
 
 fn names(archive: &std::path::Path) -> String {
     let listed = Command::new("tar").arg("-tf").arg(archive).output().unwrap();
@@ -73,4 +79,23 @@ fn what_the_engine_cannot_export_is_refused(kind: Kind) {
     agent.client().build(context.path(), &["-o", "type=image,compression=zstd"]).code(2).says("-o compression");
     agent.client().build(context.path(), &["-o", "type=image,store=false"]).code(2).says("'store' is not known here");
     agent.client().build(context.path(), &["-o", "type=tar,dest=x.tar", "--push", "-t", "r.example/a:1"]).code(2);
+}
+
+fn standard_output_is_written_on_whatever_it_is(kind: Kind) {
+    let agent = Agent::start(&Engine::shared(kind));
+    let context = rig::context(&[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
+    let built = |out: Stdio| {
+        let mut client = agent.client().command(&["build", "--iidfile=/dev/stdout", context.path().to_str().unwrap()]);
+        assert!(client.stdin(Stdio::null()).stdout(out).stderr(Stdio::null()).status().unwrap().success());
+    };
+    let log = context.path().join("log");
+    std::fs::write(&log, "before\n").unwrap();
+    built(File::options().append(true).open(&log).unwrap().into());
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.starts_with("before\nsha256:"), "the log lost what was in it: {text}");
+    let (mut reader, writer) = UnixStream::pair().unwrap();
+    built(OwnedFd::from(writer).into());
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("sha256:"), "{text}");
 }

@@ -253,6 +253,15 @@ app: {extends: ['.remora:build', '.remora:services'], services: [], variables: {
     assert!(!log.contains("another token"), "the token is in the log:\n{log}");
 }
 
+/// A project that had another dind has `DOCKER_DRIVER: overlay2`: with the containerd store no pull would work.
+#[test]
+fn a_jobs_docker_driver_does_not_reach_the_engine() {
+    let services = std::fs::read_to_string(deployed().join("services.yml")).unwrap();
+    let engine = services.split("- name: ").find(|service| service.contains("dockerd")).unwrap();
+    let own = engine.split_once("      variables:\n").unwrap().1;
+    assert!(own.lines().any(|line| line == "        DOCKER_DRIVER: \"\""), "{services}");
+}
+
 /// Who includes the component gets what who includes the file gets.
 #[test]
 fn the_component_is_the_file_with_inputs() {

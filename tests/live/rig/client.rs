@@ -70,7 +70,7 @@ impl Client {
     }
 
     /// `remora ARGS...`, with the variables of this client.
-    pub(super) fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let remora = env!("CARGO_BIN_EXE_remora");
         let mut command = super::program(if self.plain { "setpriv" } else { remora });
         if self.plain {
