@@ -16,7 +16,7 @@
 //! | `chores`, `merge`, `places` | what goes on beside a build: cache that is written, and made one |
 //! | `trouble` | whether a push that failed within a solve is tried again |
 //! | `stream` | events to the caller; the report that they fold into |
-//! | `listen`, `incoming`, `tls` | the sockets, connections as they come, and TLS |
+//! | `listen`, `incoming`, `crowd`, `tls` | the sockets, connections as they come, how many, and TLS |
 //! | `door` | who is let in, and to what |
 //! | `open` | from the configuration to sockets and settings |
 //! | `serve` | puts it all behind one server; health, reflection, drain |
