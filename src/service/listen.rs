@@ -33,6 +33,8 @@ pub struct SocketFile {
     path: PathBuf,
     /// Device and inode.
     identity: (u64, u64),
+    /// The directory, locked (shared) until the process ends in whatever way: a file alone may be a dead agent's.
+    _alive: Option<File>,
 }
 
 impl Drop for SocketFile {
@@ -92,7 +94,9 @@ fn bind_unix(path: &Path, directory: &Path) -> io::Result<Listener> {
         fs::set_permissions(&place, Permissions::from_mode(MODE))?;
         let file = fs::symlink_metadata(&place)?;
         fs::rename(&place, path)?;
-        let file = SocketFile { path: path.to_owned(), identity: (file.dev(), file.ino()) };
+        // Who holds it for himself is left alone: an agent need not wait for him.
+        let alive = File::open(directory).ok().filter(|directory| directory.try_lock_shared().is_ok());
+        let file = SocketFile { path: path.to_owned(), identity: (file.dev(), file.ino()), _alive: alive };
         Ok(Listener::Unix(listener, file))
     })();
     drop(fs::remove_dir_all(&hidden));
@@ -168,6 +172,20 @@ mod tests {
         assert!(refused.to_string().contains("agent.sock.lock"), "{refused}");
         drop(held);
         bind(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_knows_that_an_agent_is_alive_until_it_has_drained() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = || File::open(dir.path()).unwrap().try_lock().is_ok();
+        let Listener::Unix(listener, file) = bind(&dir.path().join("agent.sock")).await.unwrap() else {
+            unreachable!()
+        };
+        assert!(!free());
+        drop(listener);
+        assert!(!free(), "its engine would end under its builds");
+        drop(file);
+        assert!(free());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use crate::rig::{self, Agent, Engine, Kind, Registry};
 on_every_engine!(an_engine_restarts_under_the_agent);
 on_one_engine!(Docker28:
     the_agent_is_there_before_the_engine, the_client_is_there_before_the_agent, an_engine_dies_in_the_middle_of_a_build,
-    sigterm_drains_the_agent,
+    sigterm_drains_the_agent, the_engine_of_a_pool_waits_for_an_agent_that_lives,
 );
 
 fn scratch_image() -> tempfile::TempDir {
@@ -80,4 +80,19 @@ fn sigterm_drains_the_agent(kind: Kind) {
     agent.signal("TERM");
     running.wait().code(0);
     rig::eventually("the agent ends", Duration::from_secs(5), || (!agent.lives()).then_some(()));
+}
+
+/// What the engine's container runs before it ends (`preStop`), which asks again and again.
+fn the_engine_of_a_pool_waits_for_an_agent_that_lives(kind: Kind) {
+    let pool = std::fs::read_to_string(rig::repository("deploy/kubernetes/pool/statefulset.yaml")).unwrap();
+    let asks = pool.lines().find_map(|line| line.trim().strip_prefix("- while ")?.strip_suffix("; do sleep 0.5; done"));
+    let agent = Agent::start(&Engine::shared(kind));
+    let url = agent.url();
+    let (directory, _) = url.strip_prefix("unix://").unwrap().rsplit_once('/').unwrap();
+    let asks = asks.unwrap().replace("/run/remora", directory);
+    let waits = || rig::program("sh").args(["-c", &asks]).status().unwrap().success();
+    assert!(waits(), "the engine ends under its builds");
+    agent.signal("KILL");
+    rig::eventually("the engine may end", Duration::from_secs(5), || (!waits()).then_some(()));
+    assert!(std::path::Path::new(directory).join("agent.sock").exists(), "this was not the case that is tried");
 }
