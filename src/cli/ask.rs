@@ -15,7 +15,7 @@ use super::{
     usage,
 };
 use crate::{
-    model::{self, BuildRequest, Event, Failure, Report, SessionId},
+    model::{self, BuildRequest, Failure, Report, SessionId},
     session::{Secrets, SshAgents},
 };
 
@@ -106,33 +106,40 @@ impl Asked {
     }
 
     /// Asks the agent, and follows the call to its end.
-    pub(super) async fn ask(self, connection: &Connection, call: Call) -> Result<Report, Failure> {
+    pub(super) async fn ask(mut self, connection: &Connection, call: Call) -> Result<Report, Failure> {
         let mut progress = Progress::new(&self.progress);
         for notice in &self.notices {
             progress.note(notice.clone());
         }
-        let mut route = Route::new(connection, self.request.project())?;
+        let queues = call == Call::Build && self.request.subrequest.is_none();
+        let mut route = Route::new(connection, self.request.project(), queues)?;
         loop {
             let agent = route.next(&mut progress).await?;
             let (failure, spent) = match self.ask_one(agent, call, &mut progress).await {
                 Ok(report) => return Ok(report),
                 Err(stopped) => stopped,
             };
-            if spent || !route.passes_on(&failure, progress.has_begun()) {
+            if spent {
                 return Err(failure);
             }
+            let notice = route.pass_on(failure, &progress)?;
             // The next one counts its steps anew.
             progress = Progress::new(&self.progress);
-            progress.show(Event::Notice { warning: true, text: format!("{}; another agent is asked", failure.what) });
+            progress.tell(notice);
         }
     }
 
     /// Asks this agent. With a failure comes whether what the client gives or takes is spent.
-    async fn ask_one(&self, mut agent: Agent, call: Call, progress: &mut Progress) -> Result<Report, (Failure, bool)> {
+    async fn ask_one(
+        &mut self,
+        mut agent: Agent,
+        call: Call,
+        progress: &mut Progress,
+    ) -> Result<Report, (Failure, bool)> {
         let Self { context, request, lent, place, .. } = self;
         let own = |failure| (failure, true);
         let lending = lend::Lending::build(context, lent.clone()).map_err(own)?;
-        let (taken, lending) = match place.as_ref().filter(|_| call == Call::Build) {
+        let (taken, lending) = match place.as_mut().filter(|_| call == Call::Build) {
             Some(place) => {
                 let (begun, taker) = place.open().map_err(own)?;
                 (Some(begun), lending.taking(taker))
@@ -153,7 +160,7 @@ impl Asked {
                 Ok(Report { context_bytes: report.context_bytes + context.uploaded(), ..report })
             }
             Err(failure) => {
-                let spent = context.uploaded() > 0 || taken.is_some_and(|taken| taken.is_spent());
+                let spent = context.is_spent() || taken.is_some_and(|taken| taken.is_spent());
                 Err((context.explain(cause::explain(session.explain(failure), network)), spent))
             }
         }

@@ -15,7 +15,10 @@ use tokio::net::{TcpStream, UnixStream};
 use tonic::service::interceptor::InterceptedService;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use self::{tls::Tls, token::Token};
+use self::{
+    tls::{Tls, closed},
+    token::Token,
+};
 use super::{args::Connection, text};
 use crate::{
     grpc::Channel,
@@ -77,14 +80,17 @@ impl Manner {
 
 /// Connects, as soon as the agent is there.
 pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
-    connect_telling(connection, |why| text::notice(&why)).await
+    connect_telling(connection, Instant::now() + connection.wait, |why| text::notice(&why)).await
 }
 
-/// Connects, and tells once why it waits.
-pub(super) async fn connect_telling(connection: &Connection, tell: impl FnOnce(String)) -> Result<Agent, Failure> {
+/// Connects until then, and tells once why it waits.
+pub(super) async fn connect_telling(
+    connection: &Connection,
+    deadline: Instant,
+    tell: impl FnOnce(String),
+) -> Result<Agent, Failure> {
     let address = parse(&connection.agent)?;
     let manner = Manner::new(connection)?;
-    let deadline = Instant::now() + connection.wait;
     let mut pause = RETRY.0;
     let mut tell = Some(tell);
     let client = loop {
@@ -123,7 +129,7 @@ pub(super) fn parse(url: &str) -> Result<Address, Failure> {
 
 async fn attempt(address: &Address, tls: &Tls) -> std::io::Result<Channel> {
     match address {
-        Address::Unix(path) => handshake(UnixStream::connect(path).await?, tls).await,
+        Address::Unix(path) => handshake(UnixStream::connect(path).await?, closed()).await,
         Address::Tcp(host, address) => {
             let stream = match address {
                 Some(address) => TcpStream::connect(address).await?,
@@ -133,14 +139,16 @@ async fn attempt(address: &Address, tls: &Tls) -> std::io::Result<Channel> {
             let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
             let name = name.trim_start_matches('[').trim_end_matches(']');
             if !tls.is_for(name, stream.peer_addr()?.ip()) {
-                return handshake(stream, tls).await;
+                return handshake(stream, closed()).await;
             }
-            handshake(tls.over(name, stream).await?, tls).await
+            let (stream, closed) = tls.over(name, stream).await?;
+            handshake(stream, closed).await
         }
     }
 }
 
-async fn handshake<IO>(io: IO, tls: &Tls) -> std::io::Result<Channel>
+/// `closed` is what it means that the connection ends before it is answered.
+async fn handshake<IO>(io: IO, closed: std::io::Error) -> std::io::Result<Channel>
 where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
@@ -150,9 +158,7 @@ where
     let mut health = HealthClient::new(channel.clone());
     match health.check(HealthCheckRequest::default()).await {
         Err(status) if status.code() == tonic::Code::Unknown || std::error::Error::source(&status).is_some() => {
-            let what = "it closes the connection; maybe what listens there is no remora-agent, or wants TLS (--tls-ca)";
-            let closed = || std::io::Error::new(std::io::ErrorKind::ConnectionAborted, what);
-            Err(tls.refused().unwrap_or_else(closed))
+            Err(closed)
         }
         _ => Ok(channel),
     }

@@ -107,6 +107,11 @@ impl Context {
         self.upload.as_ref().map_or(0, Upload::sent)
     }
 
+    /// Whether no other engine can have what is on standard input.
+    pub(super) fn is_spent(&self) -> bool {
+        self.upload.as_ref().is_some_and(Upload::is_taken)
+    }
+
     /// With what the context tells of it.
     pub(super) fn explain(&self, failure: Failure) -> Failure {
         let failure = self.named.explain(failure);

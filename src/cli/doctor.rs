@@ -4,39 +4,60 @@ use std::{fs, os::unix::fs::PermissionsExt as _, process::ExitCode};
 
 use super::{
     args::{Connection, Doctor},
-    connect, lend,
+    connect::Agent,
+    exit::Failures,
+    lend, pool,
     progress::Choice,
     text,
 };
 use crate::{
-    model::{DiagnoseRequest, Failure, FailureKind, Finding, Level},
+    model::{DiagnoseRequest, Failure, FailureKind, Finding, Level, Reference},
     pb, wire,
 };
 
 /// Exit code 1 where something is wrong.
 pub(super) async fn doctor(connection: &Connection, args: Doctor) -> Result<ExitCode, Failure> {
-    let mut agent = connect::connect(connection).await?;
-    let session = match args.repositories.as_slice() {
+    let (mut told, mut wrong, mut failures) = (Vec::new(), false, Failures::default());
+    for member in pool::all(connection).await? {
+        if !args.json {
+            member.head();
+        }
+        let mut findings = match diagnose(member.agent, &args.repositories).await {
+            Ok(findings) => findings,
+            Err(failure) => {
+                failures.add(member.name.as_deref(), failure);
+                continue;
+            }
+        };
+        findings.extend(socket(&member.address));
+        wrong |= findings.iter().any(|finding| finding.level == Level::Error);
+        if args.json {
+            told.extend(findings.iter().map(|finding| json(member.name.as_deref(), finding)));
+        } else {
+            print(&findings);
+        }
+    }
+    if args.json {
+        text::data(&format!("{:#}", serde_json::Value::from(told)));
+    }
+    failures.end()?;
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn diagnose(mut agent: Agent, repositories: &[Reference]) -> Result<Vec<Finding>, Failure> {
+    let session = match repositories {
         [] => None,
         _ => Some(lend::lend(&agent.client, lend::Lending::credentials())?),
     };
     let id = session.as_ref().map(|session| session.id.clone());
-    let request = DiagnoseRequest { session: id, repositories: args.repositories };
+    let request = DiagnoseRequest { session: id, repositories: repositories.to_vec() };
     let answer = agent.client.diagnose(pb::DiagnoseRequest::from(request)).await;
     let answer = answer.map_err(|status| match status.code() {
         tonic::Code::Unimplemented => Failure::new(FailureKind::Usage, "the agent is older than this command")
             .next("update the agent's image, or use the client of the agent's version"),
         _ => wire::from_status(&status),
     })?;
-    let mut findings: Vec<Finding> = answer.into_inner().findings.into_iter().map(Into::into).collect();
-    findings.extend(socket(&connection.agent));
-    if args.json {
-        text::data(&format!("{:#}", json(&findings)));
-    } else {
-        print(&findings);
-    }
-    let wrong = findings.iter().any(|finding| finding.level == Level::Error);
-    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(answer.into_inner().findings.into_iter().map(Into::into).collect())
 }
 
 /// Who else may use the socket that we came by.
@@ -63,7 +84,6 @@ fn print(findings: &[Finding]) {
     }
 }
 
-fn json(findings: &[Finding]) -> serde_json::Value {
-    let finding = |Finding { level, about, what, next }: &Finding| serde_json::json!({ "level": level.as_str(), "about": about, "what": what, "next": next });
-    findings.iter().map(finding).collect()
+fn json(agent: Option<&str>, Finding { level, about, what, next }: &Finding) -> serde_json::Value {
+    serde_json::json!({ "agent": agent, "level": level.as_str(), "about": about, "what": what, "next": next })
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{
     args::{Connection, Du, HeldFilter},
     connect::Agent,
+    exit::Failures,
     pool, text,
 };
 use crate::{
@@ -23,7 +24,7 @@ const TYPES: &str = "image, regular, source.local, source.git.checkout, exec.cac
 const SHORT: (usize, usize) = (12, 60);
 
 pub(super) async fn du(connection: &Connection, args: Du) -> Result<(), Failure> {
-    let mut told = Vec::new();
+    let (mut told, mut failures) = (Vec::new(), Failures::default());
     let members = pool::all(connection).await?;
     let several = members.iter().any(|member| member.name.is_some());
     for member in members {
@@ -31,7 +32,13 @@ pub(super) async fn du(connection: &Connection, args: Du) -> Result<(), Failure>
             member.head();
         }
         let name = member.name.clone();
-        let usage = ask(member.agent, &args).await?;
+        let usage = match ask(member.agent, &args).await {
+            Ok(usage) => usage,
+            Err(failure) => {
+                failures.add(name.as_deref(), failure);
+                continue;
+            }
+        };
         if args.json {
             let mut value = json(&usage, args.verbose);
             value["agent"] = name.into();
@@ -48,7 +55,7 @@ pub(super) async fn du(connection: &Connection, args: Du) -> Result<(), Failure>
         Some(last) => text::data(&told.into_iter().chain([last]).collect::<serde_json::Value>().to_string()),
         None => {}
     }
-    Ok(())
+    failures.end()
 }
 
 async fn ask(mut agent: Agent, args: &Du) -> Result<pb::DiskUsageResponse, Failure> {

@@ -14,13 +14,36 @@ pub(super) const TERMINATED: u8 = 143;
 fn code(kind: FailureKind) -> u8 {
     match kind {
         FailureKind::Build => 1,
-        FailureKind::Usage => 2,
-        FailureKind::Agent | FailureKind::Busy => 10,
+        FailureKind::Usage | FailureKind::NotFound => 2,
+        FailureKind::Agent | FailureKind::Lost | FailureKind::Busy => 10,
         FailureKind::Engine => 11,
         FailureKind::Registry => 12,
         FailureKind::Policy => 13,
         FailureKind::Internal => 70,
         FailureKind::Cancelled => INTERRUPTED,
+    }
+}
+
+/// What failed of several things, each of which is done whatever becomes of the others.
+#[derive(Default)]
+pub(super) struct Failures(Option<Failure>);
+
+impl Failures {
+    /// Takes note of one, with the agent's name where there are several. All but the worst are told at once.
+    pub(super) fn add(&mut self, agent: Option<&str>, failure: Failure) {
+        let named = match agent {
+            Some(agent) => Failure { what: format!("{agent}: {}", failure.what), ..failure },
+            None => failure,
+        };
+        let Some(other) = self.0.take() else { return self.0 = Some(named) };
+        let (worst, told) = if code(named.kind) > code(other.kind) { (named, other) } else { (other, named) };
+        text::notice(&format!("error: {told}"));
+        self.0 = Some(worst);
+    }
+
+    /// The worst: that with the highest exit code.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        self.0.map_or(Ok(()), Err)
     }
 }
 
@@ -89,9 +112,9 @@ mod tests {
     #[test]
     fn every_code_is_the_documented_one() {
         use FailureKind as K;
-        let kinds =
-            [K::Build, K::Usage, K::Agent, K::Busy, K::Engine, K::Registry, K::Policy, K::Internal, K::Cancelled];
-        assert_eq!(kinds.map(code), [1, 2, 10, 10, 11, 12, 13, 70, 130]);
+        let kinds = [K::Build, K::Usage, K::NotFound, K::Agent, K::Lost, K::Busy, K::Engine, K::Registry, K::Policy];
+        assert_eq!(kinds.map(code), [1, 2, 2, 10, 10, 10, 11, 12, 13]);
+        assert_eq!([K::Internal, K::Cancelled].map(code), [70, 130]);
     }
 
     #[test]

@@ -39,8 +39,9 @@ pub(super) enum Place {
     File(PathBuf),
     /// What is below this directory.
     Directory(PathBuf),
-    /// Standard output.
-    Out,
+    /// What has no name to get, such as a pipe: what is written is written. Opened once: who reads a pipe takes its being
+    /// closed for the end.
+    Through(Sink),
 }
 
 /// What takes an export, begun.
@@ -48,7 +49,6 @@ pub(super) enum Place {
 pub(super) struct Taken {
     /// A file, and the name that it gets. Unless it is kept it is gone with this.
     file: Option<(NamedTempFile, PathBuf)>,
-    /// What has no name to get, such as a pipe: what is written is written.
     through: Option<Sink>,
 }
 
@@ -87,7 +87,9 @@ impl Destination {
                 return Err(usage("-o: the archive goes to standard output, which is a terminal")
                     .next("name a file with dest=FILE, or redirect"));
             }
-            Goal::Export(export, None) => Self { export, place: Some(Place::Out), ..plain },
+            Goal::Export(export, None) => {
+                Self { export, place: Some(Place::Through(Sink::new(tokio::io::stdout()))), ..plain }
+            }
             Goal::Export(Export::Local, Some(path)) => {
                 check(&path).map_err(|error| {
                     usage(format!("-o: the directory {} cannot be written: {error}", path.display()))
@@ -102,19 +104,23 @@ impl Destination {
 
 impl Place {
     /// Begins the file.
-    pub(super) fn open(&self) -> Result<(Taken, Taker), Failure> {
-        let (sink, file) = match self {
+    pub(super) fn open(&mut self) -> Result<(Taken, Taker), Failure> {
+        let sink = match self {
             Self::Directory(path) => return Ok((Taken::default(), Taker::Directory(path.clone()))),
-            Self::Out => (Sink::new(tokio::io::stdout()), None),
+            Self::Through(sink) => sink.clone(),
             Self::File(path) => {
-                let begun = Self::begin(path).map_err(|error| {
+                let (begun, file) = Self::begin(path).map_err(|error| {
                     usage(format!("-o: {} cannot be written: {error}", path.display())).next("name another file")
                 })?;
-                (Sink::new(tokio::fs::File::from_std(begun.0)), begun.1)
+                let sink = Sink::new(tokio::fs::File::from_std(begun));
+                if file.is_some() {
+                    return Ok((Taken { file, through: None }, Taker::Archive(sink)));
+                }
+                sink
             }
         };
-        let through = if file.is_none() { Some(sink.clone()) } else { None };
-        Ok((Taken { file, through }, Taker::Archive(sink)))
+        *self = Self::Through(sink.clone());
+        Ok((Taken { file: None, through: Some(sink.clone()) }, Taker::Archive(sink)))
     }
 
     /// What is written to, and what gets the name in the end: nobody takes a part of an archive for it.
@@ -164,5 +170,24 @@ impl Taken {
             usage(format!("it worked, and {} cannot be written: {}", path.display(), error.error))
                 .next("name another file")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn who_reads_a_pipe_gets_what_the_second_agent_sends() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let _reader = fs::File::options().read(true).write(true).open(&path).unwrap();
+        let mut place = Place::File(path.clone());
+        drop(place.open().unwrap());
+        fs::remove_file(path).unwrap();
+        let (taken, _) = place.open().unwrap();
+        assert!(taken.through.is_some() && !taken.is_spent(), "it is opened once, and was not closed in between");
     }
 }

@@ -33,7 +33,7 @@ async fn events(
             None => {}
         }
     }
-    Err(Failure::new(FailureKind::Agent, "the agent ended the call without a result").next("look at the agent's log"))
+    Err(Failure::new(FailureKind::Lost, "the agent ended the call without a result").next("look at the agent's log"))
 }
 
 /// The next event. While none is there, what came so far is shown.

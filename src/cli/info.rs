@@ -2,6 +2,7 @@
 
 use super::{
     args::{Connection, Info},
+    exit::Failures,
     pool, text,
 };
 use crate::{
@@ -10,12 +11,17 @@ use crate::{
 };
 
 pub(super) async fn info(connection: &Connection, args: Info) -> Result<(), Failure> {
-    let (mut told, mut done) = (Vec::new(), Ok(()));
+    let (mut told, mut failures) = (Vec::new(), Failures::default());
     let members = pool::all(connection).await?;
     let several = members.iter().any(|member| member.name.is_some());
     for mut member in members {
-        let answer = member.agent.client.info(pb::InfoRequest {}).await.map_err(|status| wire::from_status(&status))?;
-        let info = answer.into_inner();
+        let info = match member.agent.client.info(pb::InfoRequest {}).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => {
+                failures.add(member.name.as_deref(), wire::from_status(&status));
+                continue;
+            }
+        };
         if args.json {
             told.push(json(&info));
         } else {
@@ -23,7 +29,8 @@ pub(super) async fn info(connection: &Connection, args: Info) -> Result<(), Fail
             print(&info);
         }
         if info.engine.is_none() {
-            done = Err(Failure::new(FailureKind::Engine, info.engine_problem).next(info.engine_next));
+            let failure = Failure::new(FailureKind::Engine, info.engine_problem).next(info.engine_next);
+            failures.add(member.name.as_deref(), failure);
         }
     }
     match told.pop() {
@@ -31,7 +38,7 @@ pub(super) async fn info(connection: &Connection, args: Info) -> Result<(), Fail
         Some(last) => text::data(&told.into_iter().chain([last]).collect::<serde_json::Value>().to_string()),
         None => {}
     }
-    done
+    failures.end()
 }
 
 fn print(info: &pb::InfoResponse) {

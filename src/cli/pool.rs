@@ -31,6 +31,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// An agent, with its name where there are several.
 pub(super) struct Member {
     pub(super) name: Option<String>,
+    pub(super) address: String,
     pub(super) agent: Agent,
 }
 
@@ -52,7 +53,8 @@ fn is_pool(named: &[Named]) -> bool {
 pub(super) async fn all(connection: &Connection) -> Result<Vec<Member>, Failure> {
     let named = Named::list(&connection.agent)?;
     if !is_pool(&named) {
-        return Ok(vec![Member { name: None, agent: connect::connect(connection).await? }]);
+        let agent = connect::connect(connection).await?;
+        return Ok(vec![Member { name: None, address: connection.agent.clone(), agent }]);
     }
     let manner = Manner::new(connection)?;
     let deadline = Instant::now() + connection.wait;
@@ -72,9 +74,11 @@ pub(super) async fn all(connection: &Connection) -> Result<Vec<Member>, Failure>
         for absent in census.absent.iter().filter(|absent| !absent.address.starts_with("unix:")) {
             text::notice(&format!("warning: {}", absent.why));
         }
-        let member = |replica: census::Replica| Member {
-            name: Some(replica.state.name),
-            agent: Agent { client: replica.client, wait },
+        // An engine that is not there is waited for where no other is.
+        let some_ready = census.there.iter().any(|replica| replica.state.engine_ready);
+        let member = |census::Replica { address, client, state }: census::Replica| {
+            let wait = if some_ready && !state.engine_ready { Duration::ZERO } else { wait };
+            Member { name: Some(state.name), address, agent: Agent { client, wait } }
         };
         return Ok(census.there.into_iter().map(member).collect());
     }
@@ -84,7 +88,7 @@ pub(super) async fn all(connection: &Connection) -> Result<Vec<Member>, Failure>
 fn nobody(does: &str, absent: &[Absent], others: &[String]) -> Failure {
     let told: Vec<_> = others.iter().cloned().chain(absent.iter().map(|absent| absent.why.what.clone())).collect();
     let what = format!("no agent of the pool {does}: {}", told.join("; "));
-    match absent.iter().find(|absent| !absent.may_pass) {
+    match absent.iter().find(|absent| !absent.may_pass || absent.why.kind == FailureKind::Policy) {
         // A refused token is the same everywhere.
         Some(absent) if others.is_empty() => Failure::new(absent.why.kind, what).next(absent.why.next.clone()),
         _ => {

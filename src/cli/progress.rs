@@ -69,6 +69,7 @@ trait Display: Send {
 pub(super) struct Progress {
     display: Box<dyn Display>,
     checks: Checks,
+    taken: bool,
     begun: bool,
     finished: bool,
 }
@@ -87,7 +88,7 @@ impl Progress {
             }
             Choice::RawJson => Box::new(rawjson::RawJson::new(out)),
         };
-        Self { display, checks: Checks::default(), begun: false, finished: false }
+        Self { display, checks: Checks::default(), taken: false, begun: false, finished: false }
     }
 
     /// As the environment has it.
@@ -98,6 +99,7 @@ impl Progress {
     /// Shows one event.
     pub(super) fn show(&mut self, event: Event) {
         self.begun |= matches!(event, Event::Accepted { .. } | Event::PushProgress { .. });
+        self.taken |= self.begun || matches!(event, Event::Waiting { .. });
         match event {
             Event::Check { text, url } => self.checks.add(text, url),
             Event::Waiting { text } => self.display.waiting(text),
@@ -117,6 +119,19 @@ impl Progress {
     pub(super) fn note(&mut self, text: String) {
         self.show(Event::Notice { warning: false, text });
         self.rest();
+    }
+
+    /// Says why it takes longer, where there is something to say.
+    pub(super) fn tell(&mut self, warning: Option<String>) {
+        if let Some(text) = warning {
+            self.show(Event::Notice { warning: true, text });
+            self.rest();
+        }
+    }
+
+    /// Whether an agent took it, be it into its queue.
+    pub(super) fn was_taken(&self) -> bool {
+        self.taken
     }
 
     /// Whether the engine was at work.

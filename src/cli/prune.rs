@@ -5,17 +5,21 @@ use std::time::Duration;
 use super::{
     args::{Connection, Prune},
     connect::Agent,
+    exit::Failures,
     follow, pool,
     progress::Progress,
 };
 use crate::model::{Failure, PruneRequest};
 
 pub(super) async fn prune(connection: &Connection, args: Prune) -> Result<(), Failure> {
+    let mut failures = Failures::default();
     for member in pool::all(connection).await? {
         member.head();
-        prune_one(member.agent, &args).await?;
+        if let Err(failure) = prune_one(member.agent, &args).await {
+            failures.add(member.name.as_deref(), failure);
+        }
     }
-    Ok(())
+    failures.end()
 }
 
 async fn prune_one(mut agent: Agent, args: &Prune) -> Result<(), Failure> {

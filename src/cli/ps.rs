@@ -2,6 +2,7 @@
 
 use super::{
     args::{Connection, Ps},
+    exit::Failures,
     pool, text,
 };
 use crate::{model::Failure, pb, wire};
@@ -12,13 +13,15 @@ const SHORT_ID: usize = 12;
 const SHORT_STEP: usize = 60;
 
 pub(super) async fn ps(connection: &Connection, args: Ps) -> Result<(), Failure> {
-    let mut builds = Vec::new();
+    let (mut builds, mut failures) = (Vec::new(), Failures::default());
     let members = pool::all(connection).await?;
     let several = members.iter().any(|member| member.name.is_some());
-    for pool::Member { name, mut agent } in members {
+    for pool::Member { name, mut agent, .. } in members {
         let answer = agent.client.list_builds(pb::ListBuildsRequest {}).await;
-        let answer = answer.map_err(|status| wire::from_status(&status))?;
-        builds.extend(answer.into_inner().builds.into_iter().map(|build| (name.clone(), build)));
+        match answer {
+            Ok(answer) => builds.extend(answer.into_inner().builds.into_iter().map(|build| (name.clone(), build))),
+            Err(status) => failures.add(name.as_deref(), wire::from_status(&status)),
+        }
     }
     if args.json {
         text::data(&builds.iter().map(json).collect::<serde_json::Value>().to_string());
@@ -36,7 +39,7 @@ pub(super) async fn ps(connection: &Connection, args: Ps) -> Result<(), Failure>
         let head = ["BUILD", "RUNNING", "STEP", "TAGS"].map(str::to_owned);
         text::table(std::iter::once(head).chain(builds.iter().map(|(_, build)| row(build))));
     }
-    Ok(())
+    failures.end()
 }
 
 fn row(build: &pb::RunningBuild) -> [String; 4] {

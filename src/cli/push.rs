@@ -8,24 +8,20 @@ use super::{
     progress::Progress,
     text,
 };
-use crate::model::{Failure, FailureKind, PushRequest, Reference, Report};
+use crate::model::{Failure, PushRequest, Reference, Report};
 
 pub(super) async fn push(connection: &Connection, args: Push) -> Result<(), Failure> {
     let mut progress = Progress::by_itself(args.quiet);
-    let mut route = Route::new(connection, args.tags.first().map(Reference::name).unwrap_or_default())?;
+    let mut route = Route::new(connection, args.tags.first().map(Reference::name).unwrap_or_default(), false)?;
     let report = loop {
         let agent = route.next(&mut progress).await?;
         let failure = match push_from(agent, &args.tags, &mut progress).await {
             Ok(report) => break report,
             Err(failure) => failure,
         };
-        // Somebody else may hold it: the image lies where it was built.
-        if failure.kind == FailureKind::Usage {
-            route.lacks(failure)?;
-        } else if !route.passes_on(&failure, progress.has_begun()) {
-            return Err(failure);
-        }
+        let notice = route.pass_on(failure, &progress)?;
         progress = Progress::by_itself(args.quiet);
+        progress.tell(notice);
     };
     if args.quiet {
         report.pushed.values().for_each(|digest| text::data(digest));

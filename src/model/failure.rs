@@ -32,10 +32,14 @@ pub enum FailureKind {
     Registry,
     /// Something that the agent was told to refuse.
     Policy,
+    /// The image or the build that the request names is not here; another agent may have it.
+    NotFound,
     /// The caller gave up.
     Cancelled,
     /// The agent is going away or cannot be reached.
     Agent,
+    /// The connection to the agent broke in the middle of a call: it may have died of it.
+    Lost,
     /// As many builds wait as the agent lets wait.
     Busy,
     /// A defect: something that has no name yet.

@@ -54,7 +54,6 @@ impl Admission {
     fn enter(&self, caller: &str, project: &str) -> Result<Place, Failure> {
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let mut entry = Entry::Full;
-        // Nobody waits for the coming of others: they only come behind.
         self.queue.send_modify(|queue| entry = queue.enter(ticket, caller, project));
         if entry == Entry::Full {
             let limits = self.queue.borrow().limits();

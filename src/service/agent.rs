@@ -79,6 +79,8 @@ pub struct Agent {
 }
 
 pub(super) struct Inner {
+    /// Random: who comes by two addresses knows it again.
+    pub(super) instance: String,
     pub(super) engine: Engine,
     pub(super) registry: Registry,
     pub(super) settings: Settings,
@@ -101,6 +103,7 @@ impl Agent {
     pub fn new(engine: Engine, settings: Settings) -> Self {
         let registry = Registry::new(registry::Options { insecure: settings.insecure_registry.clone() });
         let inner = Inner {
+            instance: uuid::Uuid::new_v4().simple().to_string(),
             engine,
             registry,
             admission: Admission::new(settings.limits),

@@ -123,7 +123,7 @@ fn meant(builds: &BTreeMap<String, Running>, text: &str) -> Result<String, Failu
 }
 
 fn unknown(text: &str) -> Failure {
-    Failure::new(FailureKind::Usage, format!("no build that runs here has an id that begins with '{text}'"))
+    Failure::new(FailureKind::NotFound, format!("no build that runs here has an id that begins with '{text}'"))
         .next("see which ones run: remora ps")
 }
 
@@ -182,9 +182,12 @@ mod tests {
     async fn the_one_build_that_is_meant_is_ended() {
         let builds = Builds::default();
         let (doomed, other) = (builds.enter("ab1", &[]), builds.enter("ab2", &[]));
-        for (text, word) in [("ab", "2 running builds"), ("ab12", "no build"), ("b", "no build")] {
+        let unknown = (FailureKind::NotFound, "no build");
+        for (text, (kind, word)) in
+            [("ab", (FailureKind::Usage, "2 running builds")), ("ab12", unknown), ("b", unknown)]
+        {
             let refused = builds.cancel(&cancel(text)).await.unwrap_err();
-            assert_eq!(refused.kind, FailureKind::Usage);
+            assert_eq!(refused.kind, kind);
             assert!(refused.what.contains(word), "{text}: {refused}");
         }
         let build = async {

@@ -39,6 +39,7 @@ pub(super) fn state(agent: &Inner) -> pb::StateResponse {
     let limits = agent.settings.limits;
     pb::StateResponse {
         name: agent.settings.name.clone(),
+        instance: agent.instance.clone(),
         running: count(running),
         waiting: count(waiting),
         max_builds: count(limits.running),

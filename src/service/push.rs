@@ -176,7 +176,7 @@ impl From<PushError> for Failed {
         match error {
             PushError::Registry { tag, text } => Self::Registry(registry::Error::of_engine(&tag, "push", &text, None)),
             PushError::Unknown { tag } => Self::Other(
-                Failure::new(FailureKind::Usage, format!("the engine holds no image {tag}"))
+                Failure::new(FailureKind::NotFound, format!("the engine holds no image {tag}"))
                     .next("build it with --load first, or check the name with `docker image ls`"),
             ),
             PushError::Engine(failure) => Self::Other(failure),

@@ -78,7 +78,8 @@ impl Sessions {
             _ => None,
         };
         found.ok_or_else(|| {
-            Failure::new(FailureKind::Usage, "the request names a session that is not open")
+            // It may be open at another agent, whose connection broke between the two calls.
+            Failure::new(FailureKind::Agent, "the request names a session that is not open")
                 .next("open Session first, and name its id in the request")
         })
     }

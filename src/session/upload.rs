@@ -48,6 +48,11 @@ impl Upload {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// Whether the engine asked for it: what is left of it is nobody else's.
+    pub fn is_taken(&self) -> bool {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Answers a request of this path.
     pub(super) fn pull(&self, path: &str, problems: &Problems) -> Result<Messages, Status> {
         if path.rsplit('/').next() != Some(self.id.as_str()) {
@@ -103,7 +108,9 @@ mod tests {
     async fn no_more_is_read_than_the_engine_takes() {
         let read = Arc::<AtomicU64>::default();
         let upload = Upload::new("id", Endless(read.clone()));
+        assert!(!upload.is_taken());
         let mut messages = upload.pull("/id", &Problems::default()).unwrap();
+        assert!(upload.is_taken(), "another engine would get the rest of it");
         let mut taken = 0;
         while taken < 16 << 20 {
             taken += messages.next().await.unwrap().unwrap().data.len() as u64;

@@ -14,11 +14,12 @@ pub fn to_status(failure: Failure) -> Status {
     let code = match kind {
         FailureKind::Build => Code::Aborted,
         FailureKind::Usage => Code::InvalidArgument,
-        FailureKind::Engine | FailureKind::Agent => Code::Unavailable,
+        FailureKind::Engine | FailureKind::Agent | FailureKind::Lost => Code::Unavailable,
         FailureKind::Registry => Code::FailedPrecondition,
         FailureKind::Policy => Code::PermissionDenied,
         FailureKind::Cancelled => Code::Cancelled,
         FailureKind::Busy => Code::ResourceExhausted,
+        FailureKind::NotFound => Code::NotFound,
         FailureKind::Internal => Code::Internal,
     };
     // The message travels in a header, which has its limits: a person with a stock client gets the first line.
@@ -40,7 +41,7 @@ pub fn from_status(status: &Status) -> Failure {
     }
     if std::error::Error::source(status).is_some() {
         // It comes from our own end of the connection, not from the agent.
-        return Failure::new(FailureKind::Agent, format!("the connection to the agent broke: {}", status.message()))
+        return Failure::new(FailureKind::Lost, format!("the connection to the agent broke: {}", status.message()))
             .next(STOPPED);
     }
     let (kind, next) = match status.code() {
@@ -86,8 +87,9 @@ fn to_kind(kind: FailureKind) -> pb::FailureKind {
         FailureKind::Registry => pb::FailureKind::Registry,
         FailureKind::Policy => pb::FailureKind::Policy,
         FailureKind::Cancelled => pb::FailureKind::Cancelled,
-        FailureKind::Agent => pb::FailureKind::Agent,
+        FailureKind::Agent | FailureKind::Lost => pb::FailureKind::Agent,
         FailureKind::Busy => pb::FailureKind::Busy,
+        FailureKind::NotFound => pb::FailureKind::NotFound,
         FailureKind::Internal => pb::FailureKind::Unspecified,
     }
 }
@@ -102,6 +104,7 @@ fn from_kind(kind: pb::FailureKind) -> FailureKind {
         pb::FailureKind::Cancelled => FailureKind::Cancelled,
         pb::FailureKind::Agent => FailureKind::Agent,
         pb::FailureKind::Busy => FailureKind::Busy,
+        pb::FailureKind::NotFound => FailureKind::NotFound,
         pb::FailureKind::Unspecified => FailureKind::Internal,
     }
 }

@@ -19,7 +19,9 @@ use tokio::{
 
 use super::{
     agent::Agent,
+    dockerd::lines,
     fake::{BuildKit, Seen},
+    push::pushing,
     rig::soon,
     socket::Socket,
 };
@@ -72,15 +74,14 @@ impl Drop for Wire {
     }
 }
 
+fn settings(name: &str, limits: Limits) -> Settings {
+    Settings { name: name.to_owned(), token: Some("open sesame".to_owned()), limits, ..Settings::default() }
+}
+
 impl Replica {
     async fn new(name: &'static str, fake: BuildKit, running: usize, waiting: usize) -> Self {
-        let settings = Settings {
-            name: name.to_owned(),
-            token: Some("open sesame".to_owned()),
-            limits: Limits { running, waiting },
-            ..Settings::default()
-        };
-        let agent = Agent::start(Socket::listening(fake.clone()), settings, true).await;
+        let limits = Limits { running, waiting };
+        let agent = Agent::start(Socket::listening(fake.clone()), settings(name, limits), true).await;
         agent.ready().await;
         let wire = Wire::to(agent.tcp()).await;
         Self { name, agent, fake, wire }
@@ -298,4 +299,83 @@ async fn a_token_that_is_refused_is_told_at_once_and_ends_with_13() {
     command.env("REMORA_TOKEN", "wrong");
     let (code, said) = output(command).await;
     assert_eq!(code, Some(13), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_no_queue_is_not_turned_away_by_one() {
+    let (pool, go) = pool(1, 0).await;
+    let (agents, context) = (urls(&pool.iter().collect::<Vec<_>>()), context());
+    let mut first = Running::start(build(&agents, "0s", &context));
+    first.until("agent remora-").await;
+    busy(&pool[0]).await;
+    go.add_permits(100);
+    let plan = ["plan", "-t", TAG, context.path().to_str().unwrap()];
+    let (code, said) = output(remora(&agents, "0s", &plan)).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("agent {}: home", pool[0].name)), "{said}");
+    assert_eq!(first.rest().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_full_is_waited_for_without_a_pool_too() {
+    let (pool, go) = pool(1, 0).await;
+    let (agent, context) = (pool[0].url(), context());
+    let first = Running::start(build(&agent, "0s", &context));
+    busy(&pool[0]).await;
+    let (code, said) = output(build(&agent, "0s", &context)).await;
+    assert_eq!(code, Some(10), "{said}");
+    assert!(said.contains("remora: error: the agent is full"), "{said}");
+    let mut second = Running::start(build(&agent, "20s", &context));
+    second.until("waiting up to 20s (--wait): the agent is full").await;
+    go.add_permits(100);
+    assert_eq!(first.rest().await.0, Some(0));
+    let (code, said) = second.rest().await;
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn an_agent_with_two_addresses_is_one() {
+    let replica = Replica::new("remora-0", BuildKit::new(), 0, 0).await;
+    let agents = format!("{},tcp://{}", replica.url(), replica.agent.tcp());
+    let (code, said) = output(remora(&agents, "9s", &["info"])).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("# remora-0").count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn one_without_an_engine_keeps_no_other_from_its_work() {
+    let replica = Replica::new("remora-0", BuildKit::new(), 0, 0).await;
+    let broken = Agent::start(Socket::unbound(), settings("remora-1", Limits { running: 0, waiting: 0 }), true).await;
+    let agents = format!("tcp://{},{}", broken.tcp(), replica.url());
+    for args in [&["prune"][..], &["info"], &["du"], &["doctor"]] {
+        let start = Instant::now();
+        let (code, said) = output(remora(&agents, "60s", args)).await;
+        assert!(said.contains("# remora-0") && said.contains("# remora-1"), "{args:?}: {said}");
+        assert!(start.elapsed() < LIMIT, "{args:?} waited for it");
+        let wanted = if args == ["doctor"] { 1 } else { 11 };
+        assert_eq!(code, Some(wanted), "{args:?}: {said}");
+    }
+    let (code, said) = output(remora(&agents, "9s", &["cancel", &"0".repeat(32)])).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no build that runs here"), "{said}");
+}
+
+#[tokio::test]
+async fn an_image_that_an_absent_replica_may_hold_is_not_called_unknown() {
+    let mut agents = Vec::new();
+    for name in ["remora-0", "remora-1"] {
+        let lacking = pushing(|_| lines(&[r#"{"error":"An image does not exist locally with the tag: a"}"#], false));
+        let limits = Limits { running: 0, waiting: 0 };
+        let agent = Agent::start(Socket::listening(lacking), settings(name, limits), true).await;
+        agent.ready().await;
+        agents.push(agent);
+    }
+    let all = format!("tcp://{},tcp://{}", agents[0].tcp(), agents[1].tcp());
+    let push = ["push", "r.example.com/a:1"];
+    let (code, said) = output(remora(&all, "60s", &push)).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("holds no image r.example.com/a:1; another agent is asked"), "{said}");
+    let (code, said) = output(remora(&format!("{all},tcp://127.0.0.1:1"), "0s", &push)).await;
+    assert_eq!(code, Some(10), "{said}");
+    assert!(said.contains("remora-1: the engine holds no image") && said.contains("tcp://127.0.0.1:1"), "{said}");
 }

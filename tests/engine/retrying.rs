@@ -59,7 +59,7 @@ async fn a_tag_that_the_engine_lacks_is_not_tried_again() {
     let request = pb::PushRequest { tags: vec!["r.example.com/a:1".to_owned()], ..pb::PushRequest::default() };
     let (events, report) = end(agent.client().await.push(request).await.unwrap().into_inner()).await;
     let failure = report.unwrap_err();
-    assert_eq!((failure.kind, events.len()), (FailureKind::Usage, 0));
+    assert_eq!((failure.kind, events.len()), (FailureKind::NotFound, 0));
     assert_eq!(failure.what, "the engine holds no image r.example.com/a:1");
 }
 

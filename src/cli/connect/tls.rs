@@ -27,9 +27,7 @@ use crate::{
 /// TLS to agents. Nothing is read before it is wanted.
 pub(super) struct Tls {
     files: args::Tls,
-    config: OnceLock<Result<Arc<ClientConfig>, Failure>>,
-    /// Whether an agent asked for a certificate of ours.
-    asked: Arc<AtomicBool>,
+    config: OnceLock<Result<ClientConfig, Failure>>,
 }
 
 /// Notes that a certificate is asked for. What becomes of it the agent tells only after TLS has begun, and not reliably:
@@ -51,9 +49,15 @@ impl ResolvesClientCert for Asking {
     }
 }
 
+/// What it means that a connection ended before it was answered.
+pub(super) fn closed() -> io::Error {
+    let what = "it closes the connection; maybe what listens there is no remora-agent, or wants TLS (--tls-ca)";
+    io::Error::new(io::ErrorKind::ConnectionAborted, what)
+}
+
 impl Tls {
     pub(super) fn new(files: &args::Tls) -> Self {
-        Self { files: files.clone(), config: OnceLock::new(), asked: Arc::default() }
+        Self { files: files.clone(), config: OnceLock::new() }
     }
 
     /// Whether the peer that was found by this name is spoken to by TLS. On loopback nobody listens in: there only where
@@ -66,16 +70,20 @@ impl Tls {
     }
 
     /// Speaks TLS with who has this name. An error of kind `InvalidData` does not pass by itself; a [`Failure`] is in
-    /// each that comes of TLS.
-    pub(super) async fn over(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let config = self.config.get_or_init(|| configuration(&self.files, &self.asked).map(Arc::new));
-        let config = config.as_ref().map_err(|failure| io::Error::new(io::ErrorKind::InvalidData, failure.clone()))?;
+    /// each that comes of TLS. With the stream comes what it means if that ends before it is answered.
+    pub(super) async fn over(&self, host: &str, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, io::Error)> {
+        let config = self.config.get_or_init(|| configuration(&self.files)).as_ref();
+        let mut config = config.map_err(|failure| io::Error::new(io::ErrorKind::InvalidData, failure.clone()))?.clone();
+        let asked = Arc::<AtomicBool>::default();
+        let inner = config.client_auth_cert_resolver;
+        config.client_auth_cert_resolver = Arc::new(Asking { inner, asked: Arc::clone(&asked) });
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             let failure = usage(format!("'{host}' is no name that a certificate can have"));
             io::Error::new(io::ErrorKind::InvalidData, failure)
         })?;
-        let connected = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-        connected.map_err(|error| self.explained(host, error))
+        let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        let stream = connected.map_err(|error| self.explained(host, error))?;
+        Ok((stream, if asked.load(Ordering::Relaxed) { self.refused() } else { closed() }))
     }
 
     fn explained(&self, host: &str, error: io::Error) -> io::Error {
@@ -119,19 +127,16 @@ impl Tls {
         io::Error::new(io::ErrorKind::InvalidData, failure)
     }
 
-    /// What it means that a connection ended before it was answered: with TLS 1.3 a certificate of ours is refused only
-    /// once TLS has begun.
-    pub(super) fn refused(&self) -> Option<io::Error> {
-        if !self.asked.load(Ordering::Relaxed) {
-            return None;
-        }
-        let what = match self.files.cert {
-            Some(_) => "it refuses our certificate",
-            None => "it wants a certificate of ours",
+    /// What it means that one who asked for a certificate ended the connection: with TLS 1.3 it refuses ours only once
+    /// TLS has begun. Where we gave one, it may as well be about to start or to stop.
+    fn refused(&self) -> io::Error {
+        let (what, kind) = match self.files.cert {
+            Some(_) => ("it refuses our certificate, or was stopped", io::ErrorKind::ConnectionAborted),
+            None => ("it wants a certificate of ours", io::ErrorKind::InvalidData),
         };
         let failure = Failure::new(FailureKind::Policy, what)
             .next("give --tls-cert and --tls-key a certificate that the agent's --tls-client-ca signed");
-        Some(io::Error::new(io::ErrorKind::InvalidData, failure))
+        io::Error::new(kind, failure)
     }
 }
 
@@ -147,7 +152,7 @@ fn names(presented: &[String]) -> String {
 const GIVE_CA: &str = "give the certificate of the authority that signed it with --tls-ca or REMORA_TLS_CA";
 const NO_TLS: &str = "check the port, and that the agent there has --tls-cert and --tls-key";
 
-fn configuration(files: &args::Tls, asked: &Arc<AtomicBool>) -> Result<ClientConfig, Failure> {
+fn configuration(files: &args::Tls) -> Result<ClientConfig, Failure> {
     let mut roots = RootCertStore::empty();
     match &files.ca {
         Some(file) => {
@@ -174,8 +179,6 @@ fn configuration(files: &args::Tls, asked: &Arc<AtomicBool>) -> Result<ClientCon
         _ => return Err(usage("--tls-cert and --tls-key belong together")),
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let inner = Arc::clone(&config.client_auth_cert_resolver);
-    config.client_auth_cert_resolver = Arc::new(Asking { inner, asked: Arc::clone(asked) });
     Ok(config)
 }
 

@@ -7,8 +7,8 @@ use crate::{
     model::Failure,
 };
 
-/// How long a name may take to become addresses.
-const RESOLVING: Duration = Duration::from_secs(10);
+/// How long a name may take to become addresses. Resolvers ask the next server after five seconds.
+const RESOLVING: Duration = Duration::from_secs(6);
 
 /// What `--agent` names.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Who of a pool is there, and how busy each is.
 
-use std::{io, time::Duration};
+use std::{collections::HashSet, io, time::Duration};
 
 use futures_util::{
     FutureExt as _,
@@ -16,14 +16,18 @@ use crate::{
     wire,
 };
 
-/// How long an agent may take to be connected to and to tell its state. One that is mute costs so much, and no more.
+/// How long an agent may take to be connected to and to answer. One that is mute costs so much, and no more.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long one that has answered may take to tell its state: it may ask Kubernetes who we are, for five seconds.
+const STATE: Duration = Duration::from_secs(6);
 
 /// How many are asked at once.
 const AT_ONCE: usize = 64;
 
 /// An agent that answers.
 pub(super) struct Replica {
+    pub(super) address: String,
     pub(super) client: Client,
     pub(super) state: State,
 }
@@ -44,12 +48,14 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Asks all of them at once.
+    /// Asks all of them at once. One that has several addresses counts once.
     pub(super) async fn take(named: &[&Named], manner: &Manner) -> Self {
         let mut census = Self::default();
         let mut addresses: Vec<Address> = Vec::new();
-        for named in named {
-            match named.addresses().await {
+        let resolving: Vec<_> = named.iter().map(|named| named.addresses().boxed()).collect();
+        let resolved: Vec<_> = stream::iter(resolving).buffered(AT_ONCE).collect().await;
+        for (named, found) in named.iter().zip(resolved) {
+            match found {
                 Ok(found) => addresses.extend(found),
                 Err(error) => census.absent.push(Absent {
                     address: named.to_string(),
@@ -59,10 +65,13 @@ impl Census {
                 }),
             }
         }
+        let mut instances = HashSet::new();
         let asking: Vec<_> = addresses.into_iter().map(|address| ask(address, manner).boxed()).collect();
         let mut answers = stream::iter(asking).buffered(AT_ONCE);
         while let Some(answer) = answers.next().await {
             match answer {
+                Ok(Replica { state, .. })
+                    if !state.instance.is_empty() && !instances.insert(state.instance.clone()) => {}
                 Ok(replica) => census.there.push(replica),
                 Err(absent) => census.absent.push(absent),
             }
@@ -88,25 +97,25 @@ async fn ask(address: Address, manner: &Manner) -> Result<Replica, Absent> {
         let (address, may_pass) = (address.to_string(), may_pass(&error));
         Absent { why: unreachable(&address, &error), address, may_pass }
     };
-    let asking = async {
-        let mut client = manner.open(&address).await.map_err(failed)?;
-        let mut state = match client.state(StateRequest {}).await {
-            Ok(state) => state.into_inner(),
-            // It is older than the call, and takes whatever comes.
-            Err(status) if status.code() == Code::Unimplemented => State { engine_ready: true, ..State::default() },
-            Err(status) => {
-                let why = wire::from_status(&status);
-                let may_pass = why.kind == FailureKind::Agent;
-                return Err(Absent { why, address: address.to_string(), may_pass });
-            }
-        };
-        if state.name.is_empty() {
-            state.name = address.to_string();
-        }
-        Ok(Replica { client, state })
+    let late = |limit: Duration| {
+        let what = format!("it accepts the connection, and does not answer within {limit:?}");
+        failed(io::Error::new(io::ErrorKind::TimedOut, what))
     };
-    tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| {
-        let what = format!("it accepts the connection, and does not answer within {DEADLINE:?}");
-        Err(failed(io::Error::new(io::ErrorKind::TimedOut, what)))
-    })
+    let opened = tokio::time::timeout(DEADLINE, manner.open(&address)).await;
+    let mut client = opened.map_err(|_| late(DEADLINE))?.map_err(failed)?;
+    let answer = tokio::time::timeout(STATE, client.state(StateRequest {})).await.map_err(|_| late(STATE))?;
+    let mut state = match answer {
+        Ok(state) => state.into_inner(),
+        // It is older than the call, and takes whatever comes.
+        Err(status) if status.code() == Code::Unimplemented => State { engine_ready: true, ..State::default() },
+        Err(status) => {
+            let why = wire::from_status(&status);
+            let may_pass = matches!(why.kind, FailureKind::Agent | FailureKind::Lost);
+            return Err(Absent { why, address: address.to_string(), may_pass });
+        }
+    };
+    if state.name.is_empty() {
+        state.name = address.to_string();
+    }
+    Ok(Replica { address: address.to_string(), client, state })
 }

@@ -23,7 +23,7 @@ pub(in crate::cli) enum Fit {
     /// As many builds wait as may.
     Full,
     /// Its engine does not answer.
-    Idle,
+    NoEngine,
     /// It is shutting down.
     Draining,
 }
@@ -35,7 +35,7 @@ impl Fit {
             Self::Good => "has a place",
             Self::Busy => "is busy",
             Self::Full => "is full",
-            Self::Idle => "waits for its engine",
+            Self::NoEngine => "waits for its engine",
             Self::Draining => "is shutting down",
         }
     }
@@ -73,7 +73,7 @@ fn fit(state: &State, share: u64) -> Fit {
     let has_place = state.max_builds == 0 || state.running < state.max_builds;
     match state {
         State { draining: true, .. } => Fit::Draining,
-        State { engine_ready: false, .. } => Fit::Idle,
+        State { engine_ready: false, .. } => Fit::NoEngine,
         _ if has_place => Fit::Good,
         State { waiting, max_queue, .. } if waiting >= max_queue => Fit::Full,
         _ if load(state) < share => Fit::Good,

@@ -1,6 +1,9 @@
 //! Takes a build from agent to agent, until one does it.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::{
     RETRY,
@@ -28,7 +31,10 @@ pub(in crate::cli) struct Route<'c> {
     named: Vec<Named>,
     sidecars: Vec<Named>,
     project: String,
+    /// Whether it goes through the agents' queues.
+    queues: bool,
     deadline: Instant,
+    pause: Duration,
     /// Where it is now.
     at: String,
     /// Who did not take it this time round, and why.
@@ -36,14 +42,14 @@ pub(in crate::cli) struct Route<'c> {
     /// What the last of them said.
     last: Option<Failure>,
     died: Vec<String>,
-    /// Everybody was asked who might hold an image, and this one does not.
-    lacking: Option<Failure>,
+    /// Who was asked for what it does not have.
+    lacking: BTreeMap<String, Failure>,
     told: bool,
 }
 
 impl<'c> Route<'c> {
-    /// For a build of this project.
-    pub(in crate::cli) fn new(connection: &'c Connection, project: String) -> Result<Self, Failure> {
+    /// For a call of this project; `queues` says whether it is a build, which waits for a place.
+    pub(in crate::cli) fn new(connection: &'c Connection, project: String, queues: bool) -> Result<Self, Failure> {
         let named = Named::list(&connection.agent)?;
         let named = if is_pool(&named) { named } else { Vec::new() };
         let (sidecars, named) = named.into_iter().partition(Named::is_sidecar);
@@ -52,12 +58,14 @@ impl<'c> Route<'c> {
             named,
             sidecars,
             project,
+            queues,
+            pause: RETRY.0,
             deadline: Instant::now() + connection.wait,
             at: String::new(),
             refused: BTreeMap::new(),
             last: None,
             died: Vec::new(),
-            lacking: None,
+            lacking: BTreeMap::new(),
             told: false,
         })
     }
@@ -69,12 +77,14 @@ impl<'c> Route<'c> {
     /// The next agent that may take it; waits for one as long as `--wait` says.
     pub(in crate::cli) async fn next(&mut self, progress: &mut Progress) -> Result<Agent, Failure> {
         if !self.is_pool() {
-            return connect::connect_telling(self.connection, |why| progress.note(why)).await;
+            if let Some(refused) = self.last.take() {
+                self.rest(refused).await?;
+            }
+            return connect::connect_telling(self.connection, self.deadline, |why| progress.note(why)).await;
         }
         let manner = Manner::new(self.connection)?;
-        let mut pause = RETRY.0;
         loop {
-            let pool = Census::take(&self.named.iter().collect::<Vec<_>>(), &manner).await;
+            let pool = self.census(&self.named.iter().collect::<Vec<_>>(), &manner).await;
             let fits = self.fits(&pool);
             if let Some(place) = self.best(&pool, &fits) {
                 self.tell_choice(place, &pool, &fits, progress);
@@ -84,39 +94,66 @@ impl<'c> Route<'c> {
             let mut absent = pool.absent;
             let mut others: Vec<String> =
                 fits.iter().map(|(place, fit)| self.why_not(&pool.there[*place], *fit)).collect();
+            let lacks = |replica: &Replica| self.lacking.contains_key(&replica.state.name);
+            // A sidecar that is not there is none.
+            let mut all_lack = absent.is_empty() && pool.there.iter().all(lacks);
             for sidecar in &self.sidecars {
-                let here = Census::take(&[sidecar], &manner).await;
+                let here = self.census(&[sidecar], &manner).await;
                 absent.extend(here.absent);
                 for mut replica in here.there {
                     replica.state.name = sidecar.to_string();
                     let fit = choice::order("", std::slice::from_ref(&replica.state))[0].1;
-                    if fit == Fit::Draining || fit == Fit::Full || self.refused.contains_key(&replica.state.name) {
+                    if matches!(fit, Fit::Draining | Fit::Full) || self.has_refused(&replica.state.name) {
+                        all_lack &= lacks(&replica);
                         others.push(self.why_not(&replica, fit));
                         continue;
                     }
-                    let why = nobody("takes the build", &absent, &others);
+                    let why = nobody("takes it", &absent, &others);
                     progress
                         .show(Event::Notice { warning: true, text: format!("the agent of this pod takes it: {why}") });
                     progress.rest();
                     return Ok(self.taken(replica));
                 }
             }
-            if let Some(failure) = self.lacking.take() {
-                return Err(failure);
-            }
-            let left = self.deadline.saturating_duration_since(Instant::now());
             let why = self.nobody(&absent, &others);
-            if left.is_zero() || others.is_empty() && absent.iter().all(|absent| !absent.may_pass) {
+            if let (true, Some(failure)) = (all_lack, self.lacking.values().next()) {
+                return Err(failure.clone());
+            }
+            if others.is_empty() && absent.iter().all(|absent| !absent.may_pass) {
                 return Err(why);
             }
-            if !std::mem::replace(&mut self.told, true) {
-                let wait = humantime::format_duration(self.connection.wait);
-                progress.note(format!("waiting up to {wait} (--wait): {why}"));
+            if !self.deadline.saturating_duration_since(Instant::now()).is_zero()
+                && !std::mem::replace(&mut self.told, true)
+            {
+                progress.note(self.waiting(&why));
             }
+            self.rest(why).await?;
             self.refused.clear();
-            tokio::time::sleep(pause.min(left)).await;
-            pause = (pause * 2).min(RETRY.1);
         }
+    }
+
+    fn waiting(&self, why: &Failure) -> String {
+        format!("waiting up to {} (--wait): {why}", humantime::format_duration(self.connection.wait))
+    }
+
+    /// The pause before somebody is asked again; it failed where there is no time for one.
+    async fn rest(&mut self, why: Failure) -> Result<(), Failure> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(why);
+        }
+        tokio::time::sleep(self.pause.min(left)).await;
+        self.pause = (self.pause * 2).min(RETRY.1);
+        Ok(())
+    }
+
+    async fn census(&self, named: &[&Named], manner: &Manner) -> Census {
+        let mut census = Census::take(named, manner).await;
+        if !self.queues {
+            // It waits for no place, and so there is always one.
+            census.there.iter_mut().for_each(|replica| replica.state.max_builds = 0);
+        }
+        census
     }
 
     fn fits(&self, pool: &Census) -> Vec<(usize, Fit)> {
@@ -124,12 +161,17 @@ impl<'c> Route<'c> {
         choice::order(&self.project, &states)
     }
 
+    /// Whether it was asked, and did not take it.
+    fn has_refused(&self, name: &str) -> bool {
+        self.refused.contains_key(name) || self.lacking.contains_key(name)
+    }
+
     /// Those that have not failed this build are better than those that have.
     fn best(&self, pool: &Census, fits: &[(usize, Fit)]) -> Option<usize> {
         let name = |place: usize| &pool.there[place].state.name;
         let takes = |(place, fit): &&(usize, Fit)| {
-            let waits_for_engine = *fit == Fit::Idle && !self.sidecars.is_empty();
-            !matches!(fit, Fit::Full | Fit::Draining) && !waits_for_engine && !self.refused.contains_key(name(*place))
+            let waits_for_engine = *fit == Fit::NoEngine && !self.sidecars.is_empty();
+            !matches!(fit, Fit::Full | Fit::Draining) && !waits_for_engine && !self.has_refused(name(*place))
         };
         let places = fits.iter().filter(takes).map(|(place, _)| *place);
         places.min_by_key(|place| self.died.contains(name(*place)))
@@ -156,7 +198,8 @@ impl<'c> Route<'c> {
 
     fn why_not(&self, replica: &Replica, fit: Fit) -> String {
         let name = &replica.state.name;
-        match self.refused.get(name) {
+        let lacking = self.lacking.get(name).map(|failure| &failure.what);
+        match self.refused.get(name).or(lacking) {
             Some(why) => format!("{name}: {why}"),
             None if self.died.contains(name) => format!("{name} failed in the middle of it"),
             None => format!("{name} {}", fit.why()),
@@ -164,45 +207,53 @@ impl<'c> Route<'c> {
     }
 
     fn nobody(&self, absent: &[super::Absent], others: &[String]) -> Failure {
-        let why = nobody("takes the build", absent, others);
+        let why = nobody("takes it", absent, others);
         match &self.last {
-            Some(last) if last.kind == FailureKind::Engine => {
+            Some(last) if last.kind == FailureKind::Engine && self.lacking.is_empty() => {
                 Failure { kind: last.kind, ..why }.next(last.next.clone())
             }
             _ => why,
         }
     }
 
-    /// Whether another agent should be asked after this failure. `begun` says that the engine was at work.
-    pub(in crate::cli) fn passes_on(&mut self, failure: &Failure, begun: bool) -> bool {
-        if !self.is_pool() {
-            return false;
-        }
+    /// After this failure another agent should be asked, or the same one later; what is to be said of that. Else the
+    /// failure is the end.
+    pub(in crate::cli) fn pass_on(&mut self, failure: Failure, progress: &Progress) -> Result<Option<String>, Failure> {
+        use FailureKind::{Agent, Busy, Engine, Lost, NotFound};
         let at = std::mem::take(&mut self.at);
-        match failure.kind {
-            FailureKind::Busy | FailureKind::Agent | FailureKind::Engine if !begun => {
-                self.refused.insert(at, failure.what.clone());
-                self.last = Some(failure.clone());
+        let died = progress.has_begun() || failure.kind == Lost;
+        if progress.was_taken() || died {
+            // What it has waited so far was for an agent that took it.
+            self.deadline = Instant::now() + self.connection.wait;
+            self.pause = RETRY.0;
+            self.told = false;
+        }
+        if !self.is_pool() {
+            if died || !matches!(failure.kind, Agent | Busy) {
+                return Err(failure);
             }
-            FailureKind::Agent | FailureKind::Engine if self.died.len() + 1 < MOST_DEATHS => {
+            let told = std::mem::replace(&mut self.told, true) || self.connection.wait.is_zero();
+            let waiting = self.waiting(&failure);
+            self.last = Some(failure);
+            return Ok(if told { None } else { Some(waiting) });
+        }
+        let notice = format!("{}; another agent is asked", failure.what);
+        match failure.kind {
+            // Somebody else may hold it: an image lies where it was built.
+            NotFound => drop(self.lacking.insert(at, failure)),
+            Busy | Agent | Engine if !died => {
+                self.refused.insert(at, failure.what.clone());
+                self.last = Some(failure);
+            }
+            Agent | Lost | Engine if self.died.len() + 1 < MOST_DEATHS => {
                 self.died.push(at);
                 self.refused.clear();
-                // What it has waited so far was before the build.
-                self.deadline = Instant::now() + self.connection.wait;
-                self.told = false;
             }
-            _ => return false,
+            _ => return Err(failure),
         }
-        true
-    }
-
-    /// The image is not there: the others are asked, each once.
-    pub(in crate::cli) fn lacks(&mut self, failure: Failure) -> Result<(), Failure> {
-        if !self.is_pool() {
-            return Err(failure);
-        }
-        self.refused.insert(std::mem::take(&mut self.at), failure.what.clone());
-        self.lacking.get_or_insert(failure);
-        Ok(())
+        Ok(Some(notice))
     }
 }
+
+#[cfg(test)]
+mod tests;

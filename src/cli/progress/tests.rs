@@ -33,7 +33,7 @@ impl Write for Screen {
 pub(super) fn shown<D: Display + 'static>(display: impl FnOnce(Out) -> D, events: Vec<Event>) -> String {
     let screen = Screen::default();
     let display = Box::new(display(Box::new(screen.clone())));
-    let mut progress = Progress { display, checks: Checks::default(), begun: false, finished: false };
+    let mut progress = Progress { display, checks: Checks::default(), taken: false, begun: false, finished: false };
     for event in events {
         progress.show(event);
     }
@@ -131,7 +131,8 @@ fn colours_are_of_lines_and_end_with_them() {
 fn what_was_interrupted_is_shown_as_far_as_it_came() {
     let screen = Screen::default();
     let steps = ci::Steps::new(Box::new(screen.clone()), ci::Marks::new(ci::Ci::Other), colour::Colours::none());
-    let mut progress = Progress { display: Box::new(steps), checks: Checks::default(), begun: false, finished: false };
+    let mut progress =
+        Progress { display: Box::new(steps), checks: Checks::default(), taken: false, begun: false, finished: false };
     for event in [started(1, "a"), log(1, "1\n"), started(2, "b"), log(2, "2\n")] {
         progress.show(event);
     }

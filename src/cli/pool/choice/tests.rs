@@ -60,7 +60,7 @@ fn a_build_goes_on_where_its_home_is_full_or_going() {
     assert_eq!(fits(&states)[2], (ranked[0], Fit::Full));
     states[ranked[0]] = State { draining: true, ..idle(&states[ranked[0]].name) };
     states[ranked[1]].engine_ready = false;
-    let wanted = [(ranked[2], Fit::Good), (ranked[1], Fit::Idle), (ranked[0], Fit::Draining)];
+    let wanted = [(ranked[2], Fit::Good), (ranked[1], Fit::NoEngine), (ranked[0], Fit::Draining)];
     assert_eq!(fits(&states), wanted);
     assert_eq!(home(&project, &states), Some(ranked[0]));
 }
