@@ -36,13 +36,14 @@ pub(in super::super) struct Prepare {
     /// The group that may use the engine's socket: the agent's
     #[arg(long, value_name = "GID", default_value_t = 65532)]
     pub(in super::super) group: u32,
-    /// How much of the volume build cache may take
+    /// How much of the volume, or of what is free on a fresh one, build cache may take
     #[arg(long, value_name = "PERCENT", default_value = "60%", value_parser = share)]
     pub(in super::super) gc_share: u8,
     /// What of the volume is the engine's, such as 50Gi: for an emptyDir, its sizeLimit
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(in super::super) data_size: Option<u64>,
-    /// Where the engine keeps images [default: containerd where --engine-version is 28 or later, else graphdriver]
+    /// Where the engine keeps images [default: the store of the driver that is named, else containerd where
+    /// --engine-version is 28 or later, else graphdriver]
     #[arg(long, value_name = "STORE", value_enum)]
     pub(in super::super) image_store: Option<Store>,
     /// Graphdriver or snapshotter [default: overlay2 or overlayfs, by the store]
