@@ -69,7 +69,7 @@ pub(super) struct Connection {
         default_value = "unix:///run/remora/agent.sock"
     )]
     pub(super) agent: String,
-    /// How long to wait for an agent and an engine that are still starting
+    /// How long to wait for an agent and an engine that are still starting, and for an agent that is full
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = values::duration)]
     pub(super) wait: Duration,
     #[command(flatten)]

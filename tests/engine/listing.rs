@@ -44,7 +44,7 @@ async fn a_build_that_is_cancelled_stops_on_the_engine_and_hurts_no_other() {
     assert_eq!(failure.kind, FailureKind::Cancelled);
     assert!(failure.what.contains("cancelled by alice"), "{failure:?}");
     fake.see(|seen| matches!(seen, Seen::Dropped { build } if *build == id).then_some(())).await;
-    assert_eq!(wire::from_status(&cancel(&mut client, &id).await.unwrap_err()).kind, FailureKind::Usage);
+    assert_eq!(wire::from_status(&cancel(&mut client, &id).await.unwrap_err()).kind, FailureKind::NotFound);
     go.notify_waiters();
     end(kept).await.1.unwrap();
 }
@@ -71,5 +71,5 @@ async fn who_ends_a_build_cannot_write_into_its_log() {
         assert_eq!(client.cancel(request).await.unwrap_err().code(), Code::InvalidArgument);
     }
     let nobody = SessionId(new_id());
-    assert_eq!(cancel(&mut client, &nobody.0).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(cancel(&mut client, &nobody.0).await.unwrap_err().code(), Code::NotFound);
 }

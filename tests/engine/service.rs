@@ -131,7 +131,7 @@ async fn a_build_of_a_session_that_never_comes_fails_before_anybody_loses_patien
     let events = client.build(build(&SessionId(new_id()))).await.unwrap().into_inner();
     let failure = end(events).await.1.unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
-    assert_eq!(failure.kind, FailureKind::Usage);
+    assert_eq!(failure.kind, FailureKind::Agent);
     assert!(failure.next.contains("open Session first"), "{failure:?}");
 }
 

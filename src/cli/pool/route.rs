@@ -78,7 +78,7 @@ impl<'c> Route<'c> {
     pub(in crate::cli) async fn next(&mut self, progress: &mut Progress) -> Result<Agent, Failure> {
         if !self.is_pool() {
             if let Some(refused) = self.last.take() {
-                self.rest(refused).await?;
+                self.rest(refused, progress).await?;
             }
             return connect::connect_telling(self.connection, self.deadline, |why| progress.note(why)).await;
         }
@@ -122,25 +122,20 @@ impl<'c> Route<'c> {
             if others.is_empty() && absent.iter().all(|absent| !absent.may_pass) {
                 return Err(why);
             }
-            if !self.deadline.saturating_duration_since(Instant::now()).is_zero()
-                && !std::mem::replace(&mut self.told, true)
-            {
-                progress.note(self.waiting(&why));
-            }
-            self.rest(why).await?;
+            self.rest(why, progress).await?;
             self.refused.clear();
         }
     }
 
-    fn waiting(&self, why: &Failure) -> String {
-        format!("waiting up to {} (--wait): {why}", humantime::format_duration(self.connection.wait))
-    }
-
-    /// The pause before somebody is asked again; it failed where there is no time for one.
-    async fn rest(&mut self, why: Failure) -> Result<(), Failure> {
+    /// The pause before somebody is asked again, told once; it failed where there is no time for one.
+    async fn rest(&mut self, why: Failure, progress: &mut Progress) -> Result<(), Failure> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(why);
+        }
+        if !std::mem::replace(&mut self.told, true) {
+            let wait = humantime::format_duration(self.connection.wait);
+            progress.note(format!("waiting up to {wait} (--wait): {why}"));
         }
         tokio::time::sleep(self.pause.min(left)).await;
         self.pause = (self.pause * 2).min(RETRY.1);
@@ -216,8 +211,8 @@ impl<'c> Route<'c> {
         }
     }
 
-    /// After this failure another agent should be asked, or the same one later; what is to be said of that. Else the
-    /// failure is the end.
+    /// After this failure another agent should be asked, which is to be said, or the same one later. Else the failure is
+    /// the end.
     pub(in crate::cli) fn pass_on(&mut self, failure: Failure, progress: &Progress) -> Result<Option<String>, Failure> {
         use FailureKind::{Agent, Busy, Engine, Lost, NotFound};
         let at = std::mem::take(&mut self.at);
@@ -232,10 +227,8 @@ impl<'c> Route<'c> {
             if died || !matches!(failure.kind, Agent | Busy) {
                 return Err(failure);
             }
-            let told = std::mem::replace(&mut self.told, true) || self.connection.wait.is_zero();
-            let waiting = self.waiting(&failure);
             self.last = Some(failure);
-            return Ok(if told { None } else { Some(waiting) });
+            return Ok(None);
         }
         let notice = format!("{}; another agent is asked", failure.what);
         match failure.kind {

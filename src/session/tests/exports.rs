@@ -229,7 +229,7 @@ async fn many_files_are_asked_for_a_few_at_a_time() {
     let dir = TempDir::new().unwrap();
     let names: Vec<_> = (0..300).map(|number| format!("{number:03}")).collect();
     let most = Client::taking(dir.path()).await.export(names.iter().map(|name| file(name, name)).collect()).await;
-    assert_eq!(most, Ok(256));
+    assert!(matches!(most, Ok(1..=256)), "{most:?}");
     assert!(names.iter().all(|name| read(dir.path(), name) == *name));
 }
 
