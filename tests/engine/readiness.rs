@@ -108,8 +108,7 @@ async fn an_engine_that_restarts_at_once_is_found_again() {
 #[tokio::test]
 async fn an_engine_that_hangs_up_again_and_again_is_left_in_peace_in_between() {
     let mut rig = Rig::new(BuildKit::new()).await;
-    tokio::time::pause();
-    let start = tokio::time::Instant::now();
+    let start = std::time::Instant::now();
     for _ in 0..5 {
         rig.socket.restart();
         absent(&mut rig.engine, "").await;
