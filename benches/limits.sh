@@ -26,7 +26,8 @@ else
 fi
 # shellcheck disable=SC2317 # a trap runs it
 remove() {
-  kill -KILL "$agent_pid" 2>/dev/null && wait "$agent_pid" 2>/dev/null || true
+  kill -KILL "$agent_pid" 2>/dev/null || true
+  wait "$agent_pid" 2>/dev/null || true
   rmdir "$cpu" "$memory" 2>/dev/null || true
 }
 trap remove EXIT

@@ -70,7 +70,7 @@ for ((b = 1; b <= builds; b++)); do
   for ((p = 1; p <= projects; p++)); do build "app$p" "$b" & done
 done
 until [[ $(count '*.done') -ge $((total / 5)) ]]; do sleep 0.05; done
-{ kill -KILL "${pids[remora-1]}" && wait "${pids[remora-1]}" || true; } 2>/dev/null
+{ kill -KILL "${pids[remora-1]}"; wait "${pids[remora-1]}" || true; } 2>/dev/null
 until [[ $(count '*.done') -ge $((total * 2 / 5)) ]]; do sleep 0.05; done
 kill -TERM "${pids[remora-2]}"
 until [[ $(count '*.done') -ge $total ]]; do sleep 0.05; done

@@ -78,6 +78,7 @@ fn follow(name: &str, kind: Kind) -> usize {
 
 fn the_commands_for_those_who_move_work(kind: Kind) {
     assert!(follow("moving.md", kind) >= 12, "some were not found");
+    assert!(follow("pool.md", kind) >= 1, "some were not found");
 }
 
 /// The right column of the tables names flags that there are.

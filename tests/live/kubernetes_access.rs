@@ -6,6 +6,7 @@ use crate::rig::{self, Agent, ApiServer, Authority, Client, Engine, Kind, Outcom
 
 on_one_engine!(Docker28:
     rbac_says_who_builds_pushes_and_prunes,
+    the_rules_of_the_guide_to_security_are_what_it_says,
     who_may_look_at_the_engine_sees_no_builds_and_who_ends_one_is_told_by_name,
     a_token_that_is_not_for_the_agent_opens_nothing,
     without_the_api_server_nobody_new_gets_in,
@@ -100,6 +101,33 @@ fn rbac_says_who_builds_pushes_and_prunes(kind: Kind) {
     let log = pool.agent.log();
     assert!(log.contains("caller=\"system:serviceaccount:team:builder\""), "{log}");
     assert!(!log.contains(&token), "the log has the token");
+}
+
+fn the_rules_of_the_guide_to_security_are_what_it_says(kind: Kind) {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md")).unwrap();
+    let first = |language| guide.split(&format!("```{language}\n")).nth(1)?.split("```").next();
+    let server = ApiServer::start();
+    // A cluster has it by itself; here nobody makes it.
+    server.kubectl(&["-n", "team", "create", "serviceaccount", "default"]);
+    server.sh(&format!("kubectl apply -f - <<'RULES'\n{}RULES", first("yaml").unwrap()));
+    server.sh(first("sh").unwrap());
+    let (private, registry, engine) = (Registry::start_with_auth(), Registry::start(), Engine::shared(kind));
+    server.sh(&format!(
+        "kubectl -n ci create secret docker-registry pull --docker-server={} --docker-username=remora --docker-password=s3cret",
+        private.host
+    ));
+    let pool = Pool::start(server, &engine, &["--kubernetes-auth", "--pull-secret", "pull"]);
+    let client = pool.client(&pool.server.token("team", "default", "remora"));
+    let text = format!("FROM {}\nRUN echo {}\n", private.image("base:1"), rig::unique());
+    let context = rig::context(&[("Dockerfile", &text)]);
+    client.build(context.path(), &["--push", "-t", &registry.image("app:1")]).code(0);
+    assert!(registry.digest("app", "1").is_some());
+    client.run(&["ps"]).code(0);
+    client.run(&["info"]).code(0);
+    for refused in [&["cancel", "0123"][..], &["prune", "--dry-run"]] {
+        client.run(refused).code(13);
+    }
+    pool.client(&pool.server.token("team", "builder", "remora")).build(context.path(), &[]).code(13);
 }
 
 fn who_may_look_at_the_engine_sees_no_builds_and_who_ends_one_is_told_by_name(kind: Kind) {
