@@ -107,17 +107,16 @@ fn the_rules_of_the_guide_to_security_are_what_it_says(kind: Kind) {
     let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md")).unwrap();
     let first = |language| guide.split(&format!("```{language}\n")).nth(1)?.split("```").next();
     let server = ApiServer::start();
-    // A cluster has it by itself; here nobody makes it.
-    server.kubectl(&["-n", "team", "create", "serviceaccount", "default"]);
+    server.sh("kubectl create namespace jobs; kubectl -n jobs create serviceaccount builder");
     server.sh(&format!("kubectl apply -f - <<'RULES'\n{}RULES", first("yaml").unwrap()));
     server.sh(first("sh").unwrap());
     let (private, registry, engine) = (Registry::start_with_auth(), Registry::start(), Engine::shared(kind));
     server.sh(&format!(
-        "kubectl -n ci create secret docker-registry pull --docker-server={} --docker-username=remora --docker-password=s3cret",
+        "kubectl -n ci create secret docker-registry remora-registry --docker-server={} --docker-username=remora --docker-password=s3cret",
         private.host
     ));
-    let pool = Pool::start(server, &engine, &["--kubernetes-auth", "--pull-secret", "pull"]);
-    let client = pool.client(&pool.server.token("team", "default", "remora"));
+    let pool = Pool::start(server, &engine, &["--kubernetes-auth", "--pull-secret", "remora-registry"]);
+    let client = pool.client(&pool.server.token("jobs", "builder", "remora"));
     let text = format!("FROM {}\nRUN echo {}\n", private.image("base:1"), rig::unique());
     let context = rig::context(&[("Dockerfile", &text)]);
     client.build(context.path(), &["--push", "-t", &registry.image("app:1")]).code(0);
@@ -184,7 +183,7 @@ fn without_the_api_server_nobody_new_gets_in(kind: Kind) {
         "--serviceaccount=team:builder",
     ]);
     // Of one account they could be the same token, for the clock of tokens counts seconds.
-    let [known, new] = [("team", "builder"), ("ci", "remora")]
+    let [known, new] = [("team", "builder"), ("ci", "remora-agent")]
         .map(|(namespace, account)| pool.client(&pool.server.token(namespace, account, "remora")));
     known.run(&["ps"]).code(0);
     pool.server.stop();

@@ -32,7 +32,10 @@ fn the_pod_shares_what_it_must_and_hides_the_engine() {
     let mounts: BTreeMap<_, _> = containers.iter().map(|(name, container)| (*name, mounts(container))).collect();
     assert_eq!(mounts["install"], ["remora:/run/remora"]);
     assert_eq!(mounts["prepare-engine"], ["engine:/run/engine", "engine-data:/var/lib/docker"]);
-    assert_eq!(mounts["agent"], ["remora:/run/remora", "engine:/run/engine", "tmp:/tmp"]);
+    assert_eq!(
+        mounts["agent"],
+        ["engine-data:/var/lib/docker read-only", "remora:/run/remora", "engine:/run/engine", "tmp:/tmp"]
+    );
     assert_eq!(mounts["engine"], ["engine:/run/engine", "engine-data:/var/lib/docker"]);
     // Steps have the agent's socket and the client, read-only, and nothing of the engine.
     for step in ["jnlp", "tools"] {

@@ -39,7 +39,7 @@ impl Job {
                 "PATH": format!("{}:/usr/bin:/bin", path("bin")),
                 "JENKINS_URL": "https://ci.example/", "BUILD_NUMBER": "7", "GIT_COMMIT": "5f2c1ab",
                 "BRANCH_NAME": "main", "BRANCH_IS_PRIMARY": "true",
-                "REMORA_AGENT_IMAGE": "registry.example/remora-agent:1",
+                "REMORA_AGENT_IMAGE": "registry.example/remora-agent:0.1.0",
             },
             "credentials": {}, "pods": path("pods.json"), "home": path("home"),
         });

@@ -124,6 +124,8 @@ fn uid(space: &Namespace<'_>, pod: &str) -> String {
 fn comes_back(space: &Namespace<'_>, jobs: &Namespace<'_>, pod: &str, before: &str) {
     let get = ["get", "pod", pod, "-o", "jsonpath={.metadata.uid}"];
     space.eventually("another pod has its name", &get, |uid| !uid.is_empty() && uid != before);
+    // Its address is known before its engine is there.
+    space.kubectl(&["wait", "--for", "condition=Ready", &format!("pod/{pod}"), "--timeout", "2m"]);
     let info = ["exec", "build", "-c", "step", "--", "/run/remora/bin/remora", "info", "--agent", ADDRESS];
     jobs.eventually("clients find it", &info, |told| told.contains(pod));
 }

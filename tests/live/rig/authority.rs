@@ -18,7 +18,7 @@ pub(crate) fn outside() -> String {
     format!("tcp://{ADDRESS}:{port}")
 }
 
-/// The API server, etcd behind it, and no node. It holds the namespaces `ci`, of the agent `remora`, and `team`, of the
+/// The API server, etcd behind it, and no node. It holds the namespaces `ci`, of the agent `remora-agent`, and `team`, of the
 /// account `builder`. Ends with this value.
 pub(crate) struct ApiServer {
     dir: TempDir,
@@ -29,7 +29,7 @@ impl ApiServer {
         let dir = super::scratch();
         super::script("kubernetes.sh", &["api", dir.path().to_str().unwrap()]);
         let server = Self { dir };
-        for (namespace, account) in [("ci", "remora"), ("team", "builder")] {
+        for (namespace, account) in [("ci", "remora-agent"), ("team", "builder")] {
             server.kubectl(&["create", "namespace", namespace]);
             server.kubectl(&["-n", namespace, "create", "serviceaccount", account]);
         }
@@ -40,7 +40,7 @@ impl ApiServer {
     pub(crate) fn with_delegator() -> Self {
         let server = Self::start();
         server.sh("kubectl create clusterrolebinding remora-auth-delegator --clusterrole=system:auth-delegator \
-             --serviceaccount=ci:remora");
+             --serviceaccount=ci:remora-agent");
         server
     }
 
@@ -91,7 +91,7 @@ impl ApiServer {
         let config = serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "ci",
             "clusters": [{"name": "ci", "cluster": {"server": server, "certificate-authority": self.dir.path().join("keys/ca.crt")}}],
-            "users": [{"name": "remora", "user": {"token": self.token("ci", "remora", "https://kubernetes.default.svc")}}],
+            "users": [{"name": "remora", "user": {"token": self.token("ci", "remora-agent", "https://kubernetes.default.svc")}}],
             "contexts": [{"name": "ci", "context": {"cluster": "ci", "user": "remora", "namespace": "ci"}}],
         });
         let file = self.dir.path().join("agent.kubeconfig");

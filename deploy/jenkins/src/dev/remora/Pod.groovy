@@ -10,7 +10,7 @@ class Pod implements Serializable {
   @NonCPS
   static String yaml(String template, Map given, String agentImage) {
     if (!agentImage) {
-      throw new WrongUse("name the agent's image: agentImage: 'registry.example/remora-agent:1', " +
+      throw new WrongUse("name the agent's image: agentImage: 'registry.example/remora-agent:0.1.0', " +
         "or REMORA_AGENT_IMAGE in Jenkins' global properties")
     }
     // The version of our own engine; of another one the caller knows it.
