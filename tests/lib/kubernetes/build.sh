@@ -64,12 +64,18 @@ validate() {
   return $status
 }
 
+debian_mirror() {
+  # shellcheck disable=SC2016
+  apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" {print $2; exit}'
+}
+
 # Package lists of this directory's own: the machine's name no sources as a rule, and are left alone.
 debian_sources() {
   local mirror
-  # shellcheck disable=SC2016
-  mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" {print $2; exit}')
-  mirror=${mirror:-http://deb.debian.org/debian}
+  mirror=$(debian_mirror)
+  # Before its first update apt names none.
+  [[ -n $mirror ]] || { apt-get update >/dev/null 2>&1 && mirror=$(debian_mirror); }
+  [[ -n $mirror ]] || { echo "kubernetes.sh: apt knows no mirror of Debian; add one to its sources" >&2; return 1; }
   printf '%s\n' "deb-src $mirror bookworm main" "deb $mirror trixie main" >sources.list
   mkdir -p lists/partial
   apt_get update
