@@ -17,7 +17,7 @@ use crate::model::{EngineUrl, InvalidAddress, ListenUrl};
 /// Where the engine is where nobody says so.
 const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
 /// Where the agent listens where nobody says so.
-const DEFAULT_LISTEN: &str = "unix:///run/remora/agent.sock";
+pub(crate) const DEFAULT_LISTEN: &str = "unix:///run/remora/agent.sock";
 /// Every key of the file.
 const KEYS: [&str; 8] =
     ["engine", "listen", "allow_entitlement", "insecure_registry", "cache_deadline", "name", "max_builds", "max_queue"];

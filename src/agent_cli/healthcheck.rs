@@ -13,6 +13,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use super::args::Healthcheck;
 use crate::{
+    config::DEFAULT_LISTEN as DEFAULT,
     grpc::Channel,
     model::ListenUrl,
     pb::{InfoRequest, build_agent_client::BuildAgentClient},
@@ -22,8 +23,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(800);
 /// The pause before the next one.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Where an agent listens that was told nothing.
-const DEFAULT: &str = "unix:///run/remora/agent.sock";
 
 /// Whom to ask. `variable` looks up a variable of the environment.
 pub(super) fn address(args: &Healthcheck, variable: impl Fn(&str) -> Option<String>) -> Result<ListenUrl, String> {

@@ -1,13 +1,13 @@
 //! `remora-agent install`: the client, for steps in whatever image.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File},
     io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
-use super::{complain, print};
+use super::{complain, print, put};
 
 /// The client's file name.
 const CLIENT: &str = "remora";
@@ -21,7 +21,7 @@ pub(super) fn run(directory: &Path) -> Result<(), String> {
         format!("{}: {error}; the client lies beside remora-agent, as in the agent's image", client.display())
     })?;
     let place = directory.join(CLIENT);
-    put(&binary, directory, &place)
+    install(&binary, directory, &place)
         .map_err(|error| format!("{}: {error}; {}", place.display(), remedy(&error, directory)))?;
     if let Some(interpreter) = interpreter(&binary) {
         complain(&format!(
@@ -41,12 +41,9 @@ pub(super) fn run(directory: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn put(binary: &[u8], directory: &Path, place: &Path) -> io::Result<()> {
+fn install(binary: &[u8], directory: &Path, place: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    io::Write::write_all(&mut file, binary)?;
-    file.as_file().set_permissions(Permissions::from_mode(0o755))?;
-    file.persist(place).map(drop).map_err(|error| error.error)
+    put(binary, place, 0o755)
 }
 
 fn remedy(error: &io::Error, directory: &Path) -> String {
@@ -94,6 +91,8 @@ fn in_the_containers_own_layer(directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -111,7 +110,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (bin, place) = (dir.path().join("new/bin"), dir.path().join("new/bin/remora"));
         for text in ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nexit 0\n"] {
-            put(text.as_bytes(), &bin, &place).unwrap();
+            install(text.as_bytes(), &bin, &place).unwrap();
         }
         assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o755);
         assert_eq!(fs::read_dir(&bin).unwrap().count(), 1, "a half of it is left");

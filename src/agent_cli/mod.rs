@@ -16,7 +16,13 @@ mod install;
 mod prepare;
 mod serve;
 
-use std::process::ExitCode;
+use std::{
+    fs::Permissions,
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::ExitCode,
+};
 
 use args::{Args, Command};
 use clap::{CommandFactory as _, Parser as _};
@@ -57,14 +63,21 @@ fn refuse(mistake: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// Writes a file of this mode, which has its name once it is whole.
+fn put(content: &[u8], place: &Path, mode: u32) -> io::Result<()> {
+    let directory = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.persist(place).map(drop).map_err(|error| error.error)
+}
+
 /// Data, on standard output. Nobody may be reading any more.
 fn print(lines: &str) {
-    use std::io::Write as _;
-    drop(writeln!(std::io::stdout().lock(), "{lines}"));
+    drop(writeln!(io::stdout().lock(), "{lines}"));
 }
 
 /// What went wrong, on standard error.
 fn complain(lines: &str) {
-    use std::io::Write as _;
-    drop(writeln!(std::io::stderr().lock(), "remora-agent: {lines}"));
+    drop(writeln!(io::stderr().lock(), "remora-agent: {lines}"));
 }

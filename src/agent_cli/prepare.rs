@@ -1,15 +1,10 @@
 //! `remora-agent prepare-engine`: the pod it is in > the `daemon.json` of the engine that starts after it.
 
-use std::{
-    fs::{self, Permissions},
-    io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use serde_json::{Map, Value};
 
-use super::{args::Prepare, complain, print};
+use super::{args::Prepare, complain, print, put};
 use crate::{
     dind::{Pod, Wanted, daemon_json},
     host,
@@ -74,10 +69,7 @@ fn read(path: &Path) -> Result<Map<String, Value>, String> {
 }
 
 fn write(path: &Path, config: &Map<String, Value>) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    serde_json::to_writer_pretty(&mut file, config)?;
-    file.write_all(b"\n")?;
-    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+    let mut text = serde_json::to_vec_pretty(config)?;
+    text.push(b'\n');
+    put(&text, path, 0o644)
 }

@@ -1,6 +1,6 @@
 //! Flags, variables and file > a running agent.
 
-use std::{fmt, process::ExitCode};
+use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -12,14 +12,8 @@ use crate::{
     service::{self, Agent},
 };
 
-/// Why the agent does not start, one line for each reason.
+/// Why the agent does not start, each reason by itself.
 struct Refusal(Vec<String>);
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
 
 /// Serves until it is told to stop.
 pub(super) fn run(args: Serve) -> ExitCode {
@@ -27,7 +21,7 @@ pub(super) fn run(args: Serve) -> ExitCode {
     match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
-            for line in refusal.to_string().lines() {
+            for line in refusal.0.iter().flat_map(|reason| reason.lines()) {
                 tracing::error!("{line}");
             }
             ExitCode::from(2)

@@ -17,8 +17,6 @@ use crate::model::{EngineVersion, ImageStore, Volume};
 
 /// What Docker gives a network by itself. A larger one gains little, and 25.0 refuses it for its bridge.
 const USUAL_MTU: u32 = 1500;
-/// The oldest engine that the agent works with.
-const OLDEST: EngineVersion = EngineVersion(20, 10, 0);
 /// The first version whose containerd image store is chosen unasked: the first that is tested with it.
 const CONTAINERD_SINCE: EngineVersion = EngineVersion(28, 0, 0);
 /// The first version that takes registries without a scheme for its builds as well.
@@ -124,8 +122,8 @@ pub fn daemon_json(wanted: &Wanted, pod: &Pod, base: Map<String, Value>) -> Resu
 fn refuse(wanted: &Wanted, pod: &Pod, base: &Map<String, Value>) -> Result<(), String> {
     let root = wanted.data_root.display();
     let Volume { filesystem, .. } = &pod.volume;
-    if let Some(version) = wanted.version.filter(|version| *version < OLDEST) {
-        return Err(format!("the engine {version} is too old; {OLDEST} or later is wanted"));
+    if let Some(version) = wanted.version.filter(|version| *version < EngineVersion::OLDEST) {
+        return Err(format!("the engine {version} is too old; {} or later is wanted", EngineVersion::OLDEST));
     }
     if base.contains_key("hosts") {
         return Err(format!(

@@ -2,9 +2,6 @@
 
 use crate::model::{Capabilities, EngineKind, EngineVersion, Finding, ImageStore};
 
-/// The oldest version that the agent works with.
-const OLDEST: EngineVersion = EngineVersion(20, 10, 0);
-
 /// What is known of this engine's version; nothing of a buildkitd.
 pub(super) fn known(engine: &Capabilities) -> Option<Finding> {
     if engine.kind == EngineKind::Buildkitd {
@@ -12,9 +9,9 @@ pub(super) fn known(engine: &Capabilities) -> Option<Finding> {
     }
     let version: EngineVersion = engine.version.parse().ok()?;
     let about = "version";
-    if version < OLDEST {
+    if version < EngineVersion::OLDEST {
         let what = format!("{version} is too old for the agent");
-        return Some(Finding::error(about, what, format!("use Docker {OLDEST} or later")));
+        return Some(Finding::error(about, what, format!("use Docker {} or later", EngineVersion::OLDEST)));
     }
     // <https://github.com/moby/moby/pull/42061>
     if version < EngineVersion(20, 10, 4) {

@@ -11,6 +11,11 @@ pub struct EngineVersion(pub u32, pub u32, pub u32);
 #[error("'{0}' is no version of Docker; write it such as 28 or 20.10.24")]
 pub struct InvalidVersion(String);
 
+impl EngineVersion {
+    /// The oldest that the agent works with.
+    pub const OLDEST: Self = Self(20, 10, 0);
+}
+
 impl FromStr for EngineVersion {
     type Err = InvalidVersion;
 
