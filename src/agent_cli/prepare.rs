@@ -6,9 +6,13 @@ use serde_json::{Map, Value};
 
 use super::{args::Prepare, complain, print, put};
 use crate::{
+    config::registry_host,
     dind::{Pod, Wanted, daemon_json},
     host,
 };
+
+/// The variable that the agent in the same pod reads too.
+const INSECURE: &str = "REMORA_INSECURE_REGISTRY";
 
 /// Looks, decides, and writes the file. The error is what is wrong and what to do; then there is no file, so that no
 /// engine starts.
@@ -27,7 +31,7 @@ pub(super) fn run(args: Prepare) -> Result<(), String> {
         data_root,
         version: args.engine_version,
         registry_mirrors: args.registry_mirror,
-        insecure_registries: args.insecure_registry,
+        insecure_registries: insecure(args.insecure_registry, std::env::var(INSECURE).ok())?,
         group: args.group,
         gc_share: args.gc_share,
         data_size: args.data_size,
@@ -52,6 +56,13 @@ pub(super) fn run(args: Prepare) -> Result<(), String> {
     Ok(())
 }
 
+/// The flags, else what the variable has.
+fn insecure(flags: Vec<String>, variable: Option<String>) -> Result<Vec<String>, String> {
+    let Some(hosts) = variable.filter(|hosts| flags.is_empty() && !hosts.is_empty()) else { return Ok(flags) };
+    let parsed = hosts.split(',').map(|host| registry_host(host.trim()));
+    parsed.collect::<Result<_, _>>().map_err(|mistake| format!("{INSECURE}: {mistake}"))
+}
+
 /// Whether nothing lies there but what the filesystem makes itself. An engine closes its directory to others.
 fn is_fresh(data_root: &Path) -> bool {
     let is_its_own = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == "lost+found");
@@ -72,4 +83,18 @@ fn write(path: &Path, config: &Map<String, Value>) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(config)?;
     text.push(b'\n');
     put(&text, path, 0o644)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engine_and_agent_are_told_of_plain_http_in_the_same_way() {
+        let hosts = |text: &str| insecure(Vec::new(), Some(text.to_owned()));
+        assert_eq!(hosts("r:5000, r.example"), Ok(vec!["r:5000".to_owned(), "r.example".to_owned()]));
+        assert_eq!(hosts(""), Ok(Vec::new()));
+        assert_eq!(insecure(vec!["flag".to_owned()], Some("r".to_owned())), Ok(vec!["flag".to_owned()]));
+        assert!(hosts("http://r").is_err_and(|why| why.starts_with("REMORA_INSECURE_REGISTRY: ")));
+    }
 }

@@ -125,6 +125,14 @@ fn next(failure: &Failure) -> Option<&'static str> {
             Some("log in with `docker login` where the client runs, or check that this account may use the repository")
         }
         FailureKind::Registry if has("not found") => Some("check the image's name and tag"),
+        FailureKind::Registry
+            if has("HTTP response to HTTPS client") || has("https://") && has("connection refused") =>
+        {
+            Some(
+                "check that the engine reaches the registry; one that speaks plain HTTP is named to the engine \
+                 (insecure-registries) and to the agent (--insecure-registry)",
+            )
+        }
         FailureKind::Registry => Some("check that the engine reaches the registry, then try again"),
         FailureKind::Build | FailureKind::Internal | FailureKind::Engine if has("invalid UTF-8") => {
             Some("write the Dockerfile in UTF-8: a letter of it is in another encoding")

@@ -155,6 +155,11 @@ impl Error {
             Trouble::Other if self.detail.contains("HTTPS client") || self.detail.contains("without TLS") => {
                 format!("start the agent with --insecure-registry {host}, and let the engine know it as insecure too")
             }
+            // Nothing answers on port 443 where a registry has port 80 alone.
+            Trouble::Unreachable if self.detail.contains("refused") && !host.contains(':') => format!(
+                "check that the agent's network reaches {host}; if it speaks plain HTTP, start the agent with \
+                 --insecure-registry {host}, and let the engine know it as insecure too"
+            ),
             Trouble::Unreachable => format!("check that the agent's network reaches {host}"),
             Trouble::Other if is_hopeless(&self.detail) => {
                 format!("check the name {host}, and that the agent's network reaches it")
@@ -229,7 +234,9 @@ mod tests {
             "registry r.example.com refused push of team/app:1: denied: requested access to the resource is denied"
         );
         assert_eq!(of("toomanyrequests: slow down").trouble(), (Trouble::RateLimited, None));
-        assert_eq!(of("dial tcp: connect: connection refused").trouble, Trouble::Unreachable);
+        let refused = of("dial tcp: connect: connection refused");
+        assert_eq!(refused.trouble, Trouble::Unreachable);
+        assert!(Failure::from(refused).next.contains("--insecure-registry r.example.com"), "a registry on port 80");
         for (text, next) in [
             ("http: server gave HTTP response to HTTPS client", "--insecure-registry r.example.com"),
             ("x509: certificate signed by unknown authority", "authority of r.example.com"),

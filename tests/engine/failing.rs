@@ -135,11 +135,14 @@ async fn a_registry_at_fault_is_not_taken_for_the_dockerfile() {
         "failed to authorize: failed to fetch oauth token: unexpected status from POST: 401 Unauthorized",
         "pull access denied, repository does not exist or may require authorization",
         "failed to copy: httpReadSeeker: failed open: unexpected status code 429",
+        "failed to do request: Head \"https://r.example.com/v2/\": http: server gave HTTP response to HTTPS client",
         "failed to do request: Head \"https://r.example.com/v2/\": dial tcp: connection refused",
     ] {
         let failure = failure_of(Code::Unknown, text).await;
         assert_eq!(failure.kind, FailureKind::Registry, "{text}");
         assert!(!failure.next.is_empty(), "{text}");
+        // Who has a registry of his own on port 80 is told what it needs.
+        assert_eq!(failure.next.contains("--insecure-registry"), text.contains("https://"), "{text}: {}", failure.next);
     }
 }
 

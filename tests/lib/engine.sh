@@ -150,6 +150,9 @@ run_inside() {
       mount -t tmpfs tmpfs $fs
     done
     hide_git ''
+    # What an engine that is killed leaves goes with its directory.
+    mkdir -p "$dir/tmp"
+    export TMPDIR=$dir/tmp
     exec dockerd --config-file "$dir/daemon.json"
   fi
   root=$cache/$release

@@ -9,5 +9,6 @@ done
 if [[ -n $file ]]; then
   jq 'def lesser: del(.oomScoreAdj) | if .capabilities then .capabilities |= map_values(. - ["CAP_SYS_RESOURCE"]) else . end;
     if .process then .process |= lesser else lesser end' "$file" >"$file.new" && cat "$file.new" >"$file"
+  rm -f "$file.new"
 fi
 exec runc "$@"

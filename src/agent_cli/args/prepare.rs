@@ -30,7 +30,7 @@ pub(in super::super) struct Prepare {
     /// A mirror of Docker Hub; repeatable
     #[arg(long, value_name = "URL", value_parser = mirror)]
     pub(in super::super) registry_mirror: Vec<String>,
-    /// This registry speaks plain HTTP; repeatable
+    /// This registry speaks plain HTTP; repeatable [env: REMORA_INSECURE_REGISTRY, as the agent's, with commas]
     #[arg(long, value_name = "HOST[:PORT]", value_parser = crate::config::registry_host)]
     pub(in super::super) insecure_registry: Vec<String>,
     /// The group that may use the engine's socket: the agent's

@@ -1,6 +1,6 @@
 //! Pods that were written down wrong.
 
-use crate::kubernetes::sidecar::PLAIN_HTTP;
+use crate::kubernetes::sidecar::plain_http;
 use crate::rig::{Cluster, REGISTRY};
 
 #[test]
@@ -26,9 +26,10 @@ fn of_two_agents_that_race_for_the_socket_one_serves_and_one_says_why_not() {
     let cluster = Cluster::shared();
     let space = cluster.namespace();
     let second = format!(
-        "{PLAIN_HTTP}      - {{name: second, image: remora-agent, env: [{{name: REMORA_ENGINE, value: \
+        "{}          - {{name: second, image: remora-agent, env: [{{name: REMORA_ENGINE, value: \
          'unix:///run/engine/docker.sock'}}], volumeMounts: [{{name: remora, mountPath: /run/remora}}, \
-         {{name: engine, mountPath: /run/engine}}]}}\n"
+         {{name: engine, mountPath: /run/engine}}]}}\n",
+        plain_http()
     );
     space.apply("sidecar", &second);
     let path = "jsonpath={range .status.containerStatuses[*]}{.name}={.state.terminated.exitCode}{\"\\n\"}{end}";

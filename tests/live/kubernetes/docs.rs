@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::kubernetes::{pool, sidecar::PLAIN_HTTP};
+use crate::kubernetes::{pool, sidecar::plain_http};
 use crate::rig::{self, Cluster, repository, static_programs, succeeded};
 
 /// Where the pool's part begins.
@@ -13,7 +13,7 @@ const POOL: &str = "## A shared pool";
 /// and its Kubernetes is from before policy/v1.
 fn of_the_test(pool: bool) -> String {
     let images = "  - {name: busybox, newTag: test}\n  - {name: docker, newTag: test}\n";
-    format!("{images}{}", if pool { pool::OF_THE_TEST } else { PLAIN_HTTP })
+    format!("{images}{}", if pool { pool::OF_THE_TEST.to_owned() } else { plain_http() })
 }
 
 /// The commands of a part of the guide.

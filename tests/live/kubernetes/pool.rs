@@ -8,9 +8,6 @@ use crate::rig::{Cluster, Namespace, REGISTRY, succeeded};
 /// What the test's cluster needs otherwise.
 pub(super) const OF_THE_TEST: &str = "
 patches:
-- target: {kind: StatefulSet, name: remora}
-  patch: |-
-    - {op: add, path: /spec/template/spec/initContainers/0/args/-, value: --insecure-registry=registry.example}
 - patch: |-
     apiVersion: apps/v1
     kind: StatefulSet
@@ -18,6 +15,8 @@ patches:
     spec:
       template:
         spec:
+          initContainers:
+          - {name: prepare-engine, env: [{name: REMORA_INSECURE_REGISTRY, value: registry.example}]}
           containers:
           - {name: agent, env: [{name: REMORA_INSECURE_REGISTRY, value: registry.example}]}
           - {name: engine, resources: {requests: {cpu: 100m, memory: 64Mi}}}

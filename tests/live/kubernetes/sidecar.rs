@@ -2,22 +2,20 @@
 
 use std::process::Output;
 
-use crate::rig::{Cluster, REGISTRY, succeeded};
+use crate::rig::{Cluster, REGISTRY, repository, succeeded};
 
-/// The test's registry speaks plain HTTP, which the agent and the engine are told.
-pub(super) const PLAIN_HTTP: &str = "
-patches:
-- target: {kind: Pod, name: build}
-  patch: |-
-    - {op: add, path: /spec/initContainers/1/args/-, value: --insecure-registry=registry.example}
-- patch: |-
-    apiVersion: v1
-    kind: Pod
-    metadata: {name: build}
-    spec:
-      containers:
-      - {name: agent, env: [{name: REMORA_INSECURE_REGISTRY, value: registry.example}]}
-";
+/// The test's registry speaks plain HTTP, which the agent and the engine are told as the guide says.
+pub(super) fn plain_http() -> String {
+    let guide = std::fs::read_to_string(repository("docs/kubernetes.md")).unwrap();
+    guide
+        .split("```yaml\n")
+        .find(|block| block.starts_with("patches:"))
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap()
+        .to_owned()
+}
 
 /// Writes an application into `/tmp/app`.
 const APPLICATION: &str = "mkdir -p /tmp/app && cd /tmp/app && echo v1 >app.py && cat >Dockerfile <<'EOF'
@@ -44,7 +42,7 @@ fn a_pod_that_is_born_empty_finds_every_step_cached() {
     let name = crate::rig::unique();
     let build = format!("{APPLICATION}\n/run/remora/bin/remora build --progress plain --push -t {REGISTRY}/{name}:1 .");
     for pod in ["first", "second"] {
-        space.apply("sidecar", PLAIN_HTTP);
+        space.apply("sidecar", &plain_http());
         space.ready("build");
         let text = told(&space.sh("build", "step", &build));
         let end = if pod == "first" { "DONE" } else { "CACHED" };
@@ -62,7 +60,7 @@ fn a_pod_that_is_born_empty_finds_every_step_cached() {
 fn a_step_cannot_reach_the_engine() {
     let cluster = Cluster::shared();
     let space = cluster.namespace();
-    space.apply("sidecar", PLAIN_HTTP);
+    space.apply("sidecar", &plain_http());
     space.ready("build");
     let never = [
         "ls /run/engine/docker.sock",
@@ -84,7 +82,7 @@ fn a_step_cannot_reach_the_engine() {
 fn steps_of_a_build_have_the_mtu_of_the_pod() {
     let cluster = Cluster::shared();
     let space = cluster.namespace();
-    space.apply("sidecar", PLAIN_HTTP);
+    space.apply("sidecar", &plain_http());
     space.ready("build");
     let mtu = space.sh("build", "step", "cat /sys/class/net/eth0/mtu");
     assert_eq!(String::from_utf8_lossy(&mtu.stdout).trim(), "1450", "the pod network of this test");
@@ -100,7 +98,7 @@ fn steps_of_a_build_have_the_mtu_of_the_pod() {
 fn an_agent_builds_as_soon_as_it_is_started() {
     let cluster = Cluster::shared();
     let space = cluster.namespace();
-    space.apply("sidecar", PLAIN_HTTP);
+    space.apply("sidecar", &plain_http());
     space.ready("build");
     let words = "mkdir /tmp/m && cd /tmp/m && printf 'FROM scratch\\nCOPY Dockerfile /\\n' >Dockerfile || exit
         start=$(date +%s%N)
