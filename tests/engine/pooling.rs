@@ -16,11 +16,12 @@ use tokio::{
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
 };
+use tonic::Status;
 
 use super::{
     agent::Agent,
     dockerd::lines,
-    fake::{BuildKit, Seen},
+    fake::{BuildKit, Seen, one_worker},
     push::pushing,
     rig::soon,
     socket::Socket,
@@ -231,6 +232,29 @@ async fn a_build_whose_agent_dies_begins_anew_at_the_next() {
     let (code, said) = child.rest().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&format!("agent {}", pool[1].name)), "{said}");
+}
+
+/// A pool of two whose engines' frontends say that they are unavailable, and what became of a build there.
+async fn unavailable(engine: impl Fn() -> BuildKit) -> (Option<i32>, String) {
+    let fails = || engine().make(async |_| Err(Status::unavailable("the frontend is gone")));
+    let replicas = [Replica::new("a", fails(), 0, 0).await, Replica::new("b", fails(), 0, 0).await];
+    output(build(&urls(&[&replicas[0], &replicas[1]]), "9s", &context())).await
+}
+
+#[tokio::test]
+async fn a_build_that_fails_by_itself_is_tried_nowhere_else_and_one_whose_engine_is_gone_is() {
+    let (code, said) = unavailable(BuildKit::new).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the frontend is gone") && !said.contains("another agent is asked"), "{said}");
+    let dying = || {
+        BuildKit::new().workers(async |number| match number {
+            1 => Ok(one_worker()),
+            _ => Err(Status::unavailable("shutting down")),
+        })
+    };
+    let (code, said) = unavailable(dying).await;
+    assert_eq!(code, Some(11), "{said}");
+    assert_eq!(said.matches("another agent is asked").count(), 2, "the third time it fails: {said}");
 }
 
 /// Returns when so many calls are at work in the engine: one was the plan.
