@@ -58,7 +58,7 @@ pub(super) async fn all(connection: &Connection) -> Result<Vec<Member>, Failure>
     }
     let manner = Manner::new(connection)?;
     loop {
-        let census = Census::take(&named.iter().collect::<Vec<_>>(), &manner).await;
+        let census = Census::take(&named.iter().collect::<Vec<_>>(), &manner, "").await;
         if census.there.is_empty() {
             let why = nobody("answers", &census.absent, &[]);
             if census.absent.iter().all(|absent| !absent.may_pass) {

@@ -357,6 +357,27 @@ async fn an_agent_that_is_full_is_waited_for_without_a_pool_too() {
     assert_eq!(code, Some(0), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_one_project_has_filled_takes_another_and_loses_no_build() {
+    let (pool, go) = pool(1, 2).await;
+    let (agents, context) = (format!("{},tcp://127.0.0.1:1", pool[0].url()), context());
+    let first = Running::start(build(&agents, "20s", &context));
+    busy(&pool[0]).await;
+    let mut second = Running::start(build(&agents, "20s", &context));
+    second.until("waiting: next").await;
+    let mut third = Running::start(build(&agents, "20s", &context));
+    third.until("waiting: 1 build ahead").await;
+    let args = ["build", "-t", "other", context.path().to_str().unwrap()];
+    let mut other = Running::start(remora(&agents, "20s", &args));
+    other.until("waiting: 1 build ahead").await;
+    third.until("others have fewer that wait; another agent is asked").await;
+    go.add_permits(100);
+    for child in [first, second, third, other] {
+        let (code, said) = child.rest().await;
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn an_agent_with_two_addresses_is_one() {
     let replica = Replica::new("remora-0", BuildKit::new(), 0, 0).await;

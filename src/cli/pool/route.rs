@@ -121,7 +121,7 @@ impl<'c> Route<'c> {
     }
 
     async fn census(&self, named: &[&Named], manner: &Manner) -> Census {
-        let mut census = Census::take(named, manner).await;
+        let mut census = Census::take(named, manner, &self.project).await;
         if !self.queues {
             // It waits for no place, and so there is always one.
             census.there.iter_mut().for_each(|replica| replica.state.max_builds = 0);
