@@ -51,6 +51,7 @@ pub(super) fn clean(message: &str) -> String {
     const WRAPS: &[&str] = &[
         "failed to solve: ",
         "failed to solve with frontend dockerfile.v0: ",
+        "failed to solve with frontend gateway.v0: ",
         "failed to create LLB definition: ",
         "failed to compute cache key: ",
         "rpc error: code = Unknown desc = ",
@@ -83,6 +84,8 @@ fn kind(status: &Status, message: &str, step: &str, is_gone: bool) -> FailureKin
         "pull access denied",
         "push access denied",
         "insufficient_scope",
+        // 20.10's.
+        "pulling from host",
         "unexpected status from",
         "unexpected status code",
         "failed to do request",

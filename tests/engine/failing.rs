@@ -135,6 +135,7 @@ async fn a_registry_at_fault_is_not_taken_for_the_dockerfile() {
         "failed to solve: r.example.com/base:1: failed to resolve source metadata for r.example.com/base:1: not found",
         "failed to authorize: failed to fetch oauth token: unexpected status from POST: 401 Unauthorized",
         "pull access denied, repository does not exist or may require authorization",
+        "failed to solve with frontend gateway.v0: pulling from host r.example.com failed with status code [manifests 1]: 503",
         "failed to copy: httpReadSeeker: failed open: unexpected status code 429",
         "failed to do request: Head \"https://r.example.com/v2/\": dial tcp: connection refused",
     ] {
