@@ -306,7 +306,26 @@ fn what_is_no_warning_is_told_neither_as_json_nor_where_it_is_quiet() {
         assert!(told.starts_with("remora: error: cannot reach the agent"), "{how:?}: {told}");
     }
     let told = remora(dir.path(), &["build", "--wait=200ms", "."]).stderr;
-    assert!(String::from_utf8(told).unwrap().starts_with("remora: waiting up to 200ms (--wait) for the agent"));
+    assert!(
+        String::from_utf8(told).unwrap().starts_with("remora: waiting up to 200ms (--wait): cannot reach the agent")
+    );
+}
+
+#[test]
+fn whoever_waits_for_one_agent_or_for_a_pool_is_told_once() {
+    let dir = context();
+    for (agents, who) in [
+        ("tcp://127.0.0.1:1", "cannot reach the agent"),
+        ("tcp://127.0.0.1:1,tcp://127.0.0.1:2", "no agent of the pool"),
+    ] {
+        for command in ["ps", "push a"] {
+            let words: Vec<_> = command.split(' ').chain(["--wait=200ms", "--agent", agents]).collect();
+            let told = String::from_utf8(remora(dir.path(), &words).stderr).unwrap();
+            assert!(told.starts_with(&format!("remora: waiting up to 200ms (--wait): {who}")), "{command}: {told}");
+            assert_eq!(told.matches("waiting up to").count(), 1, "{command}: {told}");
+            assert!(told.contains(&format!("remora: error: {who}")), "{command}: {told}");
+        }
+    }
 }
 
 #[test]

@@ -2,12 +2,14 @@
 //! is checked, by reading the paths in the source.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "rooms/declared.rs"]
+mod declared;
 #[path = "rooms/scan.rs"]
 mod scan;
 
-use std::{fs, path::Path, sync::LazyLock};
+use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
-use self::scan::paths;
+use self::{declared::undeclared, scan::paths};
 
 /// What a room may use: rooms of this crate, and crates. `std`, `core` and `alloc` are open to all.
 struct Rule {
@@ -150,31 +152,54 @@ fn offences(file: &str, text: &str) -> Vec<String> {
     found
 }
 
-fn sources(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            found.push(path);
+/// Every file of Rust below `src`: its text, by its path there.
+static SOURCES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut found, mut directories) = (BTreeMap::new(), vec![root.clone()]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let file = path.strip_prefix(&root).unwrap().to_str().unwrap();
+                found.insert(file.to_owned(), fs::read_to_string(&path).unwrap());
+            }
         }
     }
-}
+    assert!(found.len() > 10, "where is the source?");
+    found
+});
 
 #[test]
 fn every_room_keeps_to_itself() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&root, &mut files);
-    assert!(files.len() > 10, "where is the source?");
-    let found: Vec<String> = files
-        .iter()
-        .flat_map(|path| {
-            let file = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            offences(&file, &fs::read_to_string(path).unwrap())
-        })
-        .collect();
+    let found: Vec<String> = SOURCES.iter().flat_map(|(file, text)| offences(file, text)).collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn every_file_is_compiled() {
+    assert_eq!(undeclared(&SOURCES), Vec::<&str>::new(), "no `mod` leads to them");
+}
+
+#[test]
+fn a_file_that_nobody_declares_is_found() {
+    let sources = [
+        ("lib.rs", "pub mod a;\nmod b;"),
+        ("a.rs", "pub(in crate::b) mod c;\n// mod dead;\nmod inline { }\n#[cfg(test)]\nmod tests;"),
+        ("a/c.rs", ""),
+        ("a/dead.rs", "mod deader;"),
+        ("a/dead/deader.rs", ""),
+        ("a/tests.rs", ""),
+        ("b/mod.rs", "#[path = \"named.rs\"]\n#[cfg(test)]\nmod other;\nmod d;"),
+        ("b/d/mod.rs", ""),
+        ("b/named.rs", ""),
+        ("b/other.rs", ""),
+        ("bin/program.rs", "fn main() {}"),
+        ("c.rs", ""),
+    ];
+    let sources = sources.map(|(file, text)| (file.to_owned(), text.to_owned())).into();
+    assert_eq!(undeclared(&sources), ["a/dead.rs", "a/dead/deader.rs", "b/other.rs", "c.rs"]);
 }
 
 #[test]

@@ -1,14 +1,9 @@
-//! Waits for the agent and connects.
+//! Where one agent is, and the connection to it.
 
 mod tls;
 mod token;
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
@@ -19,15 +14,12 @@ use self::{
     tls::{Tls, closed},
     token::Token,
 };
-use super::{args::Connection, text};
+use super::{args::Connection, wait::Wait};
 use crate::{
     grpc::Channel,
     model::{Failure, FailureKind},
     pb::build_agent_client::BuildAgentClient,
 };
-
-/// The pause before the next try doubles from the first to the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// What an attempt may take, even where there is no time to wait.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -78,41 +70,28 @@ impl Manner {
     }
 }
 
-/// Connects, as soon as the agent is there.
-pub(super) async fn connect(connection: &Connection) -> Result<Agent, Failure> {
-    connect_telling(connection, Instant::now() + connection.wait, |why| text::notice(&why)).await
-}
-
-/// Connects until then, and tells once why it waits.
-pub(super) async fn connect_telling(
+/// Connects, as soon as the one agent is there.
+pub(super) async fn connect(
     connection: &Connection,
-    deadline: Instant,
-    tell: impl FnOnce(String),
+    wait: &mut Wait,
+    mut tell: impl FnMut(String),
 ) -> Result<Agent, Failure> {
     let address = parse(&connection.agent)?;
     let manner = Manner::new(connection)?;
-    let mut pause = RETRY.0;
-    let mut tell = Some(tell);
-    let client = loop {
-        let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
-        let error = match tokio::time::timeout(left, manner.open(&address)).await {
-            Ok(Ok(client)) => break client,
+    loop {
+        let error = match tokio::time::timeout(wait.left().max(SHORTEST), manner.open(&address)).await {
+            Ok(Ok(client)) => return Ok(Agent { client, wait: wait.left() }),
             Ok(Err(error)) => error,
             Err(_) => {
                 std::io::Error::new(std::io::ErrorKind::TimedOut, "it accepts the connection, and does not answer")
             }
         };
-        if Instant::now() >= deadline || !may_pass(&error) {
-            return Err(unreachable(&connection.agent, &error));
+        let why = unreachable(&connection.agent, &error);
+        if !may_pass(&error) {
+            return Err(why);
         }
-        if let Some(tell) = tell.take() {
-            let (agent, wait) = (&connection.agent, humantime::format_duration(connection.wait));
-            tell(format!("waiting up to {wait} (--wait) for the agent at {agent}: {error}"));
-        }
-        tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
-        pause = (pause * 2).min(RETRY.1);
-    };
-    Ok(Agent { client, wait: deadline.saturating_duration_since(Instant::now()) })
+        wait.pause(why, &mut tell).await?;
+    }
 }
 
 /// Reads the address of one agent.

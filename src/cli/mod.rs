@@ -6,7 +6,7 @@
 //! | `args` | the command line |
 //! | `answer` | what the frontend was asked in place of a build |
 //! | `ci` | what the CI says of the job |
-//! | `connect` | waits for the agent and connects |
+//! | `connect` | where one agent is, and the connection to it |
 //! | `pool` | several agents behind one address: which of them takes a call |
 //! | `lend` | opens the session in which the client serves its context and credentials |
 //! | `context`, `dockerfile`, `archive`, `named` | what the build context is, where its Dockerfile lies, further contexts |
@@ -14,6 +14,7 @@
 //! | `ask` | what `build` and `plan` ask of the agent |
 //! | `progress` | events > what a person sees of them |
 //! | `text` | lines of our own |
+//! | `wait` | the wait for an agent |
 //! | `summary` | a build's report > lines |
 //! | `metadata` | `--metadata-file` |
 //! | `excerpt`, `ignored` | the lines at fault, of the Dockerfile and of .dockerignore |
@@ -56,6 +57,7 @@ mod push;
 mod summary;
 mod text;
 mod version;
+mod wait;
 
 use std::{process::ExitCode, time::Duration};
 

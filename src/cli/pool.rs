@@ -12,7 +12,7 @@ mod census;
 mod choice;
 mod route;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use address::Named;
 use census::{Absent, Census};
@@ -22,11 +22,9 @@ use super::{
     args::Connection,
     connect::{self, Agent, Manner},
     text,
+    wait::Wait,
 };
 use crate::model::{Failure, FailureKind};
-
-/// The pause before a pool is asked again doubles from the first to the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// An agent, with its name where there are several.
 pub(super) struct Member {
@@ -52,23 +50,21 @@ fn is_pool(named: &[Named]) -> bool {
 /// Every agent that answers, as soon as one does. Those that do not are told; the sidecar may be missing.
 pub(super) async fn all(connection: &Connection) -> Result<Vec<Member>, Failure> {
     let named = Named::list(&connection.agent)?;
+    let mut wait = Wait::new(connection.wait);
+    let tell = |why: String| text::notice(&why);
     if !is_pool(&named) {
-        let agent = connect::connect(connection).await?;
+        let agent = connect::connect(connection, &mut wait, tell).await?;
         return Ok(vec![Member { name: None, address: connection.agent.clone(), agent }]);
     }
     let manner = Manner::new(connection)?;
-    let deadline = Instant::now() + connection.wait;
-    let mut pause = RETRY.0;
     loop {
-        let census = Census::take(&named.iter().collect::<Vec<_>>(), &manner).await;
-        let wait = deadline.saturating_duration_since(Instant::now());
+        let census = Census::take(&named.iter().collect::<Vec<_>>(), &manner, "").await;
         if census.there.is_empty() {
             let why = nobody("answers", &census.absent, &[]);
-            if wait.is_zero() || census.absent.iter().all(|absent| !absent.may_pass) {
+            if census.absent.iter().all(|absent| !absent.may_pass) {
                 return Err(why);
             }
-            tokio::time::sleep(pause.min(wait)).await;
-            pause = (pause * 2).min(RETRY.1);
+            wait.pause(why, tell).await?;
             continue;
         }
         for absent in census.absent.iter().filter(|absent| !absent.address.starts_with("unix:")) {
@@ -77,7 +73,7 @@ pub(super) async fn all(connection: &Connection) -> Result<Vec<Member>, Failure>
         // An engine that is not there is waited for where no other is.
         let some_ready = census.there.iter().any(|replica| replica.state.engine_ready);
         let member = |census::Replica { address, client, state }: census::Replica| {
-            let wait = if some_ready && !state.engine_ready { Duration::ZERO } else { wait };
+            let wait = if some_ready && !state.engine_ready { Duration::ZERO } else { wait.left() };
             Member { name: Some(state.name), address, agent: Agent { client, wait } }
         };
         return Ok(census.there.into_iter().map(member).collect());

@@ -4,7 +4,7 @@ mod bugs;
 
 use std::path::PathBuf;
 
-use crate::model::{Capabilities, EngineKind, Failure, Finding, ImageStore, Volume};
+use crate::model::{Capabilities, DEFAULT_NETWORK, EngineKind, Failure, Finding, ImageStore, Volume};
 
 /// What was found out. The service and the engine room gather it.
 #[derive(Debug, Clone)]
@@ -39,8 +39,6 @@ pub struct EngineFacts {
     pub data: Option<(PathBuf, Volume)>,
 }
 
-/// The network of RUN steps, but of those with `--network host` or `none`.
-const DEFAULT_NETWORK: &str = "bridge";
 /// Free bytes below which builds are about to fail.
 const HARDLY_ANY: u64 = 1_000_000_000;
 

@@ -18,16 +18,20 @@ const ENTITLEMENTS: &[&str] = &["network.host", "security.insecure"];
 /// How a frontend words it that it has no further contexts by name.
 const NO_CONTEXTS: &str = "unsupported frontend capability moby.buildkit.frontend.contexts";
 
+/// Of an engine that answers.
+const UNAVAILABLE: &str = "the engine itself answers: look at what it asked for this, such as the frontend that a line \
+                           `# syntax=` names, then try again";
+
 /// Lines of the Dockerfile shown before and after those at fault.
 const AROUND: usize = 2;
 
-/// What a failed solve means to the person who started it.
-pub(super) fn failure(status: &Status, translator: &Translator) -> Failure {
+/// What a failed solve means to the person who started it. `is_gone` says that the engine does not answer any more.
+pub(super) fn failure(status: &Status, translator: &Translator, is_gone: bool) -> Failure {
     let details = Details::of(status);
     let failed = translator.failed_step(details.vertex.as_deref());
     let step = failed.as_ref().map(|(name, _)| *name).unwrap_or_default();
     let message = clean(status.message());
-    let kind = kind(status, &message, step, details.source.is_some());
+    let kind = kind(status, &message, step, is_gone);
     let mut failure = Failure::new(kind, message);
     if matches!(kind, FailureKind::Build | FailureKind::Registry | FailureKind::Policy) {
         failure.excerpt = details.source.as_ref().and_then(Source::excerpt);
@@ -37,15 +41,17 @@ pub(super) fn failure(status: &Status, translator: &Translator) -> Failure {
         }
         failure.log = failed.map(|(_, log)| log).unwrap_or_default();
     }
-    failure.next = next(&failure).unwrap_or_default().to_owned();
+    let advice = next(&failure).or((status.code() == Code::Unavailable).then_some(UNAVAILABLE));
+    failure.next = advice.unwrap_or_default().to_owned();
     failure
 }
 
 /// `BuildKit` wraps the cause in what it was doing for itself.
-fn clean(message: &str) -> String {
+pub(super) fn clean(message: &str) -> String {
     const WRAPS: &[&str] = &[
         "failed to solve: ",
         "failed to solve with frontend dockerfile.v0: ",
+        "failed to solve with frontend gateway.v0: ",
         "failed to create LLB definition: ",
         "failed to compute cache key: ",
         "rpc error: code = Unknown desc = ",
@@ -69,7 +75,7 @@ fn without_command(message: &str) -> &str {
     end.map_or(message, |at| message[at..].trim_start_matches(": "))
 }
 
-fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> FailureKind {
+fn kind(status: &Status, message: &str, step: &str, is_gone: bool) -> FailureKind {
     const REGISTRY: &[&str] = &[
         "failed to push",
         "failed to authorize",
@@ -78,6 +84,8 @@ fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> Fail
         "pull access denied",
         "push access denied",
         "insufficient_scope",
+        // 20.10's.
+        "pulling from host",
         "unexpected status from",
         "unexpected status code",
         "failed to do request",
@@ -89,7 +97,13 @@ fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> Fail
     if RUN_FAILED.iter().any(|text| message.contains(text)) {
         return FailureKind::Build;
     }
-    if base_image(step).is_some() || REGISTRY.iter().any(|text| message.contains(text)) {
+    if REGISTRY.iter().any(|text| message.contains(text)) {
+        return FailureKind::Registry;
+    }
+    if is_gone {
+        return FailureKind::Engine;
+    }
+    if base_image(step).is_some() {
         return FailureKind::Registry;
     }
     if message.contains(NO_CONTEXTS) {
@@ -100,7 +114,6 @@ fn kind(status: &Status, message: &str, step: &str, in_dockerfile: bool) -> Fail
         return FailureKind::Policy;
     }
     match status.code() {
-        Code::Unavailable if !in_dockerfile => FailureKind::Engine,
         Code::Cancelled => FailureKind::Cancelled,
         _ => FailureKind::Build,
     }

@@ -4,7 +4,7 @@
 //! once. Dropping a [`Solve`] cancels it, dropping the [`Solver`] all of them: the connection closes, and the engine
 //! stops the steps.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bollard_buildkit_proto::moby::buildkit::v1::{
     SolveResponse,
@@ -25,13 +25,16 @@ use super::{
     attach::{self, Attachment},
     dial::{Grpc, LARGEST_MESSAGE},
     error::cause,
-    fault,
+    fault, probe,
 };
 use crate::{
     grpc::Channel,
     model::{Answer, BuildRequest, EngineUrl, Failure, Reference, Subrequest},
     session::Lent,
 };
+
+/// How long an engine may take to show that it is still there.
+const STILL_THERE: Duration = Duration::from_secs(5);
 
 /// What a solve left.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +69,7 @@ pub struct Solver {
     pub(super) channel: Channel,
     session: Attachment,
     inputs: ask::Inputs,
-    _connection: Grpc,
+    connection: Grpc,
 }
 
 impl Engine {
@@ -76,7 +79,7 @@ impl Engine {
         let session = attach::attach(&self.url, &connection, lent.clone())?;
         let (url, channel) = (self.url.clone(), connection.channel.clone());
         let inputs = ask::inputs(lent.checkouts(), &session.id);
-        Ok(Solver { url, channel, session, inputs, _connection: connection })
+        Ok(Solver { url, channel, session, inputs, connection })
     }
 }
 
@@ -162,13 +165,33 @@ impl Solver {
     }
 
     /// What it means that a solve failed, to the person who started it. What happened should have been watched before.
-    pub fn failure(&self, fault: &Fault, view: &View) -> Failure {
+    pub async fn failure(&self, fault: &Fault, view: &View) -> Failure {
         let status = fault.0.as_ref();
         // It comes from our own end of the connection, not from the engine.
         if std::error::Error::source(status).is_some() {
             return Error::broken(&self.url, cause(status)).into();
         }
-        fault::failure(status, &view.translator())
+        // So say a frontend, a registry and the session too, and the engine passes it on.
+        let is_gone = status.code() == Code::Unavailable && !self.answers().await;
+        fault::failure(status, &view.translator(), is_gone)
+    }
+
+    /// What was said of it, for where nothing hangs on whose failure it is.
+    pub fn words(&self, fault: &Fault) -> String {
+        let status = fault.0.as_ref();
+        match std::error::Error::source(status) {
+            Some(_) => Error::broken(&self.url, cause(status)).to_string(),
+            None => fault::clean(status.message()),
+        }
+    }
+
+    /// Whether the engine still does, here and on a new connection: one that shuts down takes no new one.
+    async fn answers(&self) -> bool {
+        let asked = async {
+            probe::alive(&self.connection).await?;
+            probe::alive(&Grpc::connect(&self.url, self.connection.transport).await?).await
+        };
+        matches!(tokio::time::timeout(STILL_THERE, asked).await, Ok(Ok(())))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 use serde::Deserialize;
 
 use super::{Engine, docker};
-use crate::model::{EngineUrl, Failure};
+use crate::model::{DEFAULT_NETWORK, EngineUrl, Failure};
 
 /// How long somebody who may be an engine is given to say so.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -13,8 +13,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const PORTS: [u16; 2] = [2375, 2376];
 /// What a network has that says nothing, in bytes.
 const USUAL_MTU: u32 = 1500;
-/// The network of RUN steps.
-const DEFAULT_NETWORK: &str = "bridge";
 /// The default network's interface, where it says nothing else.
 const USUAL_INTERFACE: &str = "docker0";
 

@@ -48,7 +48,8 @@ pub use redact::without_credentials;
 pub use reference::{InvalidReference, Reference};
 pub use report::{Report, Tally};
 pub use request::{
-    BuildRequest, CancelRequest, DiagnoseRequest, Export, Network, PruneRequest, PushRequest, SessionId, is_platform,
+    BuildRequest, CancelRequest, DEFAULT_NETWORK, DiagnoseRequest, Export, Network, PruneRequest, PushRequest,
+    SessionId, is_platform,
 };
 pub use run::{HostAddress, RunOptions, Ulimit, check_host};
 pub use secret_name::SecretName;

@@ -144,6 +144,9 @@ pub enum Export {
     CacheOnly,
 }
 
+/// Docker's name for the network of RUN steps, but of those with [`Network::None`] or [`Network::Host`].
+pub const DEFAULT_NETWORK: &str = "bridge";
+
 /// The network that RUN steps see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Network {

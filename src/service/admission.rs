@@ -50,33 +50,39 @@ impl Admission {
         (queue.running(), queue.waiting())
     }
 
+    /// Whether a build that waits would make room for one of this caller's project, if the queue is full.
+    pub(super) fn makes_room(&self, caller: &str, project: &str) -> bool {
+        self.queue.borrow().too_many(caller, project).is_some()
+    }
+
     /// A place for a build of this caller's project, now or later.
     fn enter(&self, caller: &str, project: &str) -> Result<Place, Failure> {
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let mut entry = Entry::Full;
         self.queue.send_modify(|queue| entry = queue.enter(ticket, caller, project));
         if entry == Entry::Full {
-            let limits = self.queue.borrow().limits();
-            let what = format!("the agent is full: {} builds run, and {} wait", limits.running, limits.waiting);
-            return Err(Failure::new(FailureKind::Busy, what)
-                .next("try again later, or have the agent take more: --max-builds, --max-queue, or a pool of agents"));
+            return Err(full(self.queue.borrow().limits(), ""));
         }
         Ok(Place { queue: Arc::clone(&self.queue), ticket })
     }
 }
 
 impl Place {
-    /// Returns when the build may begin, and tells what is before it until then.
-    async fn ready(&self, listed: &Listed, events: &mpsc::Sender<Event>) {
+    /// Returns when the build may begin, and tells what is before it until then. It fails where it has to make room.
+    async fn ready(&self, listed: &Listed, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
         let mut queue = self.queue.subscribe();
         let mut told: Option<(usize, Instant)> = None;
         loop {
             let seen = {
                 let queue = queue.borrow_and_update();
-                queue.ahead(self.ticket).map(|ahead| (ahead, queue.running()))
+                let ahead = queue.ahead(self.ticket);
+                if ahead.is_none() && !queue.runs(self.ticket) {
+                    return Err(full(queue.limits(), "; others have fewer that wait"));
+                }
+                ahead.map(|ahead| (ahead, queue.running()))
             };
             listed.waits(seen.map(|(ahead, _)| ahead));
-            let Some((ahead, running)) = seen else { return };
+            let Some((ahead, running)) = seen else { return Ok(()) };
             let news = told.is_none_or(|(told, _)| told != ahead);
             let due = told.map_or_else(Instant::now, |(_, at)| at + TELL);
             if news && due <= Instant::now() {
@@ -97,6 +103,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.queue.send_modify(|queue| queue.leave(self.ticket));
     }
+}
+
+fn full(limits: Limits, why: &str) -> Failure {
+    let what = format!("the agent is full: {} builds run, and {} wait{why}", limits.running, limits.waiting);
+    Failure::new(FailureKind::Busy, what)
+        .next("try again later, or have the agent take more: --max-builds, --max-queue, or a pool of agents")
 }
 
 fn text(ahead: usize, running: usize) -> String {
@@ -124,7 +136,7 @@ impl Inner {
         };
         tokio::select! {
             biased;
-            () = place.ready(listed, events) => Ok(place),
+            ready = place.ready(listed, events) => ready.map(|()| place),
             () = self.draining.cancelled() => Err(going_away()),
             Err(failure) = session => Err(failure),
         }

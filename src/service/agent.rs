@@ -224,8 +224,10 @@ impl BuildAgent for Agent {
         Ok(Response::new(pb::DiagnoseResponse { findings: findings.into_iter().map(Into::into).collect() }))
     }
 
-    async fn state(&self, _: Request<pb::StateRequest>) -> Result<Response<pb::StateResponse>, Status> {
-        Ok(Response::new(super::info::state(&self.inner)))
+    async fn state(&self, request: Request<pb::StateRequest>) -> Result<Response<pb::StateResponse>, Status> {
+        let caller = caller(&request)?.name.unwrap_or_default();
+        let makes_room = self.inner.admission.makes_room(&caller, &request.into_inner().project);
+        Ok(Response::new(pb::StateResponse { makes_room, ..super::info::state(&self.inner) }))
     }
 
     async fn disk_usage(

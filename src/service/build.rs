@@ -216,10 +216,11 @@ impl Run<'_> {
         };
         // A failure wants to know what happened: it is made sense of after the last events.
         let (done, ()) = tokio::join!(work, solver.watch(id, view, events, &over));
-        done.map_err(|stop| match stop {
-            Stop::Engine(fault) => solver.failure(&fault, view),
-            Stop::Said(failure) => failure,
-        })
+        match done {
+            Ok(done) => Ok(done),
+            Err(Stop::Engine(fault)) => Err(solver.failure(&fault, view).await),
+            Err(Stop::Said(failure)) => Err(failure),
+        }
     }
 
     async fn work(&self, solver: &Solver, view: &View, id: &str) -> Result<Report, Stop> {

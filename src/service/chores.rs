@@ -265,8 +265,7 @@ impl<'a> Chores<'a> {
     /// way.
     async fn write(&self, outer: &Outer<'_>, until: Option<usize>) -> Result<(), Fault> {
         let write = || self.solver.run(outer, self.definition, until, self.prepared.imports());
-        let raced =
-            |fault: &Fault| Trouble::of_text(&self.solver.failure(fault, &View::default()).what) == Trouble::Raced;
+        let raced = |fault: &Fault| Trouble::of_text(&self.solver.words(fault)) == Trouble::Raced;
         match write().await {
             Err(fault) if raced(&fault) => write().await,
             done => done,
@@ -326,7 +325,7 @@ impl<'a> Chores<'a> {
     /// Says for a person why a cache ref was not written, if it was not.
     pub(super) fn told(&self, kept: Result<(), Stop>) -> Result<(), String> {
         kept.map_err(|stop| match stop {
-            Stop::Engine(fault) => self.solver.failure(&fault, &View::default()).what,
+            Stop::Engine(fault) => self.solver.words(&fault),
             Stop::Said(failure) => failure.what,
         })
     }

@@ -4,12 +4,12 @@ use std::{path::Path, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::agent::Inner;
+use super::{agent::Inner, pulling::reading};
 use crate::{
     doctor::{Asked, EngineFacts, Facts, findings},
     engine::State,
     git, host,
-    model::{Capabilities, Credential, DiagnoseRequest, EngineUrl, Failure, FailureKind, Finding, Level, Reference},
+    model::{Capabilities, DiagnoseRequest, EngineUrl, Failure, FailureKind, Finding, Level, Reference},
     session::Lent,
     strategy::retry::Trouble,
 };
@@ -89,16 +89,7 @@ fn is_near(url: &EngineUrl) -> bool {
 
 async fn ask(agent: &Inner, lent: Option<&Lent>, reference: &Reference) -> (String, Asked) {
     let asked = async {
-        let lent = match lent {
-            Some(lent) => lent.credential(reference.registry()).await?,
-            None => Credential::Anonymous,
-        };
-        let credential = match (lent, &agent.settings.pull_secrets) {
-            (Credential::Anonymous, Some(secrets)) => {
-                secrets.credential(reference.registry()).await.unwrap_or_default()
-            }
-            (lent, _) => lent,
-        };
+        let credential = reading(agent, lent, reference.registry()).await?;
         match agent.registry.digest(reference, &credential).await {
             Ok(_) => Ok(true),
             Err(error) if error.trouble == Trouble::NotFound => Ok(false),

@@ -65,7 +65,7 @@ impl Door {
         // Without the peer that the server puts there, it is a stranger.
         let (is_unix, certificate) = match call.extensions.get::<Peer>() {
             Some(Peer::Unix) => (true, None),
-            Some(Peer::Tcp { certificate }) => (false, certificate.as_deref()),
+            Some(Peer::Tcp { certificate, .. }) => (false, certificate.as_deref()),
             None => (false, None),
         };
         let name = || match (is_unix, certificate) {
@@ -95,6 +95,9 @@ impl Door {
     /// Lets a call in, or says why not.
     async fn admit(&self, call: &http::request::Parts) -> Result<(Caller, String), Status> {
         let (caller, name) = self.caller(call).await.map_err(stranger)?;
+        if let Some(peer) = call.extensions.get::<Peer>() {
+            peer.becomes_known();
+        }
         let method = call.uri.path().rsplit('/').next().unwrap_or_default();
         let permission = match method {
             // Which agent of a pool to call: no more is told than how many builds it has.

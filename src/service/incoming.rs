@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,6 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener},
     sync::mpsc,
+    time::{Sleep, sleep},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +31,8 @@ use super::{
 
 /// How long TLS and then HTTP/2 may take to begin.
 const BEGINNING: Duration = Duration::from_secs(3);
+/// How long somebody on the network may be connected without a call that the door lets in.
+const STRANGER: Duration = Duration::from_secs(30);
 /// What a client of HTTP/2 says first (RFC 9113, 3.4), in bytes.
 const PREFACE: usize = 24;
 /// The pause after a connection could not be taken, as for want of file descriptors.
@@ -38,14 +44,21 @@ pub(super) struct Incoming {
     peer: Peer,
     /// What was read of it already.
     first: Bytes,
+    stranger: Option<Stranger>,
     _member: Option<Member>,
+}
+
+/// Somebody on the network whom the door does not know yet.
+struct Stranger {
+    known: Arc<AtomicBool>,
+    until: Pin<Box<Sleep>>,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Who is at its other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Peer {
     /// Somebody whom the mode of the socket lets in.
     Unix,
@@ -53,7 +66,18 @@ pub(super) enum Peer {
     Tcp {
         /// Shown and good: the beginning of its SHA-256, for the log.
         certificate: Option<String>,
+        /// Whether the door let a call of this connection in.
+        known: Arc<AtomicBool>,
     },
+}
+
+impl Peer {
+    /// Its connection may stay: the door has let a call in.
+    pub(super) fn becomes_known(&self) {
+        if let Self::Tcp { known, .. } = self {
+            known.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Connected for Incoming {
@@ -91,8 +115,8 @@ async fn take_unix(listener: &UnixListener, taken: &mpsc::Sender<Incoming>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connection =
-                    Incoming { io: Box::new(stream), peer: Peer::Unix, first: Bytes::new(), _member: None };
+                let (io, first) = (Box::new(stream), Bytes::new());
+                let connection = Incoming { io, peer: Peer::Unix, first, stranger: None, _member: None };
                 drop(taken.send(connection).await);
             }
             Err(error) => not_taken(&error).await,
@@ -132,7 +156,7 @@ async fn take_tcp(listener: &TcpListener, tls: Option<Arc<Tls>>, taken: &mpsc::S
 
 async fn not_taken(error: &io::Error) {
     tracing::warn!(%error, "cannot take a connection");
-    tokio::time::sleep(PAUSE).await;
+    sleep(PAUSE).await;
 }
 
 /// Returns once the client has begun with HTTP/2: one that is mute is not the server's yet, which would keep it for ever.
@@ -149,7 +173,23 @@ async fn begin(stream: TcpStream, tls: Option<&Tls>, member: Member) -> io::Resu
     };
     let mut first = vec![0; PREFACE];
     io.read_exact(&mut first).await?;
-    Ok(Incoming { io, peer: Peer::Tcp { certificate }, first: first.into(), _member: Some(member) })
+    let known = Arc::<AtomicBool>::default();
+    let stranger = Some(Stranger { known: Arc::clone(&known), until: Box::pin(sleep(STRANGER)) });
+    let peer = Peer::Tcp { certificate, known };
+    Ok(Incoming { io, peer, first: first.into(), stranger, _member: Some(member) })
+}
+
+impl Incoming {
+    /// Whether it was a stranger's for too long. The server reads all the time, and is woken when that is so.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.stranger {
+            Some(stranger) if !stranger.known.load(Ordering::Relaxed) => stranger.until.as_mut().poll(cx),
+            known => {
+                *known = None;
+                Poll::Pending
+            }
+        }
+    }
 }
 
 impl AsyncRead for Incoming {
@@ -158,6 +198,10 @@ impl AsyncRead for Incoming {
             let length = self.first.len().min(buf.remaining());
             buf.put_slice(&self.first.split_to(length));
             return Poll::Ready(Ok(()));
+        }
+        if self.poll_over(cx).is_ready() {
+            tracing::debug!(peer = ?self.peer, "nobody was let in by it: a connection is closed");
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }

@@ -46,6 +46,8 @@ pub(super) fn state(agent: &Inner) -> pb::StateResponse {
         max_queue: count(limits.waiting),
         draining: agent.draining.is_cancelled(),
         engine_ready: matches!(agent.engine.state(), State::Ready(_)),
+        // It depends on who asks.
+        makes_room: false,
     }
 }
 

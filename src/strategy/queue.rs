@@ -21,7 +21,7 @@ pub enum Entry {
     Runs,
     /// It waits for one.
     Waits,
-    /// As many wait as may: it is not taken.
+    /// As many wait as may, and nobody makes room: it is not taken.
     Full,
 }
 
@@ -31,11 +31,13 @@ pub enum Entry {
 pub struct Queue {
     limits: Limits,
     running: BTreeSet<Ticket>,
-    callers: Turns<Turns<VecDeque<Ticket>>>,
+    callers: Turns<Projects>,
 }
 
 /// Who takes turns, by names. The next one is the first; none is without a build.
 type Turns<T> = VecDeque<(String, T)>;
+/// Of one caller.
+type Projects = Turns<VecDeque<Ticket>>;
 
 impl Queue {
     /// Nobody is there.
@@ -55,10 +57,16 @@ impl Queue {
 
     /// How many builds wait.
     pub fn waiting(&self) -> usize {
-        self.callers.iter().flat_map(|(_, projects)| projects).map(|(_, tickets)| tickets.len()).sum()
+        self.callers.iter().map(|(_, projects)| waiting(projects)).sum()
     }
 
-    /// Takes in a build of this caller, empty where nobody knows who it is, for this project.
+    /// Whether this build runs. One that was taken in, and neither runs nor waits any more, has made room for another.
+    pub fn runs(&self, ticket: Ticket) -> bool {
+        self.running.contains(&ticket)
+    }
+
+    /// Takes in a build of this caller, empty where nobody knows who it is, for this project. Where as many wait as may,
+    /// the newest of whoever has many waiting makes room for one who has few.
     pub fn enter(&mut self, ticket: Ticket, caller: &str, project: &str) -> Entry {
         if self.has_place() {
             // Nobody waits while there is one.
@@ -66,7 +74,8 @@ impl Queue {
             return Entry::Runs;
         }
         if self.waiting() >= self.limits.waiting {
-            return Entry::Full;
+            let Some(newest) = self.too_many(caller, project) else { return Entry::Full };
+            self.leave(newest);
         }
         turn_of(turn_of(&mut self.callers, caller), project).push_back(ticket);
         Entry::Waits
@@ -93,6 +102,17 @@ impl Queue {
         std::iter::from_fn(|| next(&mut callers)).position(|other| other == ticket)
     }
 
+    /// Who makes room for a build of this caller and project, if the queue is full: the newest build of the caller who
+    /// has the most, where that is at least two more than this one has; else the same of this caller's own projects.
+    pub fn too_many(&self, caller: &str, project: &str) -> Option<Ticket> {
+        let own = || {
+            let (_, projects) = self.callers.iter().find(|(name, _)| name == caller)?;
+            crowding(projects, VecDeque::len, project)
+        };
+        let theirs = crowding(&self.callers, waiting, caller).and_then(|projects| largest(projects, VecDeque::len));
+        theirs.or_else(own)?.back().copied()
+    }
+
     fn has_place(&self) -> bool {
         self.limits.running == 0 || self.running.len() < self.limits.running
     }
@@ -113,8 +133,23 @@ fn turn_of<'t, T: Default>(turns: &'t mut Turns<T>, name: &str) -> &'t mut T {
     &mut turns[place].1
 }
 
+fn waiting(projects: &Projects) -> usize {
+    projects.iter().map(|(_, tickets)| tickets.len()).sum()
+}
+
+/// What the name that has the most takes in turns.
+fn largest<T>(turns: &Turns<T>, number: impl Fn(&T) -> usize) -> Option<&T> {
+    turns.iter().map(|(_, of)| of).max_by_key(|of| number(of))
+}
+
+/// The same, where it has at least two more than this name: with one more, the two would take each other's place for ever.
+fn crowding<'t, T>(turns: &'t Turns<T>, number: impl Fn(&T) -> usize, beside: &str) -> Option<&'t T> {
+    let own = turns.iter().find(|(name, _)| name == beside).map_or(0, |(_, of)| number(of));
+    largest(turns, &number).filter(|most| number(most) >= own + 2)
+}
+
 /// Takes out the build that is next. Whose it is has the next turn last.
-fn next(callers: &mut Turns<Turns<VecDeque<Ticket>>>) -> Option<Ticket> {
+fn next(callers: &mut Turns<Projects>) -> Option<Ticket> {
     let (caller, mut projects) = callers.pop_front()?;
     let (project, mut tickets) = projects.pop_front()?;
     let next = tickets.pop_front();

@@ -218,7 +218,7 @@ async fn explained(connected: &Connected, fake: &BuildKit, id: &str, fault: Faul
     let (events, _received) = mpsc::channel(64);
     let view = View::default();
     soon(connected.solver.watch(id, &view, &events, &CancellationToken::new())).await;
-    connected.solver.failure(&fault, &view)
+    connected.solver.failure(&fault, &view).await
 }
 
 /// The engine may end a solve at any moment: its words are the reason, not what the call that met it says.

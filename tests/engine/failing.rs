@@ -1,6 +1,6 @@
 //! How a build fails: what a person reads of it.
 
-use std::{collections::HashMap, error::Error as _};
+use std::{collections::HashMap, error::Error as _, sync::Arc};
 
 use base64::Engine as _;
 use bollard_buildkit_proto::{
@@ -9,10 +9,11 @@ use bollard_buildkit_proto::{
 };
 use prost::Message as _;
 use remora::model::{Excerpt, Failure, FailureKind};
+use tokio::sync::Notify;
 use tonic::{Code, Status};
 
 use super::{
-    fake::BuildKit,
+    fake::{BuildKit, one_worker},
     progress::{log, of, vertex},
     rig::{Rig, request},
 };
@@ -134,6 +135,7 @@ async fn a_registry_at_fault_is_not_taken_for_the_dockerfile() {
         "failed to solve: r.example.com/base:1: failed to resolve source metadata for r.example.com/base:1: not found",
         "failed to authorize: failed to fetch oauth token: unexpected status from POST: 401 Unauthorized",
         "pull access denied, repository does not exist or may require authorization",
+        "failed to solve with frontend gateway.v0: pulling from host r.example.com failed with status code [manifests 1]: 503",
         "failed to copy: httpReadSeeker: failed open: unexpected status code 429",
         "failed to do request: Head \"https://r.example.com/v2/\": http: server gave HTTP response to HTTPS client",
         "failed to do request: Head \"https://r.example.com/v2/\": dial tcp: connection refused",
@@ -206,9 +208,45 @@ async fn an_engine_that_dies_in_the_middle_is_not_taken_for_a_broken_dockerfile(
 }
 
 #[tokio::test]
-async fn an_engine_that_is_shutting_down_is_the_engines_failure() {
-    let failure = failure_of(Code::Unavailable, "server is shutting down").await;
-    assert_eq!(failure.kind, FailureKind::Engine);
+async fn an_engine_that_answers_is_not_at_fault_for_what_it_asked_in_vain() {
+    let failure = failure_of(Code::Unavailable, "frontend grpc server closed unexpectedly").await;
+    assert_eq!(failure.kind, FailureKind::Build);
+    assert!(failure.next.contains("the engine itself answers"), "{failure:?}");
+    let failure = failure_of(Code::Unavailable, "unexpected status from HEAD request: 503 Service Unavailable").await;
+    assert_eq!(failure.kind, FailureKind::Registry);
+}
+
+const SHUTTING_DOWN: &str = "server is shutting down";
+
+#[tokio::test]
+async fn an_engine_that_does_not_answer_any_more_is_at_fault() {
+    let fake = BuildKit::new()
+        .workers(async |number| if number == 1 { Ok(one_worker()) } else { Err(Status::unavailable(SHUTTING_DOWN)) })
+        .make(async |_| Err(Status::unavailable(SHUTTING_DOWN)));
+    assert_eq!(failure(fake).await.kind, FailureKind::Engine);
+}
+
+#[tokio::test]
+async fn an_engine_that_takes_no_new_connection_is_shutting_down() {
+    let (leave, left) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (Arc::clone(&leave), Arc::clone(&left));
+    let fake = BuildKit::new().make(move |_| {
+        let (tell, wait) = (Arc::clone(&tell), Arc::clone(&wait));
+        async move {
+            tell.notify_one();
+            wait.notified().await;
+            Err(Status::unavailable(SHUTTING_DOWN))
+        }
+    });
+    let rig = Rig::new(fake).await;
+    let request = request();
+    let leaves = async {
+        leave.notified().await;
+        rig.socket.deafen();
+        left.notify_one();
+    };
+    let ((built, _), ()) = tokio::join!(rig.build(&request), leaves);
+    assert_eq!(built.unwrap_err().kind, FailureKind::Engine);
 }
 
 #[tokio::test]

@@ -16,11 +16,12 @@ use tokio::{
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
 };
+use tonic::Status;
 
 use super::{
     agent::Agent,
     dockerd::lines,
-    fake::{BuildKit, Seen},
+    fake::{BuildKit, Seen, one_worker},
     push::pushing,
     rig::soon,
     socket::Socket,
@@ -233,6 +234,29 @@ async fn a_build_whose_agent_dies_begins_anew_at_the_next() {
     assert!(said.contains(&format!("agent {}", pool[1].name)), "{said}");
 }
 
+/// A pool of two whose engines' frontends say that they are unavailable, and what became of a build there.
+async fn unavailable(engine: impl Fn() -> BuildKit) -> (Option<i32>, String) {
+    let fails = || engine().make(async |_| Err(Status::unavailable("the frontend is gone")));
+    let replicas = [Replica::new("a", fails(), 0, 0).await, Replica::new("b", fails(), 0, 0).await];
+    output(build(&urls(&[&replicas[0], &replicas[1]]), "9s", &context())).await
+}
+
+#[tokio::test]
+async fn a_build_that_fails_by_itself_is_tried_nowhere_else_and_one_whose_engine_is_gone_is() {
+    let (code, said) = unavailable(BuildKit::new).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the frontend is gone") && !said.contains("another agent is asked"), "{said}");
+    let dying = || {
+        BuildKit::new().workers(async |number| match number {
+            1 => Ok(one_worker()),
+            _ => Err(Status::unavailable("shutting down")),
+        })
+    };
+    let (code, said) = unavailable(dying).await;
+    assert_eq!(code, Some(11), "{said}");
+    assert_eq!(said.matches("another agent is asked").count(), 2, "the third time it fails: {said}");
+}
+
 /// Returns when so many calls are at work in the engine: one was the plan.
 async fn begun_again(fake: &BuildKit, number: usize) {
     let count = |seen: &[Seen]| seen.iter().filter(|seen| matches!(seen, Seen::Frontend { .. })).count();
@@ -331,6 +355,27 @@ async fn an_agent_that_is_full_is_waited_for_without_a_pool_too() {
     assert_eq!(first.rest().await.0, Some(0));
     let (code, said) = second.rest().await;
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_one_project_has_filled_takes_another_and_loses_no_build() {
+    let (pool, go) = pool(1, 2).await;
+    let (agents, context) = (format!("{},tcp://127.0.0.1:1", pool[0].url()), context());
+    let first = Running::start(build(&agents, "20s", &context));
+    busy(&pool[0]).await;
+    let mut second = Running::start(build(&agents, "20s", &context));
+    second.until("waiting: next").await;
+    let mut third = Running::start(build(&agents, "20s", &context));
+    third.until("waiting: 1 build ahead").await;
+    let args = ["build", "-t", "other", context.path().to_str().unwrap()];
+    let mut other = Running::start(remora(&agents, "20s", &args));
+    other.until("waiting: 1 build ahead").await;
+    third.until("others have fewer that wait; another agent is asked").await;
+    go.add_permits(100);
+    for child in [first, second, third, other] {
+        let (code, said) = child.rest().await;
+        assert_eq!(code, Some(0), "{said}");
+    }
 }
 
 #[tokio::test]

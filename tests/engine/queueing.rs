@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use remora::{
-    model::FailureKind,
+    model::{FailureKind, Reference},
     pb::{self, event::Kind},
     service::Settings,
     strategy::queue::Limits,
@@ -60,7 +60,13 @@ impl Rig {
     }
 
     async fn state(&mut self) -> pb::StateResponse {
-        soon(self.client.state(pb::StateRequest {})).await.unwrap().into_inner()
+        self.state_for("").await
+    }
+
+    async fn state_for(&mut self, project: &str) -> pb::StateResponse {
+        let project = project.parse::<Reference>().map(|tag| tag.name()).unwrap_or_default();
+        let request = pb::StateRequest { project };
+        soon(self.client.state(request)).await.unwrap().into_inner()
     }
 }
 
@@ -105,7 +111,7 @@ async fn a_build_beyond_the_limit_waits_and_is_told_and_listed_so() {
         end(called.events).await.1.unwrap();
         begun(&rig.fake, number.min(4)).await;
     }
-    assert_eq!(soon(rig.client.state(pb::StateRequest {})).await.unwrap().into_inner().running, 0);
+    assert_eq!(soon(rig.client.state(pb::StateRequest::default())).await.unwrap().into_inner().running, 0);
 }
 
 #[tokio::test]
@@ -148,6 +154,22 @@ async fn whoever_stops_waiting_makes_room_for_the_next() {
     assert_eq!(rig.state().await.waiting, 0);
     rig.go.notify_one();
     end(rig.first.events).await.1.unwrap();
+}
+
+#[tokio::test]
+async fn a_project_that_fills_the_queue_makes_room_for_another() {
+    let mut rig = Rig::new(2).await;
+    let first = rig.waits("a", "next").await;
+    let second = rig.waits("a", "1 build ahead").await;
+    assert_eq!((rig.state_for("a").await.makes_room, rig.state_for("b").await.makes_room), (false, true));
+    let other = rig.waits("b", "1 build ahead").await;
+    let failure = end(second.events).await.1.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Busy, "its client goes on to the next agent: {failure:?}");
+    assert_eq!(rig.state().await.waiting, 2);
+    for called in [rig.first, first, other] {
+        rig.go.notify_one();
+        end(called.events).await.1.unwrap();
+    }
 }
 
 #[tokio::test]

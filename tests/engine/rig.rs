@@ -96,7 +96,10 @@ impl Builder {
                 done
             };
             let (done, ()) = tokio::join!(work, solver.watch(id, &view, events, &over));
-            done.map_err(|fault| solver.failure(&fault, &view))
+            match done {
+                Ok(done) => Ok(done),
+                Err(fault) => Err(solver.failure(&fault, &view).await),
+            }
         });
         self.engine.while_it_answers(work).await
     }

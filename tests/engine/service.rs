@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use remora::{
     model::{FailureKind, REVISION, SessionId},
-    pb::{self, event::Kind},
+    pb::{self, build_agent_client::BuildAgentClient, event::Kind},
     service::Settings,
     wire,
 };
@@ -328,6 +328,25 @@ async fn those_who_connect_and_say_nothing_keep_nobody_out_and_do_not_stay() {
         // It is closed, or reset where it was turned away.
         assert!(matches!(connection.read(&mut [0]).await, Ok(0) | Err(_)));
     }
+}
+
+#[tokio::test]
+async fn who_talks_and_shows_nothing_that_counts_does_not_stay_either() {
+    let agent = Agent::start(Socket::unbound(), with_token(), true).await;
+    let mut known = agent.client().await;
+    let ask = |token: &str| {
+        let mut request = tonic::Request::new(pb::StateRequest::default());
+        request.metadata_mut().insert("authorization", token.parse().unwrap());
+        request
+    };
+    soon(known.state(ask("Bearer open sesame"))).await.unwrap();
+    let stranger = agent.channel().await;
+    soon(HealthClient::new(stranger.clone()).check(HealthCheckRequest::default())).await.unwrap();
+    soon(BuildAgentClient::new(stranger.clone()).state(ask("Bearer sesame"))).await.unwrap_err();
+    tokio::time::pause();
+    tokio::time::timeout(Duration::from_secs(60), stranger.ended()).await.expect("it stays");
+    tokio::time::resume();
+    soon(known.state(ask("Bearer open sesame"))).await.expect("who is known may stay, and came before");
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ pub(crate) struct Socket {
     daemon: Option<Daemon>,
     directory: TempDir,
     running: CancellationToken,
+    listening: CancellationToken,
     open: watch::Sender<usize>,
 }
 
@@ -52,7 +53,8 @@ impl Socket {
     pub(crate) fn unbound() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = EngineUrl::Unix(directory.path().join("engine.sock"));
-        Self { url, daemon: None, directory, running: CancellationToken::new(), open: watch::Sender::default() }
+        let (running, listening) = (CancellationToken::new(), CancellationToken::new());
+        Self { url, daemon: None, directory, running, listening, open: watch::Sender::default() }
     }
 
     pub(crate) fn listening(daemon: impl Into<Daemon>) -> Self {
@@ -80,11 +82,17 @@ impl Socket {
         drop(std::fs::remove_file(self.directory.path().join("engine.sock")));
     }
 
-    fn listen(&self) {
+    /// Takes no new connection, and keeps those that it has: as an engine that shuts down.
+    pub(crate) fn deafen(&self) {
+        self.listening.cancel();
+    }
+
+    fn listen(&mut self) {
+        self.listening = self.running.child_token();
         let daemon = self.daemon.clone().unwrap();
         let listener = UnixListener::bind(self.directory.path().join("engine.sock")).unwrap();
         let (running, open) = (self.running.clone(), self.open.clone());
-        tokio::spawn(running.clone().run_until_cancelled_owned(async move {
+        tokio::spawn(self.listening.clone().run_until_cancelled_owned(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
                 let peer = Peer { number, running: running.clone(), _open: Arc::new(Open::new(&open)) };

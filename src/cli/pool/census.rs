@@ -48,8 +48,8 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Asks all of them at once. One that has several addresses counts once.
-    pub(super) async fn take(named: &[&Named], manner: &Manner) -> Self {
+    /// Asks all of them at once, for a build of this project. One that has several addresses counts once.
+    pub(super) async fn take(named: &[&Named], manner: &Manner, project: &str) -> Self {
         let mut census = Self::default();
         let mut addresses: Vec<Address> = Vec::new();
         let resolving: Vec<_> = named.iter().map(|named| named.addresses().boxed()).collect();
@@ -66,7 +66,7 @@ impl Census {
             }
         }
         let mut instances = HashSet::new();
-        let asking: Vec<_> = addresses.into_iter().map(|address| ask(address, manner).boxed()).collect();
+        let asking: Vec<_> = addresses.into_iter().map(|address| ask(address, manner, project).boxed()).collect();
         let mut answers = stream::iter(asking).buffered(AT_ONCE);
         while let Some(answer) = answers.next().await {
             match answer {
@@ -92,7 +92,7 @@ impl Census {
     }
 }
 
-async fn ask(address: Address, manner: &Manner) -> Result<Replica, Absent> {
+async fn ask(address: Address, manner: &Manner, project: &str) -> Result<Replica, Absent> {
     let failed = |error: io::Error| {
         let (address, may_pass) = (address.to_string(), may_pass(&error));
         Absent { why: unreachable(&address, &error), address, may_pass }
@@ -103,7 +103,8 @@ async fn ask(address: Address, manner: &Manner) -> Result<Replica, Absent> {
     };
     let opened = tokio::time::timeout(DEADLINE, manner.open(&address)).await;
     let mut client = opened.map_err(|_| late(DEADLINE))?.map_err(failed)?;
-    let answer = tokio::time::timeout(STATE, client.state(StateRequest {})).await.map_err(|_| late(STATE))?;
+    let request = StateRequest { project: project.to_owned() };
+    let answer = tokio::time::timeout(STATE, client.state(request)).await.map_err(|_| late(STATE))?;
     let mut state = match answer {
         Ok(state) => state.into_inner(),
         // It is older than the call, and takes whatever comes.

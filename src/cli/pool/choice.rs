@@ -20,6 +20,8 @@ pub(in crate::cli) enum Fit {
     Good,
     /// The build would wait there, and less elsewhere.
     Busy,
+    /// As many builds wait as may, and one of them makes room.
+    Crowded,
     /// As many builds wait as may.
     Full,
     /// Its engine does not answer.
@@ -34,6 +36,7 @@ impl Fit {
         match self {
             Self::Good => "has a place",
             Self::Busy => "is busy",
+            Self::Crowded => "is full of others' builds",
             Self::Full => "is full",
             Self::NoEngine => "waits for its engine",
             Self::Draining => "is shutting down",
@@ -75,6 +78,7 @@ fn fit(state: &State, share: u64) -> Fit {
         State { draining: true, .. } => Fit::Draining,
         State { engine_ready: false, .. } => Fit::NoEngine,
         _ if has_place => Fit::Good,
+        State { waiting, max_queue, makes_room: true, .. } if waiting >= max_queue => Fit::Crowded,
         State { waiting, max_queue, .. } if waiting >= max_queue => Fit::Full,
         _ if load(state) < share => Fit::Good,
         _ => Fit::Busy,

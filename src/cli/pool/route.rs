@@ -1,12 +1,8 @@
 //! Takes a build from agent to agent, until one does it.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use super::{
-    RETRY,
     address::Named,
     census::{Census, Replica},
     choice::{self, Fit},
@@ -17,6 +13,7 @@ use crate::{
         args::Connection,
         connect::{self, Agent, Manner},
         progress::Progress,
+        wait::Wait,
     },
     model::{Event, Failure, FailureKind},
 };
@@ -33,8 +30,7 @@ pub(in crate::cli) struct Route<'c> {
     project: String,
     /// Whether it goes through the agents' queues.
     queues: bool,
-    deadline: Instant,
-    pause: Duration,
+    wait: Wait,
     /// Where it is now.
     at: String,
     /// Who did not take it this time round, and why.
@@ -44,7 +40,6 @@ pub(in crate::cli) struct Route<'c> {
     died: Vec<String>,
     /// Who was asked for what it does not have.
     lacking: BTreeMap<String, Failure>,
-    told: bool,
 }
 
 impl<'c> Route<'c> {
@@ -59,14 +54,12 @@ impl<'c> Route<'c> {
             sidecars,
             project,
             queues,
-            pause: RETRY.0,
-            deadline: Instant::now() + connection.wait,
+            wait: Wait::new(connection.wait),
             at: String::new(),
             refused: BTreeMap::new(),
             last: None,
             died: Vec::new(),
             lacking: BTreeMap::new(),
-            told: false,
         })
     }
 
@@ -78,9 +71,9 @@ impl<'c> Route<'c> {
     pub(in crate::cli) async fn next(&mut self, progress: &mut Progress) -> Result<Agent, Failure> {
         if !self.is_pool() {
             if let Some(refused) = self.last.take() {
-                self.rest(refused, progress).await?;
+                self.wait.pause(refused, |why| progress.note(why)).await?;
             }
-            return connect::connect_telling(self.connection, self.deadline, |why| progress.note(why)).await;
+            return connect::connect(self.connection, &mut self.wait, |why| progress.note(why)).await;
         }
         let manner = Manner::new(self.connection)?;
         loop {
@@ -122,28 +115,13 @@ impl<'c> Route<'c> {
             if others.is_empty() && absent.iter().all(|absent| !absent.may_pass) {
                 return Err(why);
             }
-            self.rest(why, progress).await?;
+            self.wait.pause(why, |why| progress.note(why)).await?;
             self.refused.clear();
         }
     }
 
-    /// The pause before somebody is asked again, told once; it failed where there is no time for one.
-    async fn rest(&mut self, why: Failure, progress: &mut Progress) -> Result<(), Failure> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(why);
-        }
-        if !std::mem::replace(&mut self.told, true) {
-            let wait = humantime::format_duration(self.connection.wait);
-            progress.note(format!("waiting up to {wait} (--wait): {why}"));
-        }
-        tokio::time::sleep(self.pause.min(left)).await;
-        self.pause = (self.pause * 2).min(RETRY.1);
-        Ok(())
-    }
-
     async fn census(&self, named: &[&Named], manner: &Manner) -> Census {
-        let mut census = Census::take(named, manner).await;
+        let mut census = Census::take(named, manner, &self.project).await;
         if !self.queues {
             // It waits for no place, and so there is always one.
             census.there.iter_mut().for_each(|replica| replica.state.max_builds = 0);
@@ -174,7 +152,7 @@ impl<'c> Route<'c> {
 
     fn taken(&mut self, replica: Replica) -> Agent {
         self.at = replica.state.name;
-        Agent { client: replica.client, wait: self.deadline.saturating_duration_since(Instant::now()) }
+        Agent { client: replica.client, wait: self.wait.left() }
     }
 
     fn tell_choice(&self, place: usize, pool: &Census, fits: &[(usize, Fit)], progress: &mut Progress) {
@@ -219,9 +197,7 @@ impl<'c> Route<'c> {
         let died = progress.has_begun() || failure.kind == Lost;
         if progress.was_taken() || died {
             // What it has waited so far was for an agent that took it.
-            self.deadline = Instant::now() + self.connection.wait;
-            self.pause = RETRY.0;
-            self.told = false;
+            self.wait = Wait::new(self.connection.wait);
         }
         if !self.is_pool() {
             if died || !matches!(failure.kind, Agent | Busy) {

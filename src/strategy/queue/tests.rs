@@ -46,12 +46,32 @@ fn a_caller_with_many_projects_has_one_turn_all_the_same() {
 fn who_goes_while_waiting_leaves_no_gap() {
     let mut queue = queue(1, 2);
     assert_eq!([0, 1, 2].map(|ticket| queue.enter(ticket, "", "a")), [Entry::Runs, Entry::Waits, Entry::Waits]);
-    assert_eq!(queue.enter(3, "", "b"), Entry::Full);
+    assert_eq!(queue.enter(3, "", "a"), Entry::Full);
     queue.leave(1);
     assert_eq!((queue.ahead(2), queue.enter(3, "", "b")), (Some(0), Entry::Waits));
     queue.leave(99);
     queue.leave(0);
     assert_eq!((queue.running(), queue.waiting()), (1, 1));
+}
+
+/// What became of builds that came one after the other, and which of them wait at the end.
+fn fill(waiting: usize, came: &[(&str, &str)]) -> (Vec<Entry>, Vec<Ticket>) {
+    let mut queue = queue(1, waiting);
+    queue.enter(0, "", "");
+    let entries = (1..).zip(came).map(|(ticket, (caller, project))| queue.enter(ticket, caller, project)).collect();
+    (entries, (1..=came.len() as Ticket).filter(|ticket| queue.ahead(*ticket).is_some()).collect())
+}
+
+#[test]
+fn nobody_fills_the_queue_for_others() {
+    use Entry::{Full, Waits};
+    let came = [("x", "a"), ("x", "a"), ("x", "b"), ("x", "b"), ("x", "b"), ("y", "a"), ("y", "a"), ("y", "a")];
+    let (entries, waiting) = fill(4, &came);
+    assert_eq!(entries, [Waits, Waits, Waits, Waits, Full, Waits, Waits, Full]);
+    assert_eq!(waiting, [1, 3, 6, 7], "the newest of the project with the most went, and then they have the same");
+    let (entries, waiting) = fill(3, &[("", "a"), ("", "a"), ("", "a"), ("", "b"), ("", "c"), ("", "b")]);
+    assert_eq!(entries, [Waits, Waits, Waits, Waits, Waits, Full], "projects of who is not known");
+    assert_eq!(waiting, [1, 4, 5]);
 }
 
 #[derive(Debug, Clone)]
@@ -80,9 +100,17 @@ proptest! {
             let nexts = |queue: &Queue| there.iter().find(|(ticket, _)| queue.ahead(*ticket) == Some(0)).cloned();
             match step {
                 Step::Comes(project) => {
-                    let (project, full) = (project.to_string(), queue.waiting() >= waiting);
+                    let project = project.to_string();
+                    let waits = |ticket: &Ticket| queue.ahead(*ticket).is_some();
+                    let number = |of: &String| there.iter().filter(|(t, other)| other == of && waits(t)).count();
+                    let most = there.iter().map(|(_, project)| number(project)).max().unwrap_or_default();
+                    let full = running > 0 && ran.len() == running && queue.waiting() >= waiting;
+                    let makes_room = full && most >= number(&project) + 2;
                     let entry = queue.enter(ticket, "", &project);
-                    prop_assert_eq!(entry == Entry::Full, full && running > 0 && ran.len() == running);
+                    prop_assert_eq!(entry == Entry::Full, full && !makes_room);
+                    let before = there.len();
+                    there.retain(|(ticket, _)| queue.runs(*ticket) || queue.ahead(*ticket).is_some());
+                    prop_assert_eq!(before - there.len(), usize::from(makes_room), "one makes room for one");
                     if entry != Entry::Full {
                         there.push((ticket, project));
                     }

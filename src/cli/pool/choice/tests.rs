@@ -58,6 +58,8 @@ fn a_build_goes_on_where_its_home_is_full_or_going() {
     assert_eq!((fits(&states)[0], fits(&states)[2]), ((ranked[1], Fit::Good), (ranked[0], Fit::Busy)));
     states[ranked[0]].waiting = 20;
     assert_eq!(fits(&states)[2], (ranked[0], Fit::Full));
+    states[ranked[0]].makes_room = true;
+    assert_eq!(fits(&states)[2], (ranked[0], Fit::Crowded));
     states[ranked[0]] = State { draining: true, ..idle(&states[ranked[0]].name) };
     states[ranked[1]].engine_ready = false;
     let wanted = [(ranked[2], Fit::Good), (ranked[1], Fit::NoEngine), (ranked[0], Fit::Draining)];

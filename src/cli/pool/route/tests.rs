@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+use std::time::Duration;
+
 use super::*;
 use crate::cli::args::Tls;
 
@@ -10,7 +12,7 @@ const POOL: &str = "tcp://127.0.0.1:1,tcp://127.0.0.1:2";
 
 /// A route whose `--wait` is over.
 fn late(connection: &Connection) -> Route<'_> {
-    Route { deadline: Instant::now(), ..Route::new(connection, "app".to_owned(), true).unwrap() }
+    Route { wait: Wait::new(Duration::ZERO), ..Route::new(connection, "app".to_owned(), true).unwrap() }
 }
 
 fn failure(kind: FailureKind) -> Failure {
@@ -18,7 +20,7 @@ fn failure(kind: FailureKind) -> Failure {
 }
 
 fn has_time(route: &Route<'_>) -> bool {
-    route.deadline > Instant::now()
+    !route.wait.left().is_zero()
 }
 
 #[test]
