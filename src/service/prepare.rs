@@ -112,7 +112,8 @@ impl Run<'_> {
         let scopes = strategy::scopes(&self.request.cache);
         let question = strategy::question(facts, &scopes, graph);
         let candidates = question.candidates.clone();
-        let mut probed = probe(self.agent, self.lent, candidates, self.capabilities, self.platform()).await;
+        let pushed = &self.output.groups;
+        let mut probed = probe(self.agent, self.lent, candidates, self.capabilities, self.platform(), pushed).await;
         let wanted = made.filter(|_| graph.is_some()).and_then(Made::config);
         if let Some(wanted) = wanted {
             probed.without_other_bases(wanted, question.target.as_deref());
