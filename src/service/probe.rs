@@ -30,6 +30,11 @@ pub(super) struct Probed {
 }
 
 impl Probed {
+    /// Digests of the layers of all that was found.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &str> {
+        self.images.values().flat_map(|image| image.carries.layers()).map(|layer| layer.digest.as_str())
+    }
+
     /// Leaves out images of the target that lie upon another base image than the build's, whose config is `wanted`.
     /// What the caller named may be of any stage.
     pub(super) fn without_other_bases(&mut self, wanted: &[u8], target: Option<&str>) {

@@ -1,20 +1,32 @@
 //! Registries that are asked for cache before a build, and are of no help.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use remora::{pb, service::Settings};
+use remora::{
+    pb::{self, event::Kind},
+    service::Settings,
+};
+use tonic::Status;
 
 use super::{
     agent::{Agent, end, lend_nothing},
-    caching::{built_by, internal, of_main, refs_written, running, warnings, written_to},
+    caching::{built_by, done, internal, of_main, pushed, refs_written, running, warnings, written_to},
+    defining::definition,
     dockerd::Dockerd,
+    fake::BuildKit,
+    merging::{holding, imports},
     retrying::{
+        DIGEST,
         registry::{Answer, Fake},
         taking,
     },
+    rig::sha256,
 };
 
 /// As Docker Hub and GitHub answer for a repository to which nobody has pushed yet.
@@ -35,6 +47,36 @@ async fn the_first_push_to_a_registry_that_denies_what_is_not_there_writes_its_c
     let agent = Agent::beside(Dockerd::containerd(running())).await;
     let (events, report) = built_by(&agent, &registry).await;
     assert_eq!((refs_written(&report.unwrap()).len(), warnings(&events)), (3, vec![]), "{events:?}");
+}
+
+/// The engine imports a cache whose layers it is not given: it learns that when a step needs them.
+#[tokio::test]
+async fn a_cache_whose_layers_are_gone_fails_no_build() {
+    let registry = Fake::start(holding(None)).await;
+    let solves = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&solves);
+    let fake = BuildKit::new().definition(definition()).export(move |build| {
+        let lacks = counted.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            if lacks {
+                let gone = format!("failed to copy: httpReadSeeker: failed open: {}: not found", sha256(b"builder"));
+                return Err(Status::unknown(gone));
+            }
+            build.tell(done(false)).await;
+            Ok(pushed())
+        }
+    });
+    let (events, report) = built_by(&Agent::beside(Dockerd::containerd(fake.clone())).await, &registry).await;
+    assert_eq!(report.unwrap().digest, DIGEST);
+    let [warning, ..] = warnings(&events)[..] else { panic!("{events:?}") };
+    assert!(warning.contains("begins anew without it") && warning.contains("not found"), "{warning}");
+    assert_eq!(imports(&fake), [""; 0], "what is not there is not asked for again");
+    // The steps of the second attempt are steps of their own.
+    let steps: Vec<_> = events
+        .iter()
+        .filter_map(|event| if let Kind::StepStarted(step) = event { Some(step.step) } else { None })
+        .collect();
+    assert_eq!(steps.len(), steps.iter().collect::<std::collections::BTreeSet<_>>().len(), "{steps:?}");
 }
 
 /// It accepts connections, and that is all.
