@@ -36,6 +36,8 @@ mod listing;
 mod merging;
 #[path = "engine/pooling.rs"]
 mod pooling;
+#[path = "engine/probing.rs"]
+mod probing;
 #[path = "engine/progress.rs"]
 mod progress;
 #[path = "engine/push.rs"]

@@ -52,6 +52,11 @@ impl Step {
 }
 
 impl Translator {
+    /// Numbers steps on from those that were shown before.
+    pub(super) fn after(shown: StepId) -> Self {
+        Self { started: shown, ..Self::default() }
+    }
+
     /// How many steps were shown.
     pub(super) fn steps(&self) -> StepId {
         self.started

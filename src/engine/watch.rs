@@ -84,6 +84,12 @@ impl View {
         Self { raw: request.raw_status, ..Self::default() }
     }
 
+    /// Of a further solve, whose steps are numbered on from those that were shown of this one.
+    #[must_use]
+    pub fn further(&self, request: &BuildRequest) -> Self {
+        Self { translator: Mutex::new(Translator::after(self.steps())), ..Self::of(request) }
+    }
+
     /// Adds what this message tells. How many bytes of output are in it.
     fn take(&self, status: StatusResponse, told: &mut Vec<Event>) -> usize {
         self.seen.send_if_modified(|known| seen::see(known, &status));

@@ -87,7 +87,7 @@ pub const CI_VARIABLES: &[&str] = &[
 ];
 
 /// The most bytes of a scope's name, and of a variable's value.
-pub const LONGEST_SCOPE: usize = 1024;
+pub const LONGEST_SCOPE: usize = 2048;
 
 /// The most fall-backs that a request may name.
 pub const MOST_FALLBACKS: usize = 32;
@@ -147,7 +147,7 @@ pub fn check_scope(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         Err("the name of a cache scope is empty")
     } else if name.len() > LONGEST_SCOPE {
-        Err("the name of a cache scope is longer than 1024 bytes")
+        Err("the name of a cache scope is longer than 2048 bytes")
     } else if name.chars().any(char::is_control) {
         Err("the name of a cache scope holds a control character")
     } else {

@@ -64,6 +64,16 @@ pub enum Carries {
     Nothing(String),
 }
 
+impl Carries {
+    /// The layers that it names.
+    pub fn layers(&self) -> &[Layer] {
+        match self {
+            Self::Inline { layers, .. } | Self::Registry { layers, .. } => layers,
+            Self::Nothing(_) => &[],
+        }
+    }
+}
+
 /// A layer as a manifest names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {

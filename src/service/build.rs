@@ -157,19 +157,30 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     /// Builds, pushes and tags. Of the report it fills what the result is.
-    ///
+    async fn run(&self) -> Result<Report, Failure> {
+        drop(self.events.send(Event::Accepted { build_id: self.id.to_owned() }).await);
+        let view = View::of(self.request);
+        let failure = match self.tried(self.id.to_owned(), &view).await {
+            Err(failure) if self.lacks_cache(&failure) => failure,
+            done => return done,
+        };
+        let text =
+            format!("cache: what was found is not all there, the build begins anew without it: {}", failure.what);
+        self.notice(true, text).await;
+        if let Some(prepared) = self.prepared.get() {
+            prepared.forget();
+        }
+        self.tried(new_id(), &view.further(self.request)).await
+    }
+
     /// Where the solve pushes and the registry wants to be asked later, it solves again: by then every step is in the
     /// engine's own cache.
-    async fn run(&self) -> Result<Report, Failure> {
-        let mut first = true;
-        let operation = || {
-            // BuildKit knows no second solve of the same id. What it did the first time is not shown again.
-            let (id, events) = if std::mem::take(&mut first) {
-                (self.id.to_owned(), self.events.clone())
-            } else {
-                (new_id(), mpsc::channel(1).0)
-            };
-            self.attempt(id, events)
+    async fn tried(&self, id: String, view: &View) -> Result<Report, Failure> {
+        let mut first = Some(id);
+        // BuildKit knows no second solve of the same id. What it did the first time is not shown again.
+        let operation = || match first.take() {
+            Some(id) => self.attempt(id, Some(view)),
+            None => self.attempt(new_id(), None),
         };
         let trouble = |(failure, retry_after): &(Failure, _)| (self.trouble(failure), *retry_after);
         registry::retrying(&Policy::default(), operation, trouble, |attempt| {
@@ -181,12 +192,13 @@ impl Run<'_> {
         .map_err(|(failure, _)| self.advised(failure))
     }
 
-    async fn attempt(&self, id: String, events: mpsc::Sender<Event>) -> Result<Report, (Failure, Option<Duration>)> {
-        drop(events.send(Event::Accepted { build_id: id.clone() }).await);
+    /// `shown` is what a person sees of it; nothing where there is none.
+    async fn attempt(&self, id: String, shown: Option<&View>) -> Result<Report, (Failure, Option<Duration>)> {
+        let unseen = (View::of(self.request), mpsc::channel(1).0);
+        let (view, events) = shown.map_or((&unseen.0, &unseen.1), |view| (view, self.events));
         let work = Box::pin(async {
             let solver = self.agent.engine.solver(self.lent).await?;
-            let view = View::of(self.request);
-            self.watched(&solver, &view, &id, &events, Box::pin(self.work(&solver, &view, &id))).await
+            self.watched(&solver, view, &id, events, Box::pin(self.work(&solver, view, &id))).await
         });
         let failure = match self.agent.engine.while_it_answers(work).await {
             Ok(report) => return Ok(report),
@@ -275,7 +287,7 @@ impl Run<'_> {
         let chores = Chores::new(self, solver, view, definition, prepared);
         tokio::select! {
             done = chores.beside(main) => done,
-            never = look.hold(), if prepared.explanation.retag.possible => match never {},
+            never = look.hold(), if prepared.is_worth_a_look() => match never {},
         }
     }
 

@@ -319,7 +319,7 @@ impl<'a> Chores<'a> {
 
     /// Whether the engine has only what it did itself: there is nothing to import.
     pub(super) fn is_alone(&self) -> bool {
-        self.prepared.plan.cache.imports.is_empty()
+        self.prepared.imports().is_empty()
     }
 
     /// Says for a person why a cache ref was not written, if it was not.

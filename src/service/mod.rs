@@ -14,7 +14,7 @@
 //! | `subrequest` | what the frontend is asked in place of a build |
 //! | `republish` | what `build` publishes without loading a layer |
 //! | `chores`, `merge`, `places` | what goes on beside a build: cache that is written, and made one |
-//! | `trouble` | whether a push that failed within a solve is tried again |
+//! | `trouble` | whether a solve that a registry let down is worth another one |
 //! | `stream` | events to the caller; the report that they fold into |
 //! | `listen`, `incoming`, `crowd`, `tls` | the sockets, connections as they come, how many, and TLS |
 //! | `door` | who is let in, and to what |

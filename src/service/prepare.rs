@@ -1,6 +1,9 @@
 //! What a build and its plan have in common: all that is found out before anything is done.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::{OnceCell, mpsc};
 
@@ -36,6 +39,8 @@ pub(super) struct Prepared {
     pub(super) explanation: Explanation,
     /// What the build imports, once that was united.
     imports: OnceCell<Vec<(Reference, bool)>>,
+    /// Whether what was found proved to be of no use.
+    forgotten: AtomicBool,
 }
 
 impl Begun {
@@ -83,12 +88,26 @@ pub(super) fn gone() -> Failure {
 impl Prepared {
     /// What the build imports: united first, where it is several.
     pub(super) async fn imports_for(&self, run: &Run<'_>) -> &[(Reference, bool)] {
-        self.imports.get_or_init(|| run.unite(self)).await
+        if self.is_forgotten() { &[] } else { self.imports.get_or_init(|| run.unite(self)).await }
     }
 
     /// What the build imports.
     pub(super) fn imports(&self) -> &[(Reference, bool)] {
-        self.imports.get().unwrap_or(&self.plan.cache.imports)
+        if self.is_forgotten() { &[] } else { self.imports.get().unwrap_or(&self.plan.cache.imports) }
+    }
+
+    /// From now on nothing is imported.
+    pub(super) fn forget(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
+    /// Whether a look may find that the cached image is the result.
+    pub(super) fn is_worth_a_look(&self) -> bool {
+        self.explanation.retag.possible && !self.is_forgotten()
     }
 
     /// The report with what was done about cache, and what came of it.
@@ -112,7 +131,8 @@ impl Run<'_> {
         let scopes = strategy::scopes(&self.request.cache);
         let question = strategy::question(facts, &scopes, graph);
         let candidates = question.candidates.clone();
-        let mut probed = probe(self.agent, self.lent, candidates, self.capabilities, self.platform()).await;
+        let pushed = &self.output.groups;
+        let mut probed = probe(self.agent, self.lent, candidates, self.capabilities, self.platform(), pushed).await;
         let wanted = made.filter(|_| graph.is_some()).and_then(Made::config);
         if let Some(wanted) = wanted {
             probed.without_other_bases(wanted, question.target.as_deref());
@@ -124,7 +144,7 @@ impl Run<'_> {
         tracing::debug!(build = self.id, ?plan, "plan");
         let retag = strategy::retag(facts, self.output, wanted, &republish::cached_images(&plan, &probed));
         let explanation = strategy::explain(facts, &plan, graph, retag);
-        Ok(Prepared { plan, probed, explanation, imports: OnceCell::new() })
+        Ok(Prepared { plan, probed, explanation, imports: OnceCell::new(), forgotten: AtomicBool::new(false) })
     }
 }
 

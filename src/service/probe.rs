@@ -13,7 +13,7 @@ use crate::{
     model::{CacheKind, Capabilities, Credential, Failure, Found, Whose},
     registry::{CacheImage, Carries},
     session::Lent,
-    strategy::{self, Candidate, Form},
+    strategy::{self, Candidate, Form, PushGroup, retry::Trouble},
 };
 
 /// What the registries said of each candidate.
@@ -30,6 +30,11 @@ pub(super) struct Probed {
 }
 
 impl Probed {
+    /// Digests of the layers of all that was found.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &str> {
+        self.images.values().flat_map(|image| image.carries.layers()).map(|layer| layer.digest.as_str())
+    }
+
     /// Leaves out images of the target that lie upon another base image than the build's, whose config is `wanted`.
     /// What the caller named may be of any stage.
     pub(super) fn without_other_bases(&mut self, wanted: &[u8], target: Option<&str>) {
@@ -46,21 +51,26 @@ impl Probed {
     }
 }
 
+/// What lies at a ref, or why that is not known.
+type Answer = Result<Option<CacheImage>, (Trouble, String)>;
+
 /// How long registries are waited for: the deadline is what a build may lose by them, with all that follows.
 fn patience(deadline: Duration) -> Duration {
     deadline * 19 / 20
 }
 
-/// Asks, for `platform`. It is done when all have answered, or its patience is over; it never fails.
+/// Asks, for `platform`. It is done when all have answered, or its patience is over; it never fails. `pushed` is what the
+/// build will push.
 pub(super) async fn probe(
     agent: &Inner,
     lent: &Lent,
     candidates: Vec<Candidate>,
     capabilities: &Capabilities,
     platform: &str,
+    pushed: &[PushGroup],
 ) -> Probed {
     let patience = patience(agent.settings.cache_deadline);
-    let mut answers: Vec<Option<Result<Option<CacheImage>, String>>> = candidates.iter().map(|_| None).collect();
+    let mut answers: Vec<Option<Answer>> = candidates.iter().map(|_| None).collect();
     let logins: BTreeMap<&str, OnceCell<Result<Credential, Failure>>> =
         candidates.iter().map(|candidate| (candidate.reference.registry(), OnceCell::new())).collect();
     let logins = &logins;
@@ -73,8 +83,8 @@ pub(super) async fn probe(
             let host = reference.registry();
             let login = logins[host].get_or_init(|| lent.credential(host)).await;
             let answer = match login {
-                Ok(credential) => reader.read(reference, credential).await.map_err(|e| e.reason()),
-                Err(failure) => Err(failure.what.clone()),
+                Ok(credential) => reader.read(reference, credential).await.map_err(|e| (e.trouble, e.reason())),
+                Err(failure) => Err((Trouble::Other, failure.what.clone())),
             };
             (index, answer)
         })
@@ -87,7 +97,7 @@ pub(super) async fn probe(
     let until = Instant::now() + patience;
     drop(tokio::time::timeout_at(until, all).await);
     drop(asking);
-    let late = || Err(format!("no answer within {} s", patience.as_secs_f64()));
+    let late = || Err((Trouble::Unreachable, format!("no answer within {} s", patience.as_secs_f64())));
     let mut probed =
         Probed { found: Vec::new(), images: BTreeMap::new(), merged: BTreeSet::new(), warnings: Vec::new(), until };
     let mut silent = BTreeMap::new();
@@ -95,7 +105,10 @@ pub(super) async fn probe(
         let found = match answer.unwrap_or_else(late) {
             Ok(Some(image)) => probed.found(image, capabilities),
             Ok(None) => Found::Missing,
-            Err(why) => {
+            Err((trouble, _)) if strategy::may_be_new(&candidate.reference, pushed, trouble) => {
+                Found::Useless("it may not be read, or the repository is not there yet".to_owned())
+            }
+            Err((_, why)) => {
                 silent.entry(candidate.reference.registry().to_owned()).or_insert_with(|| why.clone());
                 Found::Failed(why)
             }

@@ -114,7 +114,7 @@ impl Look<'_> {
     /// says why.
     pub(super) async fn look(&self) -> Result<(Report, String), String> {
         let Prepared { plan, probed, explanation, .. } = self.prepared;
-        if !explanation.retag.possible {
+        if !self.prepared.is_worth_a_look() {
             return Err(explanation.retag.why.clone());
         }
         let images = images(plan, probed);

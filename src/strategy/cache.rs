@@ -4,7 +4,9 @@ mod imports;
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use super::{Exporter, Facts, Question, Scopes, Stage, cache_tag, merged_tag, output::is_insecure};
+use super::{
+    Exporter, Facts, PushGroup, Question, Scopes, Stage, cache_tag, merged_tag, output::is_insecure, retry::Trouble,
+};
 use crate::model::{CacheMode, Capabilities, Failure, FailureKind, Found, Reference, Whose};
 use imports::{imports, of_target, several};
 
@@ -113,7 +115,7 @@ pub fn mode(cache: CacheMode, capabilities: &Capabilities) -> Result<(Mode, Stri
 pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], target: Option<&str>) -> Vec<Candidate> {
     let request = facts.request;
     if request.no_cache {
-        return Vec::new();
+        return knock(facts, scopes, target).into_iter().collect();
     }
     let named = request.cache_from.iter().map(|r| (r.clone(), Whose::Named, None));
     let mut all: Vec<_> = named.collect();
@@ -134,7 +136,7 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
             let places = own.into_iter().chain(merged).chain(others).take(share.max(1));
             all.extend(places.filter_map(|(reference, stage)| Some((reference?, whose.clone(), stage))));
         }
-        if request.cache_from.is_empty() {
+        if request.cache_from.is_empty() && scopes.reads.is_ok() {
             // The last build of the same tag carries its cache inline. A bare `app` names Docker Hub's official images:
             // nobody's cache is there.
             let tags = request.tags.iter().filter(|tag| !tag.is_official());
@@ -152,6 +154,15 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
     }
     found.truncate(MOST_CANDIDATES);
     found
+}
+
+/// What a build that reads nothing asks for: whether the registry answers that it will write to.
+fn knock(facts: Facts<'_>, scopes: &Scopes, target: Option<&str>) -> Option<Candidate> {
+    let request = facts.request;
+    let writes = request.may_write() && request.cache.mode != CacheMode::Off && scopes.writes.is_ok();
+    let (own, target) = scopes.own.as_ref().filter(|_| writes).zip(target)?;
+    let (whose, stage) = (Whose::Own(own.clone()), Some(target.to_owned()));
+    Some(Candidate { reference: cache_ref(facts, own, target)?, whose, stage })
 }
 
 /// Where a stage's cache of a scope lies; `None` where no repository is known.
@@ -217,12 +228,13 @@ pub(super) fn cache_plan(
         (reference, plain)
     };
     let others = question.stages.split_last().map(|(_, others)| others).unwrap_or_default();
+    let read: &[_] = if facts.request.no_cache { &[] } else { found };
     let mut plan = CachePlan {
         mode,
         mode_why,
-        imports: imports(question, found, merged).into_iter().map(with_plain).collect(),
+        imports: imports(question, read, merged).into_iter().map(with_plain).collect(),
         several: Vec::new(),
-        of_target: of_target(target, found).into_iter().map(with_plain).collect(),
+        of_target: of_target(target, read).into_iter().map(with_plain).collect(),
         target: None,
         stages: Vec::new(),
         merged: None,
@@ -230,7 +242,7 @@ pub(super) fn cache_plan(
     };
     if let (true, Some(own), Some(target)) = (plan.no_write_why.is_empty(), &scopes.own, target) {
         plan.target = cache_ref(facts, own, target);
-        plan.several = plan.target.iter().flat_map(|place| several(place, found, merged)).map(with_plain).collect();
+        plan.several = plan.target.iter().flat_map(|place| several(place, read, merged)).map(with_plain).collect();
         let place = |stage: &Stage| Some((stage.name.clone(), cache_ref(facts, own, &stage.name)?));
         plan.stages = others.iter().filter_map(place).collect();
         let is_for_all = mode == Mode::Inline || facts.request.target.is_none();
@@ -262,7 +274,7 @@ fn no_write_why(
     if target.is_none() {
         return Some("the engine does not tell the stages of this build".to_owned());
     }
-    if cache_ref(facts, "x", "").is_none() {
+    if repository(facts).is_none() {
         return Some("the image has no repository of its own (-t REGISTRY/NAME, or --cache-repo)".to_owned());
     }
     // What cannot be read now would only keep the build waiting when it is to be written.
@@ -272,6 +284,13 @@ fn no_write_why(
         _ => None,
     });
     silent.map(|why| format!("its registry did not answer: {why}"))
+}
+
+/// Whether a registry that refuses this ref may do so because the repository is not there yet: some do not tell one from
+/// the other, and the build is about to make it.
+pub fn may_be_new(place: &Reference, pushed: &[PushGroup], trouble: Trouble) -> bool {
+    let refused = matches!(trouble, Trouble::Denied | Trouble::Unauthorized);
+    refused && pushed.iter().any(|group| group.first.name() == place.name())
 }
 
 /// Whether the engine will not tell the stages of this build, and can write what they come to all the same.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{CachePlan, Candidate, Facts, Mode, Output, Plan, PushMechanism, Worth, stages, worth};
+use super::{CachePlan, Candidate, Facts, Mode, Output, Plan, PushMechanism, Scopes, Worth, stages, worth};
 use crate::model::{CacheMode, CacheRef, Capabilities, Explanation, Export, Found, Graph, Retag, Source, StageCache};
 
 /// What the plan does, and why. `graph` is `None` where the engine does not tell what the build is made of.
@@ -23,7 +23,7 @@ pub fn explain(facts: Facts<'_>, plan: &Plan, graph: Option<&Graph>, retag: Reta
         mode: cache.mode.as_str().to_owned(),
         mode_why: cache.mode_why.clone(),
         refs: found.iter().map(cache_ref).collect(),
-        no_read_why: if found.is_empty() { no_read_why(facts, graph) } else { String::new() },
+        no_read_why: if found.is_empty() { no_read_why(facts, scopes, graph) } else { String::new() },
         imports: imports(cache),
         stages: graph.map(|graph| stage_caches(plan, graph)).unwrap_or_default(),
         writes: stage_refs.chain(&cache.target).chain(&cache.merged).map(ToString::to_string).collect(),
@@ -56,13 +56,15 @@ fn engine(capabilities: &Capabilities) -> String {
     format!("{} {version}{store}", kind.as_str())
 }
 
-fn no_read_why(facts: Facts<'_>, graph: Option<&Graph>) -> String {
+fn no_read_why(facts: Facts<'_>, scopes: &Scopes, graph: Option<&Graph>) -> String {
     let request = facts.request;
     let named = request.cache.repository.is_some() || request.tags.iter().any(|tag| !tag.is_official());
     if request.no_cache {
         "--no-cache runs every step"
     } else if request.cache.mode == CacheMode::Off {
         "--cache off"
+    } else if let Err(why) = &scopes.reads {
+        why
     } else if !named {
         "the image has no repository of its own that could hold cache (-t REGISTRY/NAME, or --cache-repo)"
     } else if graph.is_none() {

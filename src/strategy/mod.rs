@@ -23,7 +23,7 @@ mod scope;
 mod secrets;
 mod stages;
 
-pub use cache::{CachePlan, Candidate, Mode, if_possible, is_blind, mode, registry_cache};
+pub use cache::{CachePlan, Candidate, Mode, if_possible, is_blind, may_be_new, mode, registry_cache};
 pub use explain::{explain, reading};
 pub use merge::{
     CACHE_CONFIG, Form, Known, LARGEST_CACHE_CONFIG, LayerOf, Merged, Part, form, merge, merged_images, unite,

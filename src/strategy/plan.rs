@@ -16,7 +16,7 @@ pub struct Plan {
     pub scopes: Scopes,
     /// Its stages that are worth caching; the last one is the target's.
     pub stages: Vec<Stage>,
-    /// What the registries said of the cache refs that may exist.
+    /// What the registries said of the cache refs that may exist; nothing where none is to be read.
     pub found: Vec<(Candidate, Found)>,
     /// What it does about cache.
     pub cache: CachePlan,
@@ -56,5 +56,6 @@ pub fn plan(
 ) -> Result<Plan, Failure> {
     let output = output(facts)?;
     let cache = cache_plan(facts, &scopes, &question, &found, merged)?;
+    let found = if facts.request.no_cache { Vec::new() } else { found };
     Ok(Plan { output, scopes, stages: question.stages, found, cache })
 }

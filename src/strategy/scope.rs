@@ -21,6 +21,8 @@ pub struct Scopes {
     pub own: Option<String>,
     /// Further scopes that it reads, best first: without its own, each once.
     pub fallbacks: Vec<String>,
+    /// Whether it reads cache at all; else why not, as one line for a person.
+    pub reads: Result<(), String>,
     /// Whether it may write its own; else why not, as one line for a person.
     pub writes: Result<(), String>,
     /// What a person should know, one line each.
@@ -45,8 +47,14 @@ pub fn scopes(request: &CacheRequest) -> Scopes {
             fallbacks.push(scope);
         }
     }
+    let is_tag = context.as_ref().is_some_and(|context| matches!(context.build, Build::Tag(_)));
+    let reads = if is_tag && own.is_none() && fallbacks.is_empty() {
+        Err("a tag build reads no cache, unless --cache-fallback names whose".to_owned())
+    } else {
+        Ok(())
+    };
     let writes = writes(own.as_deref(), context.as_ref());
-    Scopes { ci: context.map(|context| context.name), own, fallbacks, writes, notes }
+    Scopes { ci: context.map(|context| context.name), own, fallbacks, reads, writes, notes }
 }
 
 /// The scope that the CI gives a build.
@@ -86,7 +94,7 @@ fn writes(own: Option<&str>, context: Option<&Context>) -> Result<(), String> {
     };
     let this = match &context.build {
         Build::Foreign { what, .. } => return Err(format!("{what} writes no cache")),
-        Build::Tag(_) if own.is_none() => return Err("a tag build reads and writes no cache".to_owned()),
+        Build::Tag(_) if own.is_none() => return Err("a tag build writes no cache".to_owned()),
         Build::Unknown(why) if own.is_none() => return Err(format!("no branch is known: {why}; {HINT}")),
         // The caller's word is the only one.
         Build::Unknown(_) => return Ok(()),

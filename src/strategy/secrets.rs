@@ -2,12 +2,12 @@
 
 use crate::model::BuildRequest;
 
-/// Words that name a secret wherever they stand.
-const SECRET: &str = "TOKEN TOKENS AUTHTOKEN PASSWORD PASSWORDS PASSWD PASSPHRASE PASSCODE SECRET SECRETS \
-    CREDENTIAL CREDENTIALS CREDS APIKEY APIKEYS";
+/// Words that name a secret wherever they stand, and whatever was written before them without a break: `DBPASSWORD`.
+const SECRET: &str = "TOKEN TOKENS PASSWORD PASSWORDS PASSWD PWORD PASSPHRASE PASSCODE SECRET SECRETS CREDENTIAL \
+    CREDENTIALS CREDS APIKEY APIKEYS ACCESSKEY SECRETKEY PRIVATEKEY";
 
 /// Words that name one where they come last.
-const SECRET_AT_LAST: &str = "KEY KEYS PASS PWD PAT";
+const SECRET_AT_LAST: &str = "KEY KEYS PASS PWD PAT AUTH";
 
 /// What stands right before `KEY` where it opens nothing.
 const HARMLESS_KEYS: &str = "CACHE PRIMARY FOREIGN SORT PARTITION ROW INDEX LOOKUP CONFIG GPG PGP APT TRUSTED";
@@ -42,7 +42,7 @@ pub fn looks_like_secret(name: &str) -> bool {
     if switch || among(ABOUT, last) || words.iter().any(|word| among(PUBLIC, word)) {
         return false;
     }
-    if words.iter().any(|word| among(SECRET, word)) {
+    if words.iter().any(|word| SECRET.split(' ').any(|secret| word.ends_with(secret))) {
         return true;
     }
     match before.last() {
@@ -87,15 +87,14 @@ pub fn secret_warnings(request: &BuildRequest) -> Vec<String> {
         .filter(|(name, value)| looks_like_secret(name) && !harmless(value))
         .map(|(name, _)| name.escape_debug().to_string())
         .collect();
-    if found.is_empty() {
-        return Vec::new();
-    }
+    let Some(first) = found.first() else { return Vec::new() };
     let (what, like, pass) = match found.len() {
-        1 => ("build arg", "looks like a secret", "it as a BuildKit secret"),
-        _ => ("build args", "look like secrets", "them as BuildKit secrets"),
+        1 => ("build arg", "looks like a secret", "it"),
+        _ => ("build args", "look like secrets", "each"),
     };
     vec![format!(
-        "{what} {} {like}, and build args can be read in the image's history: pass {pass} (RUN --mount=type=secret)",
+        "{what} {} {like}, and build args can be read in the image's history: pass {pass} with \
+         --secret id={first},env={first} to a RUN --mount=type=secret,id={first}",
         found.join(", ")
     )]
 }

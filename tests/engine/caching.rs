@@ -13,7 +13,6 @@ use bollard_buildkit_proto::moby::buildkit::v1::{SolveRequest, StatusResponse, V
 use remora::{
     model::Failure,
     pb::{self, event::Kind},
-    service::Settings,
 };
 
 use tonic::Status;
@@ -45,7 +44,7 @@ pub(crate) fn done(cached: bool) -> StatusResponse {
 }
 
 /// An engine that runs every step, and has exported before it says so.
-fn running() -> BuildKit {
+pub(crate) fn running() -> BuildKit {
     BuildKit::new().definition(definition()).export(async |build| {
         build.tell(done(false)).await;
         Ok(pushed())
@@ -63,7 +62,7 @@ pub(crate) fn empty(_: usize, request: &super::retrying::registry::Seen) -> Answ
 }
 
 /// The same, which has the target's cache by the time it is asked for it again: the engine has written it.
-fn written_to() -> impl Fn(usize, &super::retrying::registry::Seen) -> Answer + Send + Sync + 'static {
+pub(crate) fn written_to() -> impl Fn(usize, &super::retrying::registry::Seen) -> Answer + Send + Sync + 'static {
     let asked = AtomicUsize::new(0);
     move |number, request| {
         let is_target = request.method == "GET" && request.path.ends_with("/manifests/cache_main_stage-1");
@@ -85,14 +84,14 @@ pub(crate) async fn built_by(agent: &Agent, registry: &Fake) -> (Vec<Kind>, Resu
     end(client.build(of_main(registry, &session)).await.unwrap().into_inner()).await
 }
 
-fn of_main(registry: &Fake, session: &Session) -> pb::BuildRequest {
+pub(crate) fn of_main(registry: &Fake, session: &Session) -> pb::BuildRequest {
     let cache = pb::CacheOptions { scope: Some("main".to_owned()), ..pb::CacheOptions::default() };
     let tags = vec![format!("{}/app:1", registry.host)];
     pb::BuildRequest { revision: 2, tags, push: true, cache: Some(cache), ..build(&session.id) }
 }
 
 /// The solves beside the build that write something: those that are given all at once.
-fn internal(fake: &BuildKit) -> Vec<SolveRequest> {
+pub(crate) fn internal(fake: &BuildKit) -> Vec<SolveRequest> {
     let outer = |seen| if let Seen::Outer { request, .. } = seen { Some(*request) } else { None };
     fake.seen().into_iter().filter_map(outer).filter(|request| request.definition.is_some()).collect()
 }
@@ -362,46 +361,6 @@ async fn layers_that_are_needed_later_come_while_a_step_runs() {
     assert_eq!(warnings(&events), [""; 0]);
     let loads = fake.seen().iter().filter(|seen| matches!(seen, Seen::Loaded { .. })).count();
     assert_eq!(loads, 1, "once");
-}
-
-/// It accepts connections, and that is all.
-#[tokio::test]
-async fn a_registry_that_never_answers_costs_a_build_its_deadline_and_no_more() {
-    let registry = Fake::start(|_, _| Answer::silence()).await;
-    let fake = running();
-    let deadline = Duration::from_secs(2);
-    let settings = Settings { cache_deadline: deadline, ..Settings::default() };
-    let agent = Agent::with(Dockerd::containerd(fake.clone()), settings).await;
-    let (events, report) = built_by(&agent, &registry).await;
-    let report = report.unwrap();
-    // How close it is to the deadline is a measure (benches/peers.sh): here the machine may be busy.
-    assert!((1900..9000).contains(&report.elapsed_ms) && refs_written(&report).is_empty(), "{report:?}");
-    let [warning] = warnings(&events)[..] else { panic!("{events:?}") };
-    assert!(warning.contains(&registry.host) && warning.contains("no answer within 1.9 s"), "{warning}");
-    assert_eq!(internal(&fake), [], "what cannot be read is not written either");
-}
-
-#[tokio::test]
-async fn a_registry_that_sends_more_than_a_build_may_read_is_named_and_the_build_has_its_cache() {
-    let written_to = written_to();
-    let registry = Fake::start(move |number, request| {
-        if request.path.contains("/big/") {
-            Answer::manifest("application/vnd.oci.image.manifest.v1+json", &" ".repeat(4 << 20))
-        } else {
-            written_to(number, request)
-        }
-    })
-    .await;
-    let settings = Settings { cache_deadline: Duration::from_secs(30), ..Settings::default() };
-    let agent = Agent::with(Dockerd::containerd(running()), settings).await;
-    let mut client = agent.client().await;
-    let session = lend_nothing(&client).await;
-    let cache_from = (0..40).map(|number| format!("{}/big:{number}", registry.host)).collect();
-    let request = pb::BuildRequest { cache_from, ..of_main(&registry, &session) };
-    let (events, report) = end(client.build(request).await.unwrap().into_inner()).await;
-    assert_eq!(refs_written(&report.unwrap()).len(), 3, "{events:?}");
-    let [warning] = warnings(&events)[..] else { panic!("{events:?}") };
-    assert!(warning.contains(&registry.host) && warning.contains("larger than 32 MiB in all"), "{warning}");
 }
 
 #[tokio::test]

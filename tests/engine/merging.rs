@@ -55,7 +55,7 @@ fn target() -> Image {
 }
 
 /// A registry that has both images, and what is merged from them if `merged` is that.
-fn holding(merged: Option<String>) -> impl Fn(usize, &registry::Seen) -> Answer + Send + Sync + 'static {
+pub(crate) fn holding(merged: Option<String>) -> impl Fn(usize, &registry::Seen) -> Answer + Send + Sync + 'static {
     let images = [("cache_main_builder", builder()), ("cache_main_stage-1", target())];
     move |_, request| {
         let ends = |what: &str| request.path.ends_with(what);
@@ -95,7 +95,7 @@ fn body(registry: &Fake, path: &str) -> Value {
 }
 
 /// The refs that the result is made with.
-fn imports(fake: &BuildKit) -> Vec<String> {
+pub(crate) fn imports(fake: &BuildKit) -> Vec<String> {
     let refs = |seen: &Seen| match seen {
         Seen::Frontend { request, .. } if request.definition.is_some() => {
             Some(request.cache_imports.iter().map(|import| import.attrs["ref"].clone()).collect())

@@ -39,6 +39,7 @@ fn scopes(own: Option<&str>, fallbacks: &[&str]) -> Scopes {
         ci: None,
         own: own.map(str::to_owned),
         fallbacks: fallbacks.iter().map(|&name| name.to_owned()).collect(),
+        reads: Ok(()),
         writes: Ok(()),
         notes: Vec::new(),
     }

@@ -122,6 +122,11 @@ fn what_is_not_done_has_its_reason() {
     );
     let anew = explained(&BuildRequest { no_cache: true, ..request() }, &graphdriver(), main_alone);
     assert_eq!(anew.no_read_why, "--no-cache runs every step");
+    let variables =
+        [("GITLAB_CI", "true"), ("CI_COMMIT_TAG", "v1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let release = CacheRequest { variables: variables.into(), ..CacheRequest::default() };
+    let release = explained(&BuildRequest { cache: release, ..request() }, &graphdriver(), main_alone);
+    assert!(release.no_read_why.starts_with("a tag build reads no cache"), "{release:?}");
     let nameless = BuildRequest { tags: vec![tag("app")], ..request() };
     assert!(explained(&nameless, &graphdriver(), main_alone).no_read_why.contains("no repository of its own"));
 }

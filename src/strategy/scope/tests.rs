@@ -15,12 +15,15 @@ fn request(variables: &str) -> CacheRequest {
     CacheRequest { variables: variables.collect(), ..CacheRequest::default() }
 }
 
-/// In one line: `feature/x < develop < main` for the order of reading, with `own` or `-` first, then `; ` and whether it
-/// is written.
+/// In one line: `feature/x < develop < main` for the order of reading, with `own` or `-` first, then `; ` and why nothing
+/// is read, if so, and whether it is written.
 fn told(scopes: &Scopes) -> String {
     let mut line = scopes.own.clone().unwrap_or_else(|| "-".to_owned());
     for scope in &scopes.fallbacks {
         line = format!("{line} < {scope}");
+    }
+    if let Err(why) = &scopes.reads {
+        line = format!("{line}; {why}");
     }
     match &scopes.writes {
         Ok(()) => format!("{line}; writes"),

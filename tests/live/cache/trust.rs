@@ -9,6 +9,7 @@ use crate::rig::{self, Agent, Engine, FaultyRegistry, Kind, Outcome, Registry};
 
 on_every_engine!(
     a_fork_reads_and_writes_nothing,
+    a_release_reads_and_writes_nothing,
     the_cache_of_main_is_not_written_by_a_branch,
     a_branch_of_three_hundred_odd_characters,
     a_cache_repository_without_permission,
@@ -282,6 +283,22 @@ fn no_cache_runs_everything_and_writes(kind: Kind) {
 fn what_looks_like_a_secret_is_warned_of(kind: Kind) {
     let scene = Scene::new(kind);
     let built = scene.push(&["--build-arg", "API_TOKEN=hush-hush", "--cache-scope", "main"]).code(0);
-    let built = built.says("API_TOKEN").says("--mount=type=secret");
+    let built = built.says("API_TOKEN").says("--secret id=API_TOKEN").says("--mount=type=secret");
     assert!(!built.stderr.contains("hush-hush"), "{}", built.stderr);
+}
+
+/// Of the image's own tags either, `latest` among them.
+fn a_release_reads_and_writes_nothing(kind: Kind) {
+    let scene = Scene::new(kind);
+    let latest = scene.registry.image("app:latest");
+    scene.push(&["--cache-scope", "main", "-t", &latest]).code(0);
+    let refs = scene.cache_refs("app");
+    scene.engine.replace();
+    let release =
+        [("GITLAB_CI", "true"), ("CI_DEFAULT_BRANCH", "main"), ("CI_COMMIT_TAG", "v1"), ("CI_COMMIT_REF_NAME", "v1")];
+    let built = scene.push_as(&release, &["-t", &latest]).code(0).says("a tag build");
+    built.assert_step("RUN echo", "DONE");
+    assert_eq!(scene.cache_refs("app"), refs);
+    scene.engine.replace();
+    scene.push_as(&release, &["--cache-fallback", "main"]).code(0).assert_all_cached();
 }

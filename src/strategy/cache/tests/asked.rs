@@ -51,9 +51,14 @@ fn what_the_caller_names_comes_first_and_stands_for_the_images() {
 }
 
 #[test]
-fn nothing_is_asked_for_a_build_without_cache() {
+fn a_build_that_reads_nothing_asks_only_whether_it_can_write() {
     let no_cache = BuildRequest { no_cache: true, cache_from: vec![tag("r.example/old:1")], ..request() };
-    assert!(asked(&no_cache, &scopes(Some("main"), &[]), Some(&two_stages())).candidates.is_empty());
+    let ask = |request: &BuildRequest, scopes: &Scopes| names(&asked(request, scopes, Some(&two_stages())).candidates);
+    let main = scopes(Some("main"), &["next"]);
+    assert_eq!(ask(&no_cache, &main), [""; 0], "it pushes nothing");
+    let pushing = BuildRequest { push: true, ..no_cache };
+    assert_eq!(ask(&pushing, &main), ["r.example/app:cache_main_stage-1"]);
+    assert_eq!(ask(&pushing, &Scopes { writes: Err("a fork".to_owned()), ..main }), [""; 0]);
 }
 
 #[test]
@@ -123,6 +128,14 @@ fn without_a_branch_the_images_themselves_are_the_cache() {
     let untold = asked(&request(), &scopes(Some("main"), &["next"]), None);
     assert_eq!(names(&untold.candidates), expected);
     assert_eq!((untold.target, untold.stages), (None, Vec::new()));
+}
+
+#[test]
+fn a_release_is_made_of_its_sources_alone() {
+    let release = Scopes { reads: Err("a tag build".to_owned()), ..scopes(None, &[]) };
+    assert!(asked(&request(), &release, Some(&two_stages())).candidates.is_empty(), "latest is no source of it");
+    let named = BuildRequest { cache_from: vec![tag("r.example/old:1")], ..request() };
+    assert_eq!(names(&asked(&named, &release, Some(&two_stages())).candidates), ["r.example/old:1"]);
 }
 
 #[test]

@@ -282,6 +282,21 @@ fn a_registry_that_does_not_answer_is_not_written_to() {
 }
 
 #[test]
+fn a_build_that_reads_nothing_writes_where_somebody_answers() {
+    let no_cache = BuildRequest { no_cache: true, ..pushing() };
+    let decide = |says| decide(&no_cache, &graphdriver(), &main_scope(), &[says]).unwrap();
+    assert_writes_nothing(&decide(silent()), "no answer within 2 s");
+    for says in [Found::Missing, cache('a')] {
+        let plan = decide(says);
+        assert_eq!(plan.cache.target, Some(tag("r.example/app:cache_main_stage-1")));
+        assert_eq!(
+            (digits(&plan.cache.imports), digits(&plan.cache.of_target), plan.found.len()),
+            (String::new(), String::new(), 0)
+        );
+    }
+}
+
+#[test]
 fn a_cache_ref_that_the_caller_names_is_still_the_builds_own() {
     let cache_from = vec![tag("r.example/app:cache_main_stage-1")];
     let plan = decide(&BuildRequest { cache_from, ..pushing() }, &graphdriver(), &main_scope(), &[silent()]).unwrap();

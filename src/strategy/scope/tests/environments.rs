@@ -3,7 +3,7 @@
 use super::*;
 
 const FORK: &str = "a build of a fork writes no cache";
-const TAG: &str = "-; a tag build reads and writes no cache";
+const TAG: &str = "-; a tag build reads no cache, unless --cache-fallback names whose; a tag build writes no cache";
 
 /// `common` is set in all cases; a case is its name, its variables and what is told of it.
 fn check(ci: &str, common: &str, cases: &[(&str, &str, &str)]) {
@@ -107,6 +107,10 @@ fn jenkins() {
             ),
         ],
     );
+    check("Jenkins", "JENKINS_HOME=/var/jenkins_home", &[("without an address", "BRANCH_NAME=main", "main; writes")]);
+    // Its image has this variable, and other CIs run images.
+    let image = "JENKINS_HOME=/var/jenkins_home GITLAB_CI=true CI_DEFAULT_BRANCH=main";
+    check("GitLab CI", image, &[("a job in the image of Jenkins", "CI_COMMIT_REF_NAME=main", "main; writes")]);
 }
 
 #[test]
