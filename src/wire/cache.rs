@@ -74,6 +74,7 @@ impl From<CacheRequest> for pb::CacheOptions {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::model::LONGEST_SCOPE;
 
     #[test]
     fn what_could_name_no_cache_is_refused() {
@@ -84,7 +85,7 @@ mod tests {
         for bad in [
             scope(""),
             scope("a\nb"),
-            scope(&"x".repeat(1025)),
+            scope(&"x".repeat(LONGEST_SCOPE + 1)),
             fallbacks(vec![String::new()]),
             fallbacks(vec!["x".to_owned(); MOST_FALLBACKS + 1]),
             repository("Cache"),

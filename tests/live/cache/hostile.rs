@@ -311,9 +311,9 @@ fn a_cache_whose_layers_are_gone_fails_no_build(kind: Kind) {
     }
     engine.replace();
     edit(context.path(), "source/main", "hi", "ha");
-    let built = build().says("begins anew without it");
+    let anew = build().says("begins anew without it");
     let (_, different) = differences(&engine, &registry, context.path(), &[], &tag);
-    assert!(different.is_empty(), "{}\n{}", different.join("\n"), built.stderr);
+    assert!(different.is_empty(), "{}\n{}", different.join("\n"), anew.stderr);
     engine.replace();
     build().assert_all_cached();
 }
