@@ -75,6 +75,13 @@ fn a_change_of_a_step_runs_it_and_what_follows(kind: Kind) {
             Change { what: "a build arg", args: &["--build-arg", "VERSION=2"], anew: &["make", "finish"], ..NOTHING },
             Change { what: "--target", args: &["--target", "builder"], ..NOTHING },
             Change {
+                what: "--platform",
+                // The caches of other platforms have other names (that one is none for this platform is tried in `hostile`).
+                args: &["--platform", "linux/arm64"],
+                anew: &["deps", "make", "prepare", "finish"],
+                ..NOTHING
+            },
+            Change {
                 what: "no last step",
                 edit: |dir| {
                     let text = std::fs::read_to_string(dir.join("Dockerfile")).unwrap();

@@ -7,7 +7,12 @@ use serde_json::{Value, json};
 use super::{CHANCE, anew, application, differences, edit};
 use crate::rig::{self, Agent, Engine, FaultyRegistry, Image, Kind, Manifest, Registry};
 
-on_both_stores!(a_cache_ref_that_holds_something_else_changes_no_image);
+on_both_stores!(
+    a_cache_ref_that_holds_something_else_changes_no_image,
+    a_cache_of_all_stages_that_is_nonsense_changes_no_image,
+);
+// A graphdriver store asks for a layer that is gone for a minute.
+on_one_engine!(Containerd28: a_cache_whose_layers_are_gone_fails_no_build);
 
 on_every_engine!(
     a_cache_ref_that_is_overwritten_after_it_was_read,
@@ -251,4 +256,64 @@ fn two_branches_and_each_has_its_own_content(kind: Kind) {
     assert_eq!(anew(&main, &mixed), ["finish"], "the builder as main has it, upon it what is the branch's own");
     edit(context.path(), "app.sh", "cat -n", "cat");
     assert_eq!(anew(&main, &build("main")), [] as [&str; 0]);
+}
+
+/// What is behind its manifest is for the engine to read.
+fn a_cache_of_all_stages_that_is_nonsense_changes_no_image(kind: Kind) {
+    let registry = Registry::start();
+    let engine = Engine::start(kind);
+    let agent = Agent::start(&engine);
+    let (context, main) = (application(&registry.image("base:1")), registry.image("app:main"));
+    agent.client().build(context.path(), &["--push", "-t", &main, "--cache-scope", "main"]).code(0);
+    engine.pull(&main);
+    let before = Image::of(&engine, &main);
+    let of_main = registry.tags("app").into_iter().find(|tag| tag.starts_with("caches_main")).unwrap();
+    for config in [
+        "no JSON",
+        "null",
+        r#"{"layers": [{"blob": "sha256:x", "parent": 7}], "records": [{"digest": "sha256:x", "layers": [{"layer": 9}]}]}"#,
+        r#"{"records": [{"digest": "sha256:x", "inputs": [[{"link": 0}]]}]}"#,
+    ] {
+        let mut manifest = registry.manifest("app", &of_main).json;
+        let digest = registry.put_blob("app", config.as_bytes());
+        let is_config = |blob: &&mut Value| blob["mediaType"] == "application/vnd.buildkit.cacheconfig.v0";
+        // 20.10 has it among the entries of an index.
+        let described = match manifest["manifests"].as_array_mut() {
+            Some(blobs) => blobs.iter_mut().find(is_config).unwrap(),
+            None => &mut manifest["config"],
+        };
+        (described["digest"], described["size"]) = (digest.into(), config.len().into());
+        registry.put_manifest("app", "cache_odd_final", &manifest);
+        engine.replace();
+        let tag = registry.image("app:next");
+        let args = ["--push", "--cache-scope", "own", "--cache-fallback", "odd", "-t", &tag];
+        let built = agent.client().build(context.path(), &args).code(0);
+        engine.pull(&tag);
+        let different = before.differences(&Image::of(&engine, &tag), CHANCE);
+        assert!(different.is_empty(), "{config}: {}\n{}", different.join("\n"), built.stderr);
+        for tag in registry.tags("app").into_iter().filter(|tag| tag.contains("_own")) {
+            registry.delete("app", &registry.manifest("app", &tag).digest);
+        }
+    }
+}
+
+fn a_cache_whose_layers_are_gone_fails_no_build(kind: Kind) {
+    let registry = Registry::start();
+    let engine = Engine::start(kind);
+    let agent = Agent::start(&engine);
+    let context = application(&registry.image("base:1"));
+    let tag = registry.image("app:main");
+    let push = || agent.client().build(context.path(), &["--push", "-t", &tag, "--cache-scope", "main"]).code(0);
+    push();
+    let base = registry.manifest("base", "1").layers();
+    for layer in registry.manifest("app", "cache_main_final").layers().iter().filter(|layer| !base.contains(layer)) {
+        registry.delete_blob("app", layer);
+    }
+    engine.replace();
+    edit(context.path(), "source/main", "hi", "ha");
+    let built = push().says("begins anew without it");
+    let (_, different) = differences(&engine, &registry, context.path(), &[], &tag);
+    assert!(different.is_empty(), "{}\n{}", different.join("\n"), built.stderr);
+    engine.replace();
+    push().assert_all_cached();
 }

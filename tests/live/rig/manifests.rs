@@ -105,6 +105,11 @@ impl Registry {
         self.curl(&["-X", "DELETE"], &format!("{repository}/manifests/{digest}"));
     }
 
+    /// Loses a blob.
+    pub(crate) fn delete_blob(&self, repository: &str, digest: &str) {
+        self.curl(&["-X", "DELETE"], &format!("{repository}/blobs/{digest}"));
+    }
+
     fn send(&self, args: &[&str], path: &str, body: &[u8]) {
         let url = format!("http://{}/v2/{path}", self.host);
         let mut curl = Command::new("curl");
