@@ -84,7 +84,7 @@ mod tests {
         for bad in [
             scope(""),
             scope("a\nb"),
-            scope(&"x".repeat(1025)),
+            scope(&"x".repeat(crate::model::LONGEST_SCOPE + 1)),
             fallbacks(vec![String::new()]),
             fallbacks(vec!["x".to_owned(); MOST_FALLBACKS + 1]),
             repository("Cache"),
