@@ -168,8 +168,13 @@ impl<'a> Chores<'a> {
         for (place, why) in &under.failed {
             self.warn(format!("{place} was not written: {why}")).await;
         }
-        if let Some(outcome) = report.explanation.as_mut().and_then(|explanation| explanation.outcome.as_mut()) {
-            outcome.written = under.written.iter().map(ToString::to_string).collect();
+        if let Some(explanation) = &mut report.explanation {
+            if let (true, Some(why)) = (under.written.is_empty(), under.failed.values().next()) {
+                explanation.no_write_why.clone_from(why);
+            }
+            if let Some(outcome) = &mut explanation.outcome {
+                outcome.written = under.written.iter().map(ToString::to_string).collect();
+            }
         }
         Ok(report)
     }

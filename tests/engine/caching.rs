@@ -260,6 +260,8 @@ async fn cache_that_cannot_be_written_is_a_warning_and_no_failure() {
     let (events, report) = built(Dockerd::containerd(fake.clone()), &registry).await;
     let report = report.unwrap();
     assert_eq!((report.digest.as_str(), refs_written(&report).len()), (DIGEST, 0));
+    let why = &report.explanation.as_ref().unwrap().no_write_why;
+    assert!(why.contains("403"), "the summary says no more that nothing was new: {why}");
     let at = format!("{}/app:cache_main_stage-1 was not written", registry.host);
     let [warning] = warnings(&events)[..] else { panic!("once: {events:?}") };
     assert!(warning.contains(&at) && warning.contains("403"), "{warning}");

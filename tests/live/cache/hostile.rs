@@ -303,17 +303,17 @@ fn a_cache_whose_layers_are_gone_fails_no_build(kind: Kind) {
     let agent = Agent::start(&engine);
     let context = application(&registry.image("base:1"));
     let tag = registry.image("app:main");
-    let build = || agent.client().build(context.path(), &["--push", "-t", &tag, "--cache-scope", "main"]).code(0);
-    build();
+    let push = || agent.client().build(context.path(), &["--push", "-t", &tag, "--cache-scope", "main"]).code(0);
+    push();
     let base = registry.manifest("base", "1").layers();
     for layer in registry.manifest("app", "cache_main_final").layers().iter().filter(|layer| !base.contains(layer)) {
         registry.delete_blob("app", layer);
     }
     engine.replace();
     edit(context.path(), "source/main", "hi", "ha");
-    let anew = build().says("begins anew without it");
+    let built = push().says("begins anew without it");
     let (_, different) = differences(&engine, &registry, context.path(), &[], &tag);
-    assert!(different.is_empty(), "{}\n{}", different.join("\n"), anew.stderr);
+    assert!(different.is_empty(), "{}\n{}", different.join("\n"), built.stderr);
     engine.replace();
-    build().assert_all_cached();
+    push().assert_all_cached();
 }
