@@ -71,7 +71,7 @@ Examples:
 
 const INSTALL_EXAMPLES: &str = "\
 Examples:
-  remora-agent install /run/remora/bin      in an init container; steps then run /run/remora/bin/remora";
+  remora-agent install /run/remora/bin      steps then run /run/remora/bin/remora";
 
 const COMPLETION_EXAMPLES: &str = "\
 Examples:

@@ -98,7 +98,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("--insecure-pull", INSECURE),
     ("--skip-tls-verify", INSECURE),
     ("--tls-verify", INSECURE),
-    ("--registry-mirror", "mirrors are a setting of the engine: remora-agent prepare-engine --mirror"),
+    ("--registry-mirror", "mirrors are a setting of the engine: remora-agent prepare-engine --registry-mirror"),
     ("--registry-certificate", "certificates are a setting of the engine and of the agent"),
     ("--cache-copy-layers", NEEDLESS),
     ("--cache-run-layers", NEEDLESS),
