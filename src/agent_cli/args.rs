@@ -16,6 +16,10 @@ use crate::config::AccessFlags;
 /// Without a subcommand it serves. Without --engine it asks REMORA_ENGINE, then DOCKER_HOST (with DOCKER_TLS_VERIFY and
 /// DOCKER_CERT_PATH for mutual TLS), then unix:///var/run/docker.sock. It need not be there yet: the agent waits for it,
 /// and finds it again when it restarts. SIGTERM lets running builds finish; a second one does not.
+///
+/// Each flag has a variable: REMORA_LISTEN for --listen, with commas where the flag is repeatable. A flag wins over it, and
+/// it over the file of --config. REMORA_TOKEN is a secret that callers must show; REMORA_LOG=debug says more, and
+/// REMORA_LOG_FORMAT=json for programs.
 #[derive(Parser)]
 #[command(name = "remora-agent", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
@@ -67,7 +71,7 @@ Examples:
 
 const INSTALL_EXAMPLES: &str = "\
 Examples:
-  remora-agent install /run/remora/bin      in an init container; steps then run /run/remora/bin/remora";
+  remora-agent install /run/remora/bin      steps then run /run/remora/bin/remora";
 
 const COMPLETION_EXAMPLES: &str = "\
 Examples:

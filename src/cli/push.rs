@@ -26,12 +26,11 @@ pub(super) async fn push(connection: &Connection, args: Push) -> Result<(), Fail
     if args.quiet {
         report.pushed.values().for_each(|digest| text::data(digest));
     } else {
-        text::notice(&format!(
-            "pushed {} in {}; {} of layers (uncompressed) sent",
-            report.tags.join(", "),
-            text::seconds(report.elapsed_ms),
-            text::bytes(report.pushed_bytes.unwrap_or_default())
-        ));
+        let sent = match report.pushed_bytes {
+            Some(bytes) => format!("{} of layers (uncompressed) sent", text::bytes(bytes)),
+            None => "this engine does not say how much was sent".to_owned(),
+        };
+        text::notice(&format!("pushed {} in {}; {sent}", report.tags.join(", "), text::seconds(report.elapsed_ms)));
     }
     Ok(())
 }

@@ -90,7 +90,10 @@ fn storage(engine: &Capabilities) -> Finding {
 fn disk(data: Option<&(PathBuf, Volume)>) -> Finding {
     let about = "disk";
     let Some((path, volume)) = data else {
-        return Finding::ok(about, "not looked at: the agent does not see the engine's data");
+        return Finding::ok(
+            about,
+            "not looked at: the agent does not see the engine's data; mounted into it, read-only, they are looked at",
+        );
     };
     let what = format!("{} GB of {} GB are free at {}", tenths(volume.free), tenths(volume.total), path.display());
     let next = "give the volume more room, or free some with remora prune; remora du tells what takes it";

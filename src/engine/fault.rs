@@ -134,9 +134,10 @@ fn next(failure: &Failure) -> Option<&'static str> {
              security.insecure, and the engine by its own configuration",
         ),
         FailureKind::Policy => Some("leave it out of the Dockerfile: builds here cannot be given it"),
-        FailureKind::Registry if has("denied") || has("authoriz") || has("401") || has("403") => {
-            Some("log in with `docker login` where the client runs, or check that this account may use the repository")
-        }
+        FailureKind::Registry if has("denied") || has("authoriz") || has("401") || has("403") => Some(
+            "log in with `docker login` or DOCKER_AUTH_CONFIG where the client runs, or check that this account may use \
+                 the repository",
+        ),
         FailureKind::Registry if has("not found") => Some("check the image's name and tag"),
         FailureKind::Registry
             if has("HTTP response to HTTPS client") || has("https://") && has("connection refused") =>

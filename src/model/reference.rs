@@ -107,8 +107,13 @@ impl FromStr for Reference {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (rest, None),
         };
-        if name.is_empty() {
-            return Err(fail("the name is empty"));
+        if name.is_empty() || name.starts_with(':') {
+            return Err(fail("the repository is missing: it may come from a variable that is empty"));
+        }
+        if has_slash_in_tag(name) {
+            return Err(fail(
+                "a tag holds no '/': for a branch use what the CI makes of its name, such as CI_COMMIT_REF_SLUG",
+            ));
         }
         let (registry, repository) = split_registry(name);
         if repository.is_empty() {
@@ -148,6 +153,14 @@ impl FromStr for Reference {
             digest: digest.map(str::to_owned),
         })
     }
+}
+
+/// Whether what follows a colon is no port, and so was meant as a tag: `app:feature/x`, `r.example:5000/app:feature/x`.
+fn has_slash_in_tag(name: &str) -> bool {
+    let Some((before, after)) = name.rsplit_once(':') else { return false };
+    let first = after.split('/').next().unwrap_or(after);
+    let is_port = !before.contains('/') && first.bytes().all(|b| b.is_ascii_digit());
+    !before.starts_with('[') && !is_port && is_tag(first)
 }
 
 /// The first component is a registry where it looks like a host: a dot, a colon, `localhost` or an uppercase letter.

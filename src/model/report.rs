@@ -17,7 +17,8 @@ pub struct Report {
     pub pulled_bytes: u64,
     /// What was pushed, with the digest that its registry has of it.
     pub pushed: BTreeMap<String, String>,
-    /// Bytes of layers that went to registries, before their compression; `None` where the engine pushed by itself, which it does without a word.
+    /// Bytes of layers that went to registries, before their compression; `None` where the engine does not say: it pushed
+    /// by itself, or it has the containerd store, which tells of layers and seldom of bytes.
     pub pushed_bytes: Option<u64>,
     /// How long it took.
     pub elapsed_ms: u64,
@@ -52,6 +53,20 @@ impl Report {
     }
 }
 
+/// What went of one layer to a registry.
+#[derive(Debug, Default)]
+struct Sent {
+    bytes: u64,
+    whole: bool,
+}
+
+impl Sent {
+    /// Bytes; `None` where it went there and the engine has not said how many those are.
+    fn known(&self) -> Option<u64> {
+        (self.bytes > 0 || !self.whole).then_some(self.bytes)
+    }
+}
+
 /// The fold that makes a [`Report`] of a build's events.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -61,7 +76,7 @@ pub struct Tally {
     moved: HashMap<(StepId, String), u64>,
     /// Layers that came from registries; 0 bytes where the engine did not say.
     pulled: BTreeMap<String, u64>,
-    pushed: HashMap<(String, String), u64>,
+    pushed: HashMap<(String, String), Sent>,
     tags: BTreeMap<String, String>,
 }
 
@@ -88,9 +103,10 @@ impl Tally {
             Event::Pushed { reference, digest } => {
                 self.tags.insert(reference.clone(), digest.clone());
             }
-            Event::PushProgress { reference, layer, current, .. } => {
-                let most = self.pushed.entry((reference.clone(), layer.clone())).or_default();
-                *most = (*most).max(*current);
+            Event::PushProgress { reference, layer, state, current, .. } => {
+                let sent = self.pushed.entry((reference.clone(), layer.clone())).or_default();
+                sent.bytes = sent.bytes.max(*current);
+                sent.whole |= state == "Pushed";
             }
             _ => {}
         }
@@ -120,7 +136,7 @@ impl Tally {
             context_bytes: moved(|what| what.starts_with("transferring")),
             pushed: self.tags,
             pulled_bytes: self.pulled.values().sum(),
-            pushed_bytes: Some(self.pushed.values().sum()),
+            pushed_bytes: self.pushed.values().map(Sent::known).sum(),
             ..Report::default()
         }
     }
@@ -131,4 +147,26 @@ impl Tally {
 fn pulled_layer(what: &str) -> Option<&str> {
     let digest = what.strip_prefix("pulling ").unwrap_or(what);
     digest.starts_with("sha256:").then_some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pushed(layers: &[(&str, &str, u64)]) -> Option<u64> {
+        let mut tally = Tally::default();
+        for (layer, state, current) in layers {
+            let (reference, layer, state) = ("r.example/a:1".to_owned(), (*layer).to_owned(), (*state).to_owned());
+            tally.add(&Event::PushProgress { reference, layer, state, current: *current, total: 0 });
+        }
+        tally.report().pushed_bytes
+    }
+
+    /// The containerd store may say of a layer that it is there now, and nothing of its bytes: that is not 0 bytes.
+    #[test]
+    fn bytes_that_nobody_told_are_not_none() {
+        assert_eq!(pushed(&[("a", "Pushing", 5), ("a", "Pushed", 0), ("b", "Layer already exists", 0)]), Some(5));
+        assert_eq!(pushed(&[("a", "Mounted from b", 0)]), Some(0));
+        assert_eq!(pushed(&[("a", "Pushing", 5), ("a", "Pushed", 0), ("b", "Pushed", 0)]), None);
+    }
 }

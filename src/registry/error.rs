@@ -136,10 +136,14 @@ impl Error {
         let login = if host == "docker.io" { "docker login".to_owned() } else { format!("docker login {host}") };
         match self.trouble {
             Trouble::Unauthorized => {
-                format!("log in with `{login}` where the client runs; a login that is there already may have expired")
+                format!(
+                    "log in with `{login}` or DOCKER_AUTH_CONFIG where the client runs; a login that is there already may have \
+                     expired"
+                )
             }
             Trouble::Denied => format!(
-                "log in with `{login}` where the client runs, or check that this account may do that to {repository}"
+                "log in with `{login}` or DOCKER_AUTH_CONFIG where the client runs, or check that this account may do that to \
+                 {repository}"
             ),
             Trouble::NotFound => {
                 format!("check the name and the tag; some registries want {repository} to be created before a push")
@@ -216,7 +220,7 @@ mod tests {
         );
         assert_eq!(
             failure.next,
-            "log in with `docker login r.example.com` where the client runs, or check that this account may do that to \
+            "log in with `docker login r.example.com` or DOCKER_AUTH_CONFIG where the client runs, or check that this account may do that to \
              team/app"
         );
         assert!(refused(401, "").what.ends_with("PUT of team/app:1: 401 Unauthorized"));

@@ -177,7 +177,7 @@ impl From<PushError> for Failed {
             PushError::Registry { tag, text } => Self::Registry(registry::Error::of_engine(&tag, "push", &text, None)),
             PushError::Unknown { tag } => Self::Other(
                 Failure::new(FailureKind::NotFound, format!("the engine holds no image {tag}"))
-                    .next("build it with --load first, or check the name with `docker image ls`"),
+                    .next("build it first, without --push or with --load, or check its name and tag"),
             ),
             PushError::Engine(failure) => Self::Other(failure),
         }

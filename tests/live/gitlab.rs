@@ -14,6 +14,7 @@ on_both_stores!(a_pipeline_hands_its_digest_on_and_the_next_one_is_all_cached);
 on_one_engine!(Docker28:
     each_kind_of_pipeline_has_its_scope,
     a_failed_build_fails_the_job_with_its_exit_code,
+    what_is_set_up_wrongly_is_told_before_anything_is_built,
     odd_values_arrive_as_they_stand,
     an_agent_that_is_a_service_takes_the_jobs_token,
 );
@@ -211,6 +212,24 @@ app: {extends: .remora:build, variables: {REMORA_FLAGS: --network=host}}
     let project = Project::new(&registry, &agent.url(), &files).with("CI_REGISTRY_PASSWORD", "wrong");
     let log = project.pipeline().fails("app", 12);
     assert!(!log.contains("wrong"), "the password is in the log:\n{log}");
+}
+
+fn what_is_set_up_wrongly_is_told_before_anything_is_built(kind: Kind) {
+    let registry = Registry::start_with_auth();
+    let agent = Agent::start(&Engine::shared(kind));
+    let failed = |settings: &str, code| {
+        let pipeline = format!("include: [{{local: ci/remora.yml}}]\napp: {{extends: .remora:build, {settings}}}\n");
+        let files = [("Dockerfile", &*dockerfile(&registry)), (".gitlab-ci.yml", &*pipeline)];
+        Project::new(&registry, &agent.url(), &files).pipeline().fails("app", code)
+    };
+    let log = failed("before_script: ['PATH=/usr/bin:/bin']", 127);
+    assert!(log.contains("the runner of this job puts no client into its pod"), "{log}");
+    let log = failed("variables: {REMORA_DOTENV: my-app}", 2);
+    assert!(log.contains("letters, digits and _ alone") && !log.contains("load build definition"), "{log}");
+    let log = failed("variables: {REMORA_IMAGE: ''}", 2);
+    assert!(log.contains("the repository is missing"), "{log}");
+    let log = failed("variables: {REMORA_TAGS: feature/x}", 2);
+    assert!(log.contains("CI_COMMIT_REF_SLUG"), "{log}");
 }
 
 fn odd_values_arrive_as_they_stand(kind: Kind) {

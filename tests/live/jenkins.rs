@@ -216,17 +216,20 @@ fn what_was_built_is_pushed_later(kind: Kind) {
     assert_eq!(log.after("pushed: "), format!("{} of 2", registry.digest(&name, "1").unwrap()));
 }
 
-/// Every pipeline of docs/jenkins.md runs as it stands there.
+/// Every pipeline of docs/jenkins.md runs as it stands there, and so does the library's in docs/moving.md.
 fn the_guide_is_true(kind: Kind) {
     let registry = Registry::start_with_auth();
     let agent = Agent::start(&Engine::shared(kind));
-    let guide = std::fs::read_to_string(stand::project("docs/jenkins.md")).unwrap();
-    let pipelines: Vec<_> =
-        guide.split("```groovy\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(text, _)| text).collect();
-    assert!(pipelines.len() > 2, "{}", pipelines.len());
-    for pipeline in pipelines {
+    let read = |name| std::fs::read_to_string(stand::project(name)).unwrap();
+    let (guide, moving) = (read("docs/jenkins.md"), read("docs/moving.md").replace("registry.example", &registry.host));
+    let pipelines = |guide| str::split(guide, "```groovy\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let moved = pipelines(&moving).filter(|text| text.contains("remoraBuild("));
+    let all: Vec<_> = pipelines(&guide).chain(moved).collect();
+    assert!(all.len() > 5 && all.last().unwrap().contains(&registry.host), "{all:?}");
+    for pipeline in all {
         let job = Job::with(&agent, &registry, &[("Dockerfile", &application(&registry))]);
         let job = job.credentials("npm-token", json!({"text": "npm-t0ken"}));
+        let job = job.credentials("registry", json!({"username": "remora", "password": "s3cret"}));
         let job = job.credentials("maven-settings", json!({"content": "<settings/>"}));
         // base64 of remora:s3cret
         let config = json!({"auths": {&registry.host: {"auth": "cmVtb3JhOnMzY3JldA=="}}});

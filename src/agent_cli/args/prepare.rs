@@ -8,8 +8,8 @@ use crate::model::{EngineVersion, ImageStore};
 
 pub(in super::super) const EXAMPLES: &str = "\
 Examples:
-  remora-agent prepare-engine                            in an init container with the engine's two volumes
-  remora-agent prepare-engine --engine-version 28 --registry-mirror https://mirror.ci --data-size 50Gi
+  remora-agent prepare-engine      in an init container with the engine's two volumes
+  remora-agent prepare-engine --engine-version 28 --registry-mirror https://mirror.ci
 The engine then runs as: dockerd --config-file /run/engine/daemon.json
 (of an image docker:dind these are the container's args; without them it listens on TCP)";
 

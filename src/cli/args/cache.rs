@@ -42,12 +42,15 @@ pub(in crate::cli) struct Cache {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
     /// registry where the engine can, else inline: right for nearly all
+    // Kaniko's --cache=true, and below its --cache=false.
+    #[value(alias = "true")]
     Auto,
     /// Within images, one for each stage: every engine can do that
     Inline,
     /// All layers of all stages behind one manifest: refused on a graphdriver store, which cannot do it
     Registry,
     /// Neither written nor read; what the engine itself holds is used all the same (but see --no-cache)
+    #[value(alias = "false")]
     Off,
 }
 

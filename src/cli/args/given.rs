@@ -82,7 +82,45 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("--config", "name the directory of Docker's configuration in DOCKER_CONFIG"),
     ("--context-sub-path", "name the directory itself as the context"),
     ("--cache-dir", "the cache lies in the registry: --cache-repo says where"),
+    ("--cache-ttl", "let the registry's own retention remove tags that begin with `cache`; --no-cache runs every step"),
+    ("--no-push", "leave it out: without --push nothing is pushed"),
+    ("--tar-path", "write the image with -o type=docker,dest=FILE"),
+    ("--tarPath", "write the image with -o type=docker,dest=FILE"),
+    ("--oci-layout-path", "write the image with -o type=oci,dest=FILE"),
+    ("--image-name-with-digest-file", "write the digest with --digest-file, and all names with --metadata-file"),
+    ("--compression", "say how with -o type=registry,compression=zstd"),
+    ("--reproducible", "-o type=registry,rewrite-timestamp=true, and the build arg SOURCE_DATE_EPOCH"),
+    ("--custom-platform", "name the platform with --platform"),
+    ("--verbosity", "--progress says how much is shown"),
+    ("--git", "name the repository as the context: https://host/group/repo.git#main"),
+    ("--authfile", "name the directory of Docker's configuration in DOCKER_CONFIG"),
+    ("--insecure", INSECURE),
+    ("--insecure-pull", INSECURE),
+    ("--skip-tls-verify", INSECURE),
+    ("--tls-verify", INSECURE),
+    ("--registry-mirror", "mirrors are a setting of the engine: remora-agent prepare-engine --registry-mirror"),
+    ("--registry-certificate", "certificates are a setting of the engine and of the agent"),
+    ("--cache-copy-layers", NEEDLESS),
+    ("--cache-run-layers", NEEDLESS),
+    ("--cleanup", NEEDLESS),
+    ("--compressed-caching", NEEDLESS),
+    ("--force", NEEDLESS),
+    ("--ignore-var-run", NEEDLESS),
+    ("--image-download-retry", NEEDLESS),
+    ("--image-fs-extract-retry", NEEDLESS),
+    ("--no-push-cache", NEEDLESS),
+    ("--push-retry", NEEDLESS),
+    ("--single-snapshot", NEEDLESS),
+    ("--skip-unused-stages", NEEDLESS),
+    ("--snapshot-mode", NEEDLESS),
+    ("--snapshotMode", NEEDLESS),
+    ("--use-new-run", NEEDLESS),
 ];
+
+const INSECURE: &str = "a registry on plain HTTP is a setting of the engine, and of the agent: --insecure-registry";
+
+/// Of what Kaniko must be told, and `BuildKit` not.
+const NEEDLESS: &str = "leave it out: nothing needs to stand in its place";
 
 /// Commands of Docker's that are not here, and what to do instead.
 const COMMANDS: &[(&str, &str)] = &[
@@ -160,6 +198,11 @@ mod tests {
         assert!(!build("--pull=false .").pull);
         assert!(!build("--pull --pull=false .").pull && build("--pull=false --pull .").pull);
         assert!(build("--pull --pull .").pull);
+        // As Kaniko has it.
+        for (kaniko, ours) in [("true", "auto"), ("false", "off")] {
+            let request = |mode| build(&format!("--cache={mode} .")).cache.request([].into()).unwrap().1;
+            assert_eq!(request(kaniko), request(ours));
+        }
         assert!(read_line("build --pull=maybe .", &[]).is_err());
         assert_eq!(build("-- --pull=true").context.to_str(), Some("--pull=true"));
     }
@@ -204,6 +247,8 @@ mod tests {
             ("build --platforms x .", "exists: '--platform'"),
             ("build --destination r.example/a:1 .", "-t, and --push"),
             ("build --print=outline .", "--call"),
+            ("build --cache-ttl 168h .", "retention"),
+            ("build --skip-unused-stages .", "leave it out"),
         ] {
             let shown = read_line(line, &[]).err().unwrap().to_string();
             assert!(shown.contains(meant), "{shown}");

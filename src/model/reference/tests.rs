@@ -170,3 +170,15 @@ fn a_familiar_name_is_as_short_as_it_was_written() {
         assert_eq!(text.parse::<Reference>().unwrap().familiar(), short);
     }
 }
+
+/// In a CI such a tag is mostly a branch's name, and such a name a variable that is empty.
+#[test]
+fn what_a_ci_gets_wrong_is_told_as_that() {
+    for tagged in ["app:feature/x", "team/app:feature/x", "r.example:5000/team/app:feature/x"] {
+        assert!(read(tagged).unwrap_err().contains("a tag holds no '/'"), "{tagged}");
+    }
+    for empty in [":main", ":feature/x"] {
+        assert!(read(empty).unwrap_err().contains("the repository is missing"), "{empty}");
+    }
+    assert!(read("localhost:5000/app").is_ok() && read("[::1]:5000/app").is_ok());
+}

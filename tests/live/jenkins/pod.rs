@@ -13,7 +13,7 @@ use crate::rig;
 #[ignore = "needs the namespaces that tests/run.sh makes"]
 fn the_pod_shares_what_it_must_and_hides_the_engine() {
     let job = Job::new();
-    let pipeline = "remoraPod(agentArgs: ['--insecure-registry', 'r.example:5000'], engineArgs: '--mirror=https://m.example',\n  \
+    let pipeline = "remoraPod(agentArgs: ['--insecure-registry', 'r.example:5000'], engineArgs: '--registry-mirror=https://m.example',\n  \
         containers: [tools: 'alpine:3'], cloud: 'k8s', inheritFrom: 'base', yaml: '''\nspec:\n  containers:\n    - name: engine\n      \
         image: docker:27-dind\n    - {name: own, image: busybox}\n''') { echo 'inside' }";
     job.run(pipeline).succeeds().says("inside");
@@ -48,7 +48,7 @@ fn the_pod_shares_what_it_must_and_hides_the_engine() {
     assert_eq!(containers["install"]["args"], json!(["install", "/run/remora/bin"]));
     assert_eq!(
         containers["prepare-engine"]["args"],
-        json!(["prepare-engine", "--engine-version=28", "--mirror=https://m.example"])
+        json!(["prepare-engine", "--engine-version=28", "--registry-mirror=https://m.example"])
     );
     assert_eq!(containers["engine"]["args"], json!(["dockerd", "--config-file=/run/engine/daemon.json"]));
     assert_eq!(containers["agent"]["args"], json!(["--insecure-registry", "r.example:5000"]));

@@ -8,9 +8,9 @@ class Client implements Serializable {
   private static final Map ENDS = [
     1: 'the build failed, in a step or in the Dockerfile; the lines above say where',
     2: 'a parameter, or the configuration, is wrong; the line above says which',
-    10: 'the agent cannot be reached: is its container in the pod, and the volume remora mounted at /run/remora?',
+    10: 'the agent cannot be reached, or is full; in a pod, is its container there, and the volume remora at /run/remora?',
     11: 'the engine is not available: see the log of its container',
-    12: 'a registry did not take or give what was asked; for a login, pass credentials: [\'HOST\': \'ID\']',
+    12: 'a registry did not take or give what was asked; the lines above say what; logins are credentials: [\'HOST\': \'ID\']',
     13: 'the agent does not allow this; the line above says what',
     70: 'this is a defect of Remora',
     126: 'the client cannot be run in this image; it is a program for Linux',
