@@ -80,6 +80,21 @@ fn every_command_of_the_guide_to_a_pod_works() {
     assert!(cluster.digest("app", "1").is_some(), "{told}");
 }
 
+/// What the guides to CIs say of a cluster within their sentences.
+#[test]
+#[ignore = "needs the namespaces that tests/run.sh makes"]
+fn commands_in_sentences_of_the_guide_to_gitlab_work() {
+    let cluster = Cluster::shared();
+    let space = cluster.namespace();
+    let guide = fs::read_to_string(repository("docs/gitlab.md")).unwrap();
+    let commands: Vec<_> = guide.split('`').filter_map(|words| words.strip_prefix("kubectl ")).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for command in commands {
+        let command = command.replace(" --namespace jobs", "");
+        space.kubectl(&command.split(' ').collect::<Vec<_>>());
+    }
+}
+
 /// The image is the one that the first part of the guide makes. Leaves the pool, and a pod `build` that uses it.
 pub(super) fn follow_to_the_pool(cluster: &Cluster) {
     let (pod, pool) = guide();
