@@ -30,6 +30,8 @@ mod draining;
 mod failing;
 #[path = "engine/fake.rs"]
 mod fake;
+#[path = "engine/history.rs"]
+mod history;
 #[path = "engine/listing.rs"]
 mod listing;
 #[path = "engine/merging.rs"]
@@ -40,6 +42,8 @@ mod pooling;
 mod probing;
 #[path = "engine/progress.rs"]
 mod progress;
+#[path = "engine/provenance.rs"]
+mod provenance;
 #[path = "engine/push.rs"]
 mod push;
 #[path = "engine/queueing.rs"]

@@ -8,7 +8,7 @@ use super::{
     connect::Agent,
     context::Context,
     export::{Destination, Place, Taken},
-    follow, lend,
+    follow, lend, metadata,
     named::Named,
     pool::Route,
     progress::{Choice, Progress},
@@ -64,6 +64,7 @@ impl Asked {
         };
         let lent = args.lent.open()?;
         let (cache_from, cache) = args.cache.request(ci::variables())?;
+        let variable = std::env::var(metadata::PROVENANCE).unwrap_or_default();
         let request = BuildRequest {
             session: SessionId(String::new()),
             dockerfile: context.dockerfile.name.clone(),
@@ -95,6 +96,7 @@ impl Asked {
             push,
             load,
             raw_status: progress.raw(),
+            provenance: args.metadata_file.and_then(|_| metadata::provenance(&variable)),
             wait: Duration::ZERO,
         };
         Ok(Self { context, request, lent, place, progress, notices })

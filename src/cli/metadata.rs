@@ -2,7 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::{CacheRef, Explanation, Found, Report};
+use crate::model::{CacheRef, Explanation, Found, Provenance, Report};
+
+/// The variable of buildx that says how much of the build's provenance goes into the file.
+pub(super) const PROVENANCE: &str = "BUILDX_METADATA_PROVENANCE";
+
+/// What that variable asks for, as buildx reads it.
+pub(super) fn provenance(variable: &str) -> Option<Provenance> {
+    match variable {
+        "disabled" | "0" | "f" | "F" | "false" | "False" | "FALSE" => None,
+        "max" => Some(Provenance::Max),
+        _ => Some(Provenance::Min),
+    }
+}
 
 /// The file's content.
 pub(super) fn metadata(report: &Report) -> String {
@@ -13,6 +25,11 @@ pub(super) fn metadata(report: &Report) -> String {
     // What the registry holds is worth more than what the engine's own store calls it.
     if !report.digest.is_empty() {
         all.insert("containerimage.digest".to_owned(), report.digest.as_str().into());
+    }
+    for (platform, predicate) in &report.provenance {
+        let of = if platform.is_empty() { String::new() } else { format!("/{platform}") };
+        let predicate = serde_json::from_str(predicate).unwrap_or_else(|_| predicate.as_str().into());
+        all.insert(format!("buildx.build.provenance{of}"), predicate);
     }
     all.insert("buildx.build.ref".to_owned(), report.build_id.as_str().into());
     all.insert(
@@ -98,4 +115,37 @@ fn decoded(key: &str, value: &str) -> Value {
         serde_json::from_slice(&bytes).ok()
     };
     if key.ends_with("descriptor") { descriptor().unwrap_or_else(|| value.into()) } else { value.into() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provenance_has_the_keys_of_buildx() {
+        let told = |platform: &str| (platform.to_owned(), r#"{"buildType":"t"}"#.to_owned());
+        let report = Report { provenance: [told(""), told("linux/arm64")].into(), ..Report::default() };
+        let written: Value = serde_json::from_str(&metadata(&report)).unwrap();
+        for key in ["buildx.build.provenance", "buildx.build.provenance/linux/arm64"] {
+            assert_eq!(written[key]["buildType"], "t", "{key}");
+        }
+        let written: Value = serde_json::from_str(&metadata(&Report::default())).unwrap();
+        assert!(written.as_object().unwrap().keys().all(|key| !key.contains("provenance")));
+    }
+
+    #[test]
+    fn the_variable_is_read_as_buildx_reads_it() {
+        for (variable, asked) in [
+            ("", Some(Provenance::Min)),
+            ("min", Some(Provenance::Min)),
+            ("true", Some(Provenance::Min)),
+            ("max", Some(Provenance::Max)),
+            ("disabled", None),
+            ("false", None),
+            ("0", None),
+        ] {
+            assert_eq!(provenance(variable), asked, "'{variable}'");
+        }
+    }
 }

@@ -15,6 +15,7 @@
 //! | `raw` | BuildKit's Status stream > its own client's JSON |
 //! | `seen` | BuildKit's Status stream > what is seen of each operation |
 //! | `fault` | BuildKit's errors > our failures |
+//! | `provenance` | how a build came about, from the engine's history |
 //! | `push` | pushes through the engine's REST API |
 //! | `surroundings` | its networks, its disk, and who else can reach it |
 //! | `usage` | disk usage and prune |
@@ -31,6 +32,7 @@ mod error;
 mod fault;
 mod link;
 mod probe;
+mod provenance;
 mod push;
 mod raw;
 mod seen;

@@ -30,6 +30,8 @@ pub struct Report {
     pub tags: Vec<String>,
     /// What BuildKit's exporter answered.
     pub exporter: BTreeMap<String, String>,
+    /// How the result came about, by platform, or under no name where there is one result: predicates of SLSA provenance, as JSON. Empty where nobody asked, and where the engine does not tell.
+    pub provenance: BTreeMap<String, String>,
     /// What was done about cache, and why; `None` for what is no build.
     pub explanation: Option<Box<Explanation>>,
     /// Id of the build.
@@ -48,8 +50,8 @@ impl Report {
     /// What was seen on the way, with what came out in the end.
     #[must_use]
     pub fn with_result(self, result: Self) -> Self {
-        let Self { elapsed_ms, image_id, digest, tags, exporter, explanation, .. } = result;
-        Self { elapsed_ms, image_id, digest, tags, exporter, explanation, ..self }
+        let Self { elapsed_ms, image_id, digest, tags, exporter, provenance, explanation, .. } = result;
+        Self { elapsed_ms, image_id, digest, tags, exporter, provenance, explanation, ..self }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Annotation, CacheMode, CacheRequest, Reference, RunOptions, Subrequest};
+use super::{Annotation, CacheMode, CacheRequest, Provenance, Reference, RunOptions, Subrequest};
 
 /// Names a session: 32 hexadecimal digits. Whoever knows it may use the session, so it never goes into a log.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -77,6 +77,8 @@ pub struct BuildRequest {
     pub load: bool,
     /// Send `BuildKit`'s own status instead of what steps write.
     pub raw_status: bool,
+    /// How much the report is to tell of how the result came about.
+    pub provenance: Option<Provenance>,
     /// How long to wait for an engine that is not up yet.
     pub wait: Duration,
 }

@@ -198,7 +198,9 @@ impl Run<'_> {
         let (view, events) = shown.map_or((&unseen.0, &unseen.1), |view| (view, self.events));
         let work = Box::pin(async {
             let solver = self.agent.engine.solver(self.lent).await?;
-            self.watched(&solver, view, &id, events, Box::pin(self.work(&solver, view, &id))).await
+            let work = Box::pin(self.work(&solver, view, &id));
+            let report = self.watched(&solver, view, &id, events, work).await?;
+            Ok(self.with_provenance(&solver, &id, report).await)
         });
         let failure = match self.agent.engine.while_it_answers(work).await {
             Ok(report) => return Ok(report),
@@ -299,11 +301,11 @@ impl Run<'_> {
         definition: &Definition,
         imports: &[(Reference, bool)],
     ) -> Result<Made, Fault> {
-        if self.request.attestations.is_empty() {
+        if self.request.attestations.is_empty() && self.request.provenance.is_none() {
             return Ok(made.with(solve.define(definition, None, imports).await?));
         }
         // The provenance of a definition tells of no frontend, and a list of packages hangs on what the frontend made.
-        solve.dockerfile(self.request, imports).await
+        if imports.is_empty() { Ok(made.clone()) } else { solve.dockerfile(self.request, imports).await }
     }
 
     /// Exports the result as the request has it, with its cache in it.

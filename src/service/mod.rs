@@ -11,6 +11,7 @@
 //! | `prepare`, `probe` | what `build` and `plan` have in common: all that is found out first |
 //! | `pulling` | the agent's pull secrets, where a client has nothing |
 //! | `remote` | git contexts: who fetches them |
+//! | `provenance` | how the result came about, for who asked |
 //! | `subrequest` | what the frontend is asked in place of a build |
 //! | `republish` | what `build` publishes without loading a layer |
 //! | `chores`, `merge`, `places` | what goes on beside a build: cache that is written, and made one |
@@ -42,6 +43,7 @@ mod places;
 mod plan;
 mod prepare;
 mod probe;
+mod provenance;
 mod prune;
 mod pulling;
 mod push;

@@ -39,6 +39,7 @@ pub(super) fn request() -> BuildRequest {
         push: false,
         load: false,
         raw_status: false,
+        provenance: None,
         wait: Duration::ZERO,
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::request::usage;
 use crate::{
-    model::{Annotated, Annotation, Answer, Export, Failure, Subrequest, check_attestation, check_export_option},
+    model::{
+        Annotated, Annotation, Answer, Export, Failure, Provenance, Subrequest, check_attestation, check_export_option,
+    },
     pb,
 };
 
@@ -49,6 +51,22 @@ pub(super) fn to_subrequest(subrequest: Option<Subrequest>) -> pb::Subrequest {
         Some(Subrequest::Lint) => pb::Subrequest::Lint,
         Some(Subrequest::Outline) => pb::Subrequest::Outline,
         Some(Subrequest::Targets) => pb::Subrequest::Targets,
+    }
+}
+
+pub(super) fn from_provenance(provenance: pb::Provenance) -> Option<Provenance> {
+    match provenance {
+        pb::Provenance::None => None,
+        pb::Provenance::Min => Some(Provenance::Min),
+        pb::Provenance::Max => Some(Provenance::Max),
+    }
+}
+
+pub(super) fn to_provenance(provenance: Option<Provenance>) -> pb::Provenance {
+    match provenance {
+        None => pb::Provenance::None,
+        Some(Provenance::Min) => pb::Provenance::Min,
+        Some(Provenance::Max) => pb::Provenance::Max,
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::described::{attestations, checked_options, from_export, from_subrequest, to_export, to_subrequest};
+use super::described::{
+    attestations, checked_options, from_export, from_provenance, from_subrequest, to_export, to_provenance,
+    to_subrequest,
+};
 use crate::{
     model::{
         Annotation, BuildRequest, CacheRequest, Failure, FailureKind, Network, PruneRequest, PushRequest, REVISION,
@@ -85,6 +88,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
     fn try_from(request: pb::BuildRequest) -> Result<Self, Failure> {
         check_revision(request.revision)?;
         let (network, export, subrequest) = (request.network(), request.export(), request.subrequest());
+        let provenance = from_provenance(request.provenance());
         let pb::BuildRequest {
             revision: _,
             session: id,
@@ -110,6 +114,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             contexts,
             dockerfile_lent,
             raw_status,
+            provenance: _,
             annotations,
             attestations: attested,
             subrequest: _,
@@ -147,6 +152,7 @@ impl TryFrom<pb::BuildRequest> for BuildRequest {
             push,
             load,
             raw_status,
+            provenance,
             wait: wait(wait_ms),
         })
     }
@@ -181,6 +187,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             push,
             load,
             raw_status,
+            provenance,
             wait,
         } = request;
         let export = to_export(export);
@@ -225,6 +232,7 @@ impl From<BuildRequest> for pb::BuildRequest {
             contexts: contexts.into_iter().collect(),
             dockerfile_lent,
             raw_status,
+            provenance: to_provenance(provenance).into(),
             annotations: annotations.into_iter().map(pb::Annotation::from).collect(),
             attestations: attestations.into_iter().collect(),
             subrequest: to_subrequest(subrequest).into(),

@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 use super::{
     channel::Channel,
     fake::{BuildKit, Seen, Session},
+    history::{Store, event},
 };
 
 /// Which connection a request came over.
@@ -33,7 +34,9 @@ struct Connection(u64);
 impl BuildKit {
     /// Serves HTTP/2 on `io` until it ends.
     pub(super) async fn serve(self, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, connection: u64) {
-        let routes = Routes::new(ControlServer::new(self.clone())).add_service(LlbBridgeServer::new(self));
+        let routes = Routes::new(ControlServer::new(self.clone()))
+            .add_service(LlbBridgeServer::new(self.clone()))
+            .add_service(Store(self));
         let service = service_fn(move |mut request: HttpRequest<Incoming>| {
             request.extensions_mut().insert(Connection(connection));
             routes.clone().oneshot(request)
@@ -114,7 +117,7 @@ impl Control for BuildKit {
     type PruneStream = ReceiverStream<Result<v1::UsageRecord, Status>>;
     type StatusStream = ReceiverStream<Result<v1::StatusResponse, Status>>;
     type SessionStream = ReceiverStream<Result<BytesMessage, Status>>;
-    type ListenBuildHistoryStream = tokio_stream::Empty<Result<v1::BuildHistoryEvent, Status>>;
+    type ListenBuildHistoryStream = tokio_stream::Once<Result<v1::BuildHistoryEvent, Status>>;
 
     async fn list_workers(
         &self,
@@ -211,9 +214,18 @@ impl Control for BuildKit {
         Ok(Response::new(ReceiverStream::new(freed)))
     }
 
+    async fn listen_build_history(
+        &self,
+        request: Request<v1::BuildHistoryRequest>,
+    ) -> Result<Response<Self::ListenBuildHistoryStream>, Status> {
+        let build = request.into_inner().r#ref;
+        self.note(Seen::History { build: build.clone() });
+        let attested = (self.history)(build).await?;
+        Ok(Response::new(tokio_stream::once(Ok(event(&attested)))))
+    }
+
     not_faked! {
         info(v1::InfoRequest) -> v1::InfoResponse;
-        listen_build_history(v1::BuildHistoryRequest) -> Self::ListenBuildHistoryStream;
         update_build_history(v1::UpdateBuildHistoryRequest) -> v1::UpdateBuildHistoryResponse;
     }
 }

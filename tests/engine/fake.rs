@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tonic::{Status, metadata::MetadataMap};
 
-use super::{channel::Channel, rig::soon};
+use super::{channel::Channel, history::Attested, rig::soon};
 
 /// What a test wants of one call.
 type Handler<I, O> = Arc<dyn Fn(I) -> BoxFuture<'static, O> + Send + Sync>;
@@ -38,6 +38,7 @@ pub(crate) struct BuildKit {
     pub(super) returned: Handler<Build, ()>,
     pub(super) export: Handler<Build, Result<HashMap<String, String>, Status>>,
     pub(super) prune: Handler<(PruneRequest, Freed), ()>,
+    pub(super) history: Handler<String, Result<Vec<Attested>, Status>>,
     pub(super) git: &'static str,
     pub(super) refuse: Option<fn() -> Status>,
     pub(super) state: Arc<State>,
@@ -72,6 +73,10 @@ pub(crate) enum Seen {
         result: String,
     },
     Returned(ReturnRequest),
+    /// The record of this build was asked for.
+    History {
+        build: String,
+    },
     /// The caller of the outer solve went away before it was answered.
     Dropped {
         build: String,
@@ -125,6 +130,7 @@ impl BuildKit {
             returned: handler(async |_| ()),
             export: handler(move |_| async move { Ok(digest()) }),
             prune: handler(async |_| ()),
+            history: handler(async |_| Err(Status::unimplemented("there is no history"))),
             git: "failed to fetch remote git://127.0.0.1:1/probe: connection refused",
             refuse: None,
             state: Arc::default(),
@@ -192,6 +198,14 @@ impl BuildKit {
         F: Future<Output = ()> + Send + 'static,
     {
         Self { prune: handler(move |(_, freed)| handle(freed)), ..self }
+    }
+
+    /// What is attested in the history of a build.
+    pub(crate) fn history<F>(self, handle: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Vec<Attested>, Status>> + Send + 'static,
+    {
+        Self { history: handler(handle), ..self }
     }
 
     /// How it fails to fetch a git context from where nothing listens.

@@ -64,7 +64,7 @@ fn cached() -> (String, String) {
 }
 
 /// A registry that has it as the main branch's cache.
-fn holding(_: usize, request: &registry::Seen) -> Answer {
+pub(crate) fn holding(_: usize, request: &registry::Seen) -> Answer {
     let (manifest, config) = cached();
     let ends = |what: &str| request.path.ends_with(what);
     match request.method.as_str() {
@@ -90,7 +90,7 @@ fn fetching(layers: &[String]) -> StatusResponse {
 }
 
 /// An engine that sets out to fetch the cached image when its result is wanted.
-fn fetches() -> BuildKit {
+pub(crate) fn fetches() -> BuildKit {
     loads(async |build| {
         let top = stand_ins(&build).await.map_or(layers().to_vec(), |layers| layers[1..].to_vec());
         build.tell(fetching(&top)).await;

@@ -187,6 +187,7 @@ pub(crate) fn request() -> BuildRequest {
         push: false,
         load: false,
         raw_status: false,
+        provenance: None,
         wait: LIMIT,
     }
 }

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{Annotated, CacheMode, Export, HostAddress, Subrequest, Ulimit};
+use crate::model::{Annotated, CacheMode, Export, HostAddress, Provenance, Subrequest, Ulimit};
 
 #[test]
 fn a_request_of_a_newer_client_is_refused_and_not_half_done() {
@@ -128,6 +128,7 @@ fn request() -> BuildRequest {
         push: true,
         load: true,
         raw_status: true,
+        provenance: Some(Provenance::Max),
         wait: Duration::from_secs(60),
     }
 }
