@@ -15,6 +15,7 @@ fn capabilities() -> Capabilities {
         exporters: Vec::new(),
         cache_exports: Vec::new(),
         cache_manifests: true,
+        inline_forgets: false,
         run_limits: true,
         attestations: true,
         host_gateway: None,

@@ -38,6 +38,10 @@ const NATIVE_SINCE: (u32, u32) = (1, 53);
 const CACHE_MANIFESTS_SINCE: (u32, u32) = (1, 44);
 /// The first version of `BuildKit` that does.
 const CACHE_MANIFESTS_SINCE_BUILDKIT: (u32, u32) = (0, 12);
+/// The first API version of Docker that was seen to export inline cache whole: 28.0's.
+const INLINE_WHOLE_SINCE: (u32, u32) = (1, 48);
+/// The version of `BuildKit` in it.
+const INLINE_WHOLE_SINCE_BUILDKIT: (u32, u32) = (0, 20);
 /// The first API version of Docker whose frontend reads `ulimit`, `shm-size` and `cgroup-parent`: 23.0 has `BuildKit` 0.10.
 const RUN_LIMITS_SINCE: (u32, u32) = (1, 42);
 /// The first version of `BuildKit` that does.
@@ -95,6 +99,7 @@ async fn dockerd(url: &EngineUrl, version: Version) -> Result<Found, Error> {
         },
         cache_exports: if containerd { vec!["inline", "registry", "local"] } else { vec!["inline"] },
         cache_manifests,
+        inline_forgets: api < INLINE_WHOLE_SINCE,
         run_limits,
         // On a graphdriver store dockerd makes the manifest, when it pushes.
         attestations: containerd && api >= ATTESTATIONS_SINCE,
@@ -112,6 +117,7 @@ async fn buildkitd(url: &EngineUrl) -> Result<Found, Error> {
         kind: EngineKind::Buildkitd,
         // The first ones do not tell it.
         cache_manifests: docker::api_version(version.trim_start_matches('v')) >= CACHE_MANIFESTS_SINCE_BUILDKIT,
+        inline_forgets: docker::api_version(version.trim_start_matches('v')) < INLINE_WHOLE_SINCE_BUILDKIT,
         run_limits: docker::api_version(version.trim_start_matches('v')) >= RUN_LIMITS_SINCE_BUILDKIT,
         attestations: docker::api_version(version.trim_start_matches('v')) >= ATTESTATIONS_SINCE_BUILDKIT,
         version,

@@ -54,6 +54,9 @@ pub struct Capabilities {
     pub cache_exports: Vec<&'static str>,
     /// Whether it reads a registry cache that lies as an image manifest; else only as an index of blobs.
     pub cache_manifests: bool,
+    /// Whether inline cache that it exports lacks the layers of steps that were cached themselves, so that the next build
+    /// finds their keys and nothing behind them. Seen on Docker 20.10 and 26, and not on 28.
+    pub inline_forgets: bool,
     /// Whether it gives steps limits, a size of `/dev/shm` and a control group; else it leaves them out without a word.
     pub run_limits: bool,
     /// Whether its images can have annotations and attestations: it makes their manifests itself, and knows how.

@@ -68,7 +68,7 @@ pub struct CachePlan {
     pub stages: Vec<(String, Reference)>,
     /// Where the caches of the target and of all stages are written as one: made of their images, or another name for
     /// the target's registry cache, by which builds of other targets find it. `None` where the target's has no other
-    /// stage, or is not what the Dockerfile is for.
+    /// stage and its image forgets nothing, or is not what the Dockerfile is for.
     pub merged: Option<Reference>,
     /// Why nothing is written; empty where something is.
     pub no_write_why: String,
@@ -129,8 +129,10 @@ pub(super) fn candidates(facts: Facts<'_>, scopes: &Scopes, stages: &[Stage], ta
             let scope = whose.scope().unwrap_or_default();
             let own = target.map(|target| (cache_ref(facts, scope, target), Some(target.to_owned())));
             // One for all targets is worth asking for where the target is one of several.
-            let has_merged =
-                |target: &&str| if mode == Mode::Registry { !target.is_empty() } else { !stages.is_empty() };
+            let has_merged = |target: &&str| match mode {
+                Mode::Registry => !target.is_empty(),
+                _ => !stages.is_empty() || forgets(facts, mode),
+            };
             let merged = target.filter(has_merged).map(|target| (merged_ref(facts, mode, scope, target), None));
             let others = stages.iter().map(|stage| (cache_ref(facts, scope, &stage.name), Some(stage.name.clone())));
             let places = own.into_iter().chain(merged).chain(others).take(share.max(1));
@@ -163,6 +165,11 @@ fn knock(facts: Facts<'_>, scopes: &Scopes, target: Option<&str>) -> Option<Cand
     let (own, target) = scopes.own.as_ref().filter(|_| writes).zip(target)?;
     let (whose, stage) = (Whose::Own(own.clone()), Some(target.to_owned()));
     Some(Candidate { reference: cache_ref(facts, own, target)?, whose, stage })
+}
+
+/// Whether what an image carries lacks what it had from the cache itself, and the one that is made of all images has it.
+fn forgets(facts: Facts<'_>, mode: Mode) -> bool {
+    mode == Mode::Inline && facts.capabilities.inline_forgets
 }
 
 /// Where a stage's cache of a scope lies; `None` where no repository is known.
@@ -232,7 +239,7 @@ pub(super) fn cache_plan(
     let mut plan = CachePlan {
         mode,
         mode_why,
-        imports: imports(question, read, merged).into_iter().map(with_plain).collect(),
+        imports: imports(question, forgets(facts, mode), read, merged).into_iter().map(with_plain).collect(),
         several: Vec::new(),
         of_target: of_target(target, read).into_iter().map(with_plain).collect(),
         target: None,
@@ -246,7 +253,8 @@ pub(super) fn cache_plan(
         let place = |stage: &Stage| Some((stage.name.clone(), cache_ref(facts, own, &stage.name)?));
         plan.stages = others.iter().filter_map(place).collect();
         let is_for_all = mode == Mode::Inline || facts.request.target.is_none();
-        plan.merged = merged_ref(facts, mode, own, target).filter(|_| is_for_all && !others.is_empty());
+        let has_others = !others.is_empty() || forgets(facts, mode);
+        plan.merged = merged_ref(facts, mode, own, target).filter(|_| is_for_all && has_others);
     }
     Ok(plan)
 }

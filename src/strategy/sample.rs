@@ -67,6 +67,7 @@ fn engine(kind: EngineKind, image_store: Option<ImageStore>, cache_exports: &[&'
         exporters: Vec::new(),
         cache_exports: cache_exports.to_vec(),
         cache_manifests: true,
+        inline_forgets: false,
         run_limits: true,
         git_head: true,
         attestations: image_store != Some(ImageStore::Graphdriver),

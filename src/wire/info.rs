@@ -17,6 +17,7 @@ pub fn to_engine(capabilities: &Capabilities, address: String) -> pb::Engine {
         exporters,
         cache_exports,
         cache_manifests: _,
+        inline_forgets: _,
         run_limits: _,
         git_head: _,
         attestations: _,

@@ -28,8 +28,14 @@ pub(super) fn several(
     if several.len() > 1 { several } else { Vec::new() }
 }
 
-/// What is imported where nothing can be united: by digest, best first, each once.
-pub(super) fn imports(question: &Question, found: &[(Candidate, Found)], merged: &BTreeSet<String>) -> Vec<Reference> {
+/// What is imported where nothing can be united: by digest, best first, each once. An image that `forgets` knows keys of
+/// its own steps without their layers.
+pub(super) fn imports(
+    question: &Question,
+    forgets: bool,
+    found: &[(Candidate, Found)],
+    merged: &BTreeSet<String>,
+) -> Vec<Reference> {
     let target = question.target.as_deref();
     let scope = scope(target, found);
     let of_scope = |candidate: &Candidate| scope.is_some() && candidate.whose.scope() == scope;
@@ -38,7 +44,7 @@ pub(super) fn imports(question: &Question, found: &[(Candidate, Found)], merged:
     let is_of_target = |candidate: &Candidate| candidate.stage.as_deref() == target;
     let has_targets = found.iter().any(|answer| is_whole(answer) && is_of_target(&answer.0));
     // A target that has all layers itself hides none.
-    let alone = question.stages.len() <= 1;
+    let alone = question.stages.len() <= 1 && !forgets;
     let wanted = |(candidate, found): &&(Candidate, Found)| {
         let Found::Cache { digest, kind, .. } = found else { return false };
         match (&candidate.whose, kind) {

@@ -7,6 +7,8 @@ on_every_engine!(
     the_newest_cache_wins_over_an_old_image_of_its_name,
     what_a_warm_engine_alone_has_is_written,
     what_a_failed_build_has_done_is_not_done_again,
+    each_change_of_a_single_stage_finds_what_lies_before_it,
+    each_change_upon_another_stage_finds_that,
 );
 
 /// An engine that has built before, and another one that has built since: what the other one wrote is used.
@@ -74,4 +76,41 @@ fn what_a_warm_engine_alone_has_is_written(kind: Kind) {
     let changed = agent.client().build(context.path(), &args).code(0);
     changed.assert_step("RUN sort", "CACHED");
     changed.assert_step("RUN (echo", "DONE");
+}
+
+/// Inline caches of engines before Docker 28 leave out the layers of steps that were cached themselves.
+fn each_change_of_a_single_stage_finds_what_lies_before_it(kind: Kind) {
+    changes_find_what_lies_before("FROM @base\nRUN echo @salt >/first\nRUN echo @salt >/second\n@last", kind);
+}
+
+/// The same where what changes is upon a stage of its own.
+fn each_change_upon_another_stage_finds_that(kind: Kind) {
+    changes_find_what_lies_before(
+        "FROM @base AS under\nRUN echo @salt >/first\nRUN echo @salt >/second\nFROM under\n@last",
+        kind,
+    );
+}
+
+/// Changes a file before the last step again and again, each time on an empty engine, in two branches.
+fn changes_find_what_lies_before(dockerfile: &str, kind: Kind) {
+    let registry = Registry::start();
+    let engine = Engine::start(kind);
+    let agent = Agent::start(&engine);
+    let text = dockerfile.replace("@base", &registry.image("base:1")).replace("@salt", &rig::unique());
+    let text = text.replace("@last", "COPY file /\nRUN cat /file >/last\n");
+    let context = rig::context(&[("Dockerfile", &text), ("file", "0")]);
+    let tag = registry.image("app:1");
+    for number in 0..4 {
+        std::fs::write(context.path().join("file"), number.to_string()).unwrap();
+        for scope in ["main", "feature"] {
+            let args = ["--push", "--cache-scope", scope, "--cache-fallback", "main", "-t", &tag];
+            let built = agent.client().build(context.path(), &args).code(0);
+            if number > 0 || scope != "main" {
+                for step in [">/first", ">/second"] {
+                    built.assert_step(step, "CACHED");
+                }
+            }
+            engine.replace();
+        }
+    }
 }
