@@ -96,7 +96,7 @@ class Job {
     aborted = true
     log('Sending interrupt signal to process')
     running.each { cookie ->
-      ['sh', '-c', "kill \$(grep -l 'JENKINS_SERVER_COOKIE=${cookie}' /proc/*/environ | cut -d / -f 3)".toString()].execute().waitFor()
+      ['sh', '-c', "kill \$(grep -l 'JENKINS_SERVER_COOKIE=${cookie}' /proc/*/environ 2>/dev/null | cut -d / -f 3)".toString()].execute().waitFor()
     }
   }
 }
