@@ -257,6 +257,8 @@ case ${1:-} in
     shift 2
     root=''
     [[ -z $release ]] || root=$(root_of "$release")
+    # 20.10's leaves a directory behind for each build.
+    [[ -z ${REMORA_LIVE_DIR:-} ]] || export TMPDIR=$REMORA_LIVE_DIR
     # The user's own Docker configuration stays out of it.
     if [[ -z ${DOCKER_CONFIG:-} ]]; then
       export DOCKER_CONFIG=$cache/config-${release:-own} DOCKER_BUILDKIT=1

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -222,7 +223,7 @@ impl SshServer {
         let holder = Command::new("ssh-agent").args(["-D", "-a"]).arg(&agent).stdout(Stdio::null()).spawn();
         let processes = vec![sshd.unwrap(), holder.unwrap()];
         let within = std::time::Duration::from_secs(10);
-        super::eventually("the SSH agent listens", within, || agent.exists().then_some(()));
+        super::eventually("the SSH agent listens", within, || UnixStream::connect(&agent).ok());
         super::eventually("sshd listens", within, || TcpStream::connect(("127.0.0.1", port)).ok());
         run(Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &agent));
         Self { port, agent, key, processes, _dir: dir }
