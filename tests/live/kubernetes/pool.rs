@@ -85,9 +85,9 @@ fn a_pool_of_two_serves_both_and_survives_the_deletion_of_one() {
         let running = scope.spawn(|| build(&jobs, project, 12, ""));
         begun(&space, home);
         space.kubectl(&["delete", "pod", home, "--wait=false"]);
-        // The kubelet hears of it a moment later, and then tells the agent.
+        // The kubelet hears of it a moment later, and then tells the agent, which takes no more connections.
         let info = ["exec", "build", "-c", "step", "--", "/run/remora/bin/remora", "info", "--agent", ADDRESS];
-        jobs.eventually("it drains", &info, |told| told.contains("it is shutting down"));
+        jobs.eventually("it drains", &info, |told| told.contains(other) && !told.contains(home));
         let meanwhile = build(&jobs, project, 1, "");
         succeeded("a build while its home drains", &meanwhile);
         assert_eq!(replicas(&text(&meanwhile)).last(), Some(&other), "{}", text(&meanwhile));
